@@ -1,0 +1,78 @@
+"""The set-up cell: one text, the same in every notebook.
+
+    python tools/setup_cell.py                  prints the cell
+    python tools/setup_cell.py book/03_x.ipynb  puts it in place of the first code cell that begins with MARK
+
+On Colab the cell installs the package from the book's repository, at the release that the notebook belongs to, and
+pins torch and numpy to what Colab already has, so that pip cannot replace them. Anywhere else it does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "# Set-up."
+
+TEMPLATE = '''\
+# Set-up. On Colab this installs the book's package; anywhere else it does nothing.
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+
+repository, release = "{repository}", "{release}"
+have = importlib.util.find_spec
+if have("google") and have("google.colab") and not have("gan_tutorial"):
+    if not repository:
+        raise RuntimeError("This copy of the book names no repository to install from: "
+                           "upload its folder gan_tutorial to Colab, beside this notebook.")
+    keep = [f"{{name}}=={{importlib.metadata.version(name)}}" for name in ("torch", "numpy")]  # what Colab has, stays
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"git+{{repository}}@{{release}}", *keep], check=True)
+    importlib.import_module("gan_tutorial")  # fails here, and not ten cells later, if the installation did
+'''
+
+
+def project(root: Path = ROOT) -> tuple[str, str]:
+    """The repository's address ("" until `make home` has set it) and the release, read from pyproject.toml."""
+    table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table.get("urls", {}).get("Repository", ""), "v" + table["version"]
+
+
+def text(repository: str | None = None, release: str | None = None) -> str:
+    """The source of the set-up cell, without a newline at its end."""
+    known = project()
+    return TEMPLATE.format(
+        repository=known[0] if repository is None else repository, release=release or known[1]
+    ).rstrip("\n")
+
+
+def put(notebook: dict, source: str) -> bool:
+    """Write `source` into the notebook's set-up cell; True if that changed it. ValueError where there is none."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and "".join(cell["source"]).startswith(MARK):
+            changed = "".join(cell["source"]) != source
+            cell["source"] = source.splitlines(keepends=True)
+            tags = cell["metadata"].setdefault("tags", [])
+            if "hide-cell" not in tags:
+                tags.append("hide-cell")
+                changed = True
+            return changed
+    raise ValueError(f"no set-up cell: make the first code cell begin with the line {MARK!r}")
+
+
+def main(paths: list[str]) -> None:
+    if not paths:
+        print(text())
+    for path in map(Path, paths):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if put(notebook, text()):
+            path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            print(f"{path}: set-up cell written")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
