@@ -152,6 +152,7 @@ def execute(path: Path) -> None:
         setup_cell.put(notebook, setup_cell.text())
     where = {"metadata": {"path": path.parent}}
     client = NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=False, resources=where)
+    client.create_kernel_manager().transport = "ipc"  # local sockets, not TCP ports that anyone on the machine may read
     started = time.perf_counter()
     try:
         client.execute(env=kernel_environment())

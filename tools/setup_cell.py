@@ -55,7 +55,8 @@ def put(notebook: dict, source: str) -> bool:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and "".join(cell["source"]).startswith(MARK):
             changed = "".join(cell["source"]) != source
-            cell["source"] = source.splitlines(keepends=True)
+            as_lines = isinstance(cell["source"], list)  # as on disk; nbformat in memory holds one string
+            cell["source"] = source.splitlines(keepends=True) if as_lines else source
             tags = cell["metadata"].setdefault("tags", [])
             if "hide-cell" not in tags:
                 tags.append("hide-cell")
