@@ -1,0 +1,50 @@
+"""A claim is a sentence of the book that a cell checks."""
+
+import json
+import math
+import os
+
+from .runtime import scale_from_environment
+
+
+class ClaimFailed(AssertionError):
+    """A measured value lies outside the bounds that a claim of the book states."""
+
+
+def record(entry: dict) -> None:
+    """Append `entry` as a JSON line to the file that GAN_TUTORIAL_RECORD names; nothing where it is not set."""
+    path = os.environ.get("GAN_TUTORIAL_RECORD")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def claim(number: str, text: str, value, *, low: float | None = None, high: float | None = None,
+          exact: bool = False) -> None:
+    """Check low <= value <= high and print `✓ number text`, a line that is the same on every machine.
+
+    number  "chapter.count", such as "7.3".
+    value   a number (a tensor of one element will do), or a bool where no bound is given: it must then be true.
+    exact   marks a fact that holds to rounding whatever the seed, so that one run is enough to check it.
+
+    Bounds come from theory or from a control run, never from the value that was measured. NaN satisfies no claim.
+    At scale "smoke" a training is too short to show anything: nothing is checked or printed.
+    Raises ClaimFailed with the value where the claim fails, ValueError where it cannot be checked.
+    """
+    if scale_from_environment() == "smoke":
+        return
+    if low is None and high is None:
+        if not (isinstance(value, bool) or getattr(value, "dtype", None) is not None and str(value.dtype).endswith("bool")):
+            raise ValueError(f"Claim {number} has no bound, so its value must be true or false, not {value!r}.")
+        low = 1.0
+    value = float(value)
+    holds = (low is None or low <= value) and (high is None or value <= high) and not math.isnan(value)
+    record({"claim": number, "text": text, "value": value, "low": low, "high": high, "exact": exact, "holds": holds})
+    if holds:
+        print(f"✓ {number} {text}")
+    elif os.environ.get("GAN_TUTORIAL_RECORD_ONLY") == "1":  # `make claims` wants every value, the failed ones too
+        print(f"✗ {number} {text}: measured {value:.6g}")
+    else:
+        bounds = " and ".join(f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high))
+                              if bound is not None)
+        raise ClaimFailed(f"Claim {number} fails: {text}. Measured {value:.6g}; it must be {bounds}.")

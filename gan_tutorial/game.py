@@ -1,0 +1,254 @@
+"""Players take turns: `fit` is the only training loop of the book."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .data import Data
+from .objectives import Objective
+from .runtime import derived_seed, progress
+
+READ_EVERY = 100  # steps between two reads of the losses: each read makes the host wait for the device
+
+
+class Batch(NamedTuple):
+    """Everything random about one update, drawn in one place, so that a loss is a function of weights and a batch."""
+
+    real: Tensor  # (batch, *shape), float32; images in [-1, 1]
+    label: Tensor | None  # (batch,), or None in an unconditional game
+    z: Tensor  # (batch, latent), standard normal
+    eps: Tensor  # (batch,), uniform on [0, 1)
+
+
+class Feed:
+    """Endless batches from data that already live on a device; `next(feed)` draws them there.
+
+    data      the samples, drawn with replacement
+    latent    dimensions of z
+    batch     samples a batch, at most len(data)
+    seed      batch number n is a function of (seed, n): setting `drawn` is all that resuming needs
+    labelled  whether batches carry the data's labels (a conditional game)
+
+    Raises ValueError for an empty data set, a batch larger than the data, or labels that are not there.
+    """
+
+    def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False):
+        if len(data) == 0:
+            raise ValueError(f"{data.name} is empty: there is nothing to draw batches from.")
+        if not 1 <= batch <= len(data):
+            raise ValueError(f"A batch of {batch} cannot be drawn from the {len(data):,} samples of {data.name}; "
+                             f"choose 1 to {len(data):,}.")
+        if latent < 1:
+            raise ValueError(f"z needs at least one dimension, not {latent}.")
+        if labelled and data.label is None:
+            raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
+        self.data, self.latent, self.batch, self.seed, self.labelled = data, latent, batch, seed, labelled
+        self.drawn = 0
+        self._random = torch.Generator(device=data.values.device)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> Batch:
+        draw = self._stream("batch", self.drawn)
+        self.drawn += 1
+        index = torch.randint(len(self.data), (self.batch,), **draw)
+        label = self.data.label[index] if self.labelled else None
+        return Batch(self.data.take(index), label,
+                     torch.randn(self.batch, self.latent, **draw), torch.rand(self.batch, **draw))
+
+    def noise(self, n: int) -> Tensor:
+        """The same z (n, latent) at every call, for pictures: from a stream of their own, which training never sees."""
+        return torch.randn(n, self.latent, **self._stream("pictures"))
+
+    def _stream(self, *name) -> dict:
+        self._random.manual_seed(derived_seed(self.seed, *name))
+        return {"generator": self._random, "device": self._random.device}
+
+
+class Player:
+    """A network, the loss that it minimises on its turn, and how many updates a turn has.
+
+    name       of the player in logs and messages
+    net        the network; frozen outside its player's turn, so that no other player's loss builds a graph through it
+    loss       batch -> named terms, {"game": scalar, "penalty": scalar}; their sum is minimised
+    optimizer  over parameters of `net` alone
+    updates    a turn, each on a new batch
+
+    Raises ValueError where the optimiser holds weights of another network.
+    """
+
+    def __init__(self, name: str, net: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]],
+                 optimizer: torch.optim.Optimizer, updates: int = 1):
+        own = {id(p) for p in net.parameters()}
+        if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError(f"The optimiser of {name} holds weights of another network; give it "
+                             "net.parameters() of its own network only.")
+        if updates < 1:
+            raise ValueError(f"{name} needs at least one update a turn, not {updates}.")
+        self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, updates
+        net.requires_grad_(False)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step; returns the loss's named terms, detached. The net is frozen again whatever happens."""
+        self.net.requires_grad_(True)
+        try:
+            terms = self.loss(batch)
+            sum(terms.values()).backward()
+            self.optimizer.step()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.net.requires_grad_(False)
+        return {name: term.detach() for name, term in terms.items()}
+
+
+def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
+                optimizer: Callable[[Iterable], torch.optim.Optimizer]) -> tuple[Player, Player]:
+    """The two players of a GAN, critic first. Conditioning is whatever `batch.label` holds: both networks get it.
+
+    optimizer  parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
+
+    Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
+    the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
+    Raises ValueError for BatchNorm in a critic under a penalty, which would couple samples whose gradients the penalty
+    takes one by one; and, in training, where fake samples have another shape or type than real ones.
+    """
+    if objective.penalty and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules()):
+        raise ValueError("A gradient penalty is per sample, but BatchNorm couples the samples of a batch: "
+                         "build the critic without BatchNorm (LayerNorm or no normalisation will do).")
+
+    def imitate(batch: Batch) -> Tensor:
+        fake = generator(batch.z, batch.label)
+        if fake.shape != batch.real.shape or fake.dtype != batch.real.dtype:
+            raise ValueError(f"The generator makes {fake.dtype} of shape {tuple(fake.shape)}, but real samples are "
+                             f"{batch.real.dtype} of shape {tuple(batch.real.shape)}.")
+        return fake
+
+    def critic_loss(batch: Batch) -> dict[str, Tensor]:
+        fake = imitate(batch)
+        terms = {"game": objective.critic(critic(batch.real, batch.label), critic(fake, batch.label))}
+        if objective.penalty:
+            terms["penalty"] = objective.penalty(lambda x: critic(x, batch.label), batch.real, fake, batch.eps)
+        return terms
+
+    def generator_loss(batch: Batch) -> dict[str, Tensor]:
+        return {"game": objective.generator(critic(imitate(batch), batch.label))}
+
+    return (Player("critic", critic, critic_loss, optimizer(critic.parameters()), objective.updates),
+            Player("generator", generator, generator_loss, optimizer(generator.parameters())))
+
+
+def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
+    """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
+    return partial(torch.optim.Adam, lr=lr, betas=tuple(map(float, betas)))  # Adam refuses a whole number as beta
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss became NaN or infinite. `log` holds the history up to there; the weights are of no use any more."""
+
+    def __init__(self, message: str, log: "Log"):
+        super().__init__(message)
+        self.log = log
+
+
+class Log(Mapping):
+    """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
+
+    Values wait on the device and are read every 100 steps. `interrupted` tells whether the training was cut short.
+    """
+
+    def __init__(self):
+        self.interrupted = False
+        self._waiting: list[dict[str, dict[str, Tensor]]] = []
+        self._read: dict[str, dict[str, list[Tensor]]] = {}
+
+    def append(self, terms: dict[str, dict[str, Tensor]]) -> None:
+        """Add one step's terms of all players; every 100 steps, see whether they are finite."""
+        self._waiting.append(terms)
+        if len(self._waiting) == READ_EVERY:
+            self.read()
+
+    def read(self) -> None:
+        """Bring what waits to the CPU. Raises NonFiniteLoss, with step, player and likely causes, where it must."""
+        waiting, self._waiting = self._waiting, []
+        start, bad = self.steps, []
+        for player, names in (waiting[0].items() if waiting else ()):
+            for name in names:
+                values = torch.stack([terms[player][name] for terms in waiting]).cpu()
+                self._read.setdefault(player, {}).setdefault(name, []).append(values)
+                if not values.isfinite().all():
+                    bad.append((int((~values.isfinite()).nonzero()[0]), player, name, values))
+        if bad:
+            step, player, name, values = min(bad, key=lambda b: b[0])  # of one step, the player who moved first
+            raise NonFiniteLoss(
+                f"Step {start + step}: the {player}'s term {name!r} became {values[step].item()}. Likely causes: a "
+                "learning rate too high, an objective whose critic nothing bounds (Wasserstein without clipping or "
+                "penalty), a logarithm or a division in a loss of your own, or data that are not finite. The weights "
+                "are spoilt: build the networks anew before you train again.", self)
+
+    @property
+    def steps(self) -> int:
+        """Steps so far."""
+        read = next((sum(map(len, chunks)) for terms in self._read.values() for chunks in terms.values()), 0)
+        return read + len(self._waiting)
+
+    def __iter__(self):
+        """The players' names, in the order of their turns."""
+        return iter(self._read or (self._waiting[0] if self._waiting else ()))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, player: str) -> dict[str, Tensor]:
+        self.read()
+        return {name: torch.cat(chunks) for name, chunks in self._read[player].items()}
+
+
+def fit(players: Sequence[Player], feed: Iterable[Batch], steps: int,
+        hooks: Sequence[Callable[[int, Log], None]] = ()) -> Log:
+    """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
+
+    hooks  called as hook(step, log) after every step, step counting from 0
+
+    Progress is shown where somebody watches. Ctrl-C ends the training and returns what there is so far: the networks
+    keep what they have learned, and `log.interrupted` is True. Raises NonFiniteLoss at most 100 steps after a loss
+    became NaN or infinite, ValueError for players of one name or a negative number of steps.
+    """
+    if steps < 0 or len({player.name for player in players}) != len(players):
+        raise ValueError("fit needs a number of steps from 0 on and players of different names, not "
+                         f"{steps} steps and {[player.name for player in players]}.")
+    for player in players:
+        player.net.train()
+    log = Log()
+    try:
+        for step in progress(steps):
+            terms = {}
+            for player in players:
+                for _ in range(player.updates):
+                    terms[player.name] = player.update(next(feed))
+            log.append(terms)
+            for hook in hooks:
+                hook(step, log)
+    except KeyboardInterrupt:
+        log.interrupted = True
+        print(f"Interrupted after {log.steps:,} of {steps:,} steps; the networks keep what they have learned.")
+    log.read()
+    return log
+
+
+@torch.no_grad()
+def sample(generator: nn.Module, z: Tensor, label: Tensor | None = None) -> Tensor:
+    """Samples (len(z), *shape) in evaluation mode, where a sample does not depend on its batch mates.
+
+    Every module's own mode is restored afterwards, and no BatchNorm statistic moves.
+    """
+    modes = [(module, module.training) for module in generator.modules()]
+    generator.eval()
+    try:
+        return generator(z, label)
+    finally:
+        for module, mode in modes:
+            module.training = mode

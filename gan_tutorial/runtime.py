@@ -1,0 +1,105 @@
+"""Where a training runs: seed, device, precision and scale, chosen in one place and said in one line."""
+
+import hashlib
+import os
+import sys
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+SCALES = ("smoke", "cpu", "gpu")
+
+
+def scale_from_environment() -> str | None:
+    """The scale that GAN_TUTORIAL_SCALE asks for, or None where it is not set. ValueError if it is unknown."""
+    name = os.environ.get("GAN_TUTORIAL_SCALE") or None
+    if name is not None and name not in SCALES:
+        raise ValueError(f"GAN_TUTORIAL_SCALE is {name!r}; it must be one of {', '.join(SCALES)}.")
+    return name
+
+
+def seed_from_environment() -> int | None:
+    """The seed that GAN_TUTORIAL_SEED asks for, or None where it is not set. ValueError if it is no whole number."""
+    text = os.environ.get("GAN_TUTORIAL_SEED") or None
+    if text is not None and not text.isdecimal():
+        raise ValueError(f"GAN_TUTORIAL_SEED is {text!r}; it must be a whole number such as 0 or 7.")
+    return None if text is None else int(text)
+
+
+def pick_device() -> tuple[torch.device, str]:
+    """The fastest device at hand, and why it was picked: CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        return torch.device("mps"), "Apple GPU"
+    return torch.device("cpu"), "no GPU found"
+
+
+def derived_seed(*words) -> int:
+    """A 32-bit seed for a stream of random numbers, from any words that name the stream.
+
+    Hashing keeps streams apart: seed 1's batches are not seed 0's, shifted by one. 32 bits are what the CPU's
+    generator looks at.
+    """
+    return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=4).digest(), "big")
+
+
+def watched() -> bool:
+    """Whether somebody looks on, so that progress is worth showing. GAN_TUTORIAL_PROGRESS=0 or 1 decides."""
+    setting = os.environ.get("GAN_TUTORIAL_PROGRESS")
+    if setting:
+        return setting != "0"
+    if "PYTEST_CURRENT_TEST" in os.environ:  # the kernels that nbval starts inherit this from pytest
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def progress(steps: int) -> tqdm:
+    """`range(steps)` with a progress bar where somebody watches, and nothing printed where nobody does."""
+    # Standard output, since a notebook shows standard error on red.
+    return tqdm(range(steps), disable=not watched(), file=sys.stdout, leave=False, mininterval=0.5)
+
+
+class Run:
+    """The settings of one run. Prints them in a line, each with its reason.
+
+    seed       of every random number; GAN_TUTORIAL_SEED overrides it. Seeds torch's global generator too, from which
+               networks draw their first weights.
+    precision  "float32" (the default: the same arithmetic on every device) or "tf32" (faster matrix products and
+               convolutions on NVIDIA GPUs from Ampere on, with a 10-bit mantissa).
+    scale      "gpu" where a GPU is found, else "cpu"; GAN_TUTORIAL_SCALE overrides it. "smoke" is an author's quick
+               look: it checks no claims and is never published.
+
+    Raises ValueError for an unknown scale or precision, a bad seed, or a precision that the device does not have.
+    """
+
+    def __init__(self, seed: int = 0, precision: str = "float32"):
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"A seed is a whole number from 0 on, not {seed!r}.")
+        if precision not in ("float32", "tf32"):
+            raise ValueError(f"Precision {precision!r} is unknown; use 'float32' or 'tf32'.")
+        self.device, device_reason = pick_device()
+        if precision == "tf32" and not (self.device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8):
+            raise ValueError(f"This device ({device_reason}) has no TF32; use precision='float32'.")
+
+        asked_seed, asked_scale = seed_from_environment(), scale_from_environment()
+        self.seed = seed if asked_seed is None else asked_seed
+        self.precision = precision
+        self.scale_name = asked_scale or ("cpu" if self.device.type == "cpu" else "gpu")
+
+        torch.manual_seed(self.seed)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        print(f"seed {self.seed}{' (from GAN_TUTORIAL_SEED)' if asked_seed is not None else ''}",
+              f"device {self.device.type} ({device_reason})",
+              f"precision {precision}",
+              f"scale {self.scale_name} ({'from GAN_TUTORIAL_SCALE' if asked_scale else device_reason})", sep=" · ")
+
+    def scale(self, *, cpu, gpu=None, smoke=None):
+        """The value for this run's scale: `run.scale(cpu=600, gpu=20_000, smoke=10)`. What is not given is `cpu`'s."""
+        value = {"cpu": cpu, "gpu": gpu, "smoke": smoke}[self.scale_name]
+        return cpu if value is None else value
+
+    def place(self, net: nn.Module) -> nn.Module:
+        """The network, moved to this run's device."""
+        return net.to(self.device)

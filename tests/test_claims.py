@@ -1,0 +1,62 @@
+"""A claim prints one line, or raises with what was measured."""
+
+import json
+
+import pytest
+import torch
+
+import gan_tutorial as gt
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in ("SCALE", "RECORD", "RECORD_ONLY"):
+        monkeypatch.delenv(f"GAN_TUTORIAL_{name}", raising=False)
+
+
+@pytest.mark.parametrize("value", [0.9, 1.0, 1.1, torch.tensor(1.0), torch.tensor([1.0])])
+def test_the_line_does_not_depend_on_the_value(capsys, value):
+    gt.claim("7.3", "The overshoot is theta²/2λ, within 10 %", value, low=0.9, high=1.1)
+    assert capsys.readouterr().out == "✓ 7.3 The overshoot is theta²/2λ, within 10 %\n"
+
+
+@pytest.mark.parametrize("value", [0.89, 1.11, float("nan"), float("inf"), torch.tensor(2.0)])
+def test_a_value_outside_raises_with_the_value(value):
+    with pytest.raises(gt.ClaimFailed, match=f"Measured {float(value):.6g}; it must be at least 0.9 and at most 1.1"):
+        gt.claim("7.3", "The overshoot", value, low=0.9, high=1.1)
+
+
+def test_one_bound_is_enough_and_nan_never_passes():
+    gt.claim("1.1", "small", 0.1, high=0.2)
+    gt.claim("1.2", "large", 0.3, low=0.2)
+    for bounds in ({"high": 1.0}, {"low": 0.0}):
+        with pytest.raises(gt.ClaimFailed):
+            gt.claim("1.3", "a number", float("nan"), **bounds)
+
+
+def test_without_a_bound_the_value_is_true_or_false(capsys):
+    gt.claim("1.1", "equal", torch.equal(torch.ones(2), torch.ones(2)))
+    gt.claim("1.2", "equal", torch.ones(2).eq(1).all())
+    with pytest.raises(gt.ClaimFailed):
+        gt.claim("1.3", "equal", False)
+    with pytest.raises(ValueError, match="no bound"):
+        gt.claim("1.4", "a number", 1.0)  # a number that only has to be "truthy" would test nothing
+
+
+def test_smoke_checks_and_prints_nothing(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("GAN_TUTORIAL_SCALE", "smoke")
+    monkeypatch.setenv("GAN_TUTORIAL_RECORD", str(tmp_path / "record"))
+    gt.claim("1.1", "small", 5, high=0)
+    assert capsys.readouterr().out == "" and not (tmp_path / "record").exists()
+
+
+def test_the_record_holds_what_failed_too(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("GAN_TUTORIAL_RECORD", str(tmp_path / "record"))
+    gt.claim("1.1", "small", 0.5, high=1, exact=True)
+    with pytest.raises(gt.ClaimFailed):
+        gt.claim("1.2", "small", 2, high=1)
+    monkeypatch.setenv("GAN_TUTORIAL_RECORD_ONLY", "1")
+    gt.claim("1.3", "small", 2, high=1)  # does not raise, so that later claims are reached
+    lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
+    assert [(e["claim"], e["value"], e["holds"], e["exact"]) for e in lines] == [
+        ("1.1", 0.5, True, True), ("1.2", 2.0, False, False), ("1.3", 2.0, False, False)]

@@ -1,0 +1,352 @@
+"""The game: who learns when, what is drawn, what is logged, and what happens when something goes wrong."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import gan_tutorial as gt
+from gan_tutorial.game import READ_EVERY
+
+
+def gaussian_feed(batch=16, seed=0, labelled=False, n=200):
+    generator = torch.Generator().manual_seed(9)
+    values = torch.randn(n, 2, generator=generator)
+    return gt.Feed(gt.Data("a Gaussian", values, torch.arange(n) % 3 if labelled else None), latent=3, batch=batch,
+                   seed=seed, labelled=labelled)
+
+
+def networks(seed=0, **settings):
+    torch.manual_seed(seed)
+    return gt.MLPGenerator(3, width=16, **settings), gt.MLPCritic(width=16, **settings)
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()]).clone()
+
+
+def train(steps, objective=gt.nonsaturating, seed=0, **rest):
+    G, C = networks(seed)
+    log = gt.fit(gt.adversaries(G, C, objective, gt.adam(1e-3)), gaussian_feed(seed=seed), steps, **rest)
+    return G, C, log
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+def test_a_batch_is_a_function_of_seed_and_number():
+    one, two, other = gaussian_feed(), gaussian_feed(), gaussian_feed(seed=1)
+    first = [next(one) for _ in range(3)]
+    two.drawn = 2  # resuming: no generator state has to be saved
+    two.noise(5)
+    for a, b in zip(first[2], next(two), strict=True):
+        assert (a is None and b is None) or torch.equal(a, b)
+    assert not torch.equal(first[0].z, first[1].z)  # every update sees new samples …
+    assert not torch.equal(first[0].z, next(other).z)  # … and every seed its own
+
+
+def test_a_batch_has_the_promised_shapes_and_laws():
+    data = gt.Data("numbered", torch.arange(1000.0).view(-1, 1), torch.arange(1000))
+    feed = gt.Feed(data, latent=4, batch=500, labelled=True)
+    batches = [next(feed) for _ in range(40)]
+    real, label, z, eps = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert real.shape == (20_000, 1) and z.shape == (20_000, 4) and eps.shape == label.shape == (20_000,)
+    assert torch.equal(real.squeeze(1).long(), label)  # a sample keeps its label
+    assert 0 <= eps.min() and eps.max() < 1 and abs(eps.mean() - 0.5) < 5 * (1 / 12 / 20_000) ** 0.5
+    assert abs(z.mean()) < 5 / 80_000**0.5 and abs(z.var() - 1) < 5 * (2 / 80_000) ** 0.5
+    assert len(label.unique()) == 1000  # 20 draws of each on average: one is missed with probability 2e-6
+    assert next(gt.Feed(data, latent=4, batch=5)).label is None
+
+
+def test_pictures_use_a_stream_of_their_own():
+    feed, twin = gaussian_feed(), gaussian_feed()
+    z = feed.noise(6)
+    next(feed)
+    assert z.shape == (6, 3) and torch.equal(z, feed.noise(6))
+    next(twin)
+    assert torch.equal(next(feed).z, next(twin).z)
+
+
+def test_training_draws_nothing_from_the_global_stream():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    gt.fit(gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-3)), gaussian_feed(), 0)
+    torch.manual_seed(1)
+    next(gaussian_feed())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("build", "words"), [
+    (lambda: gaussian_feed(batch=201), "choose 1 to 200"),
+    (lambda: gaussian_feed(batch=0), "choose 1 to 200"),
+    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=2, batch=2, labelled=True), "no labels"),
+    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=0, batch=2), "at least one dimension"),
+])
+def test_a_feed_that_cannot_be_is_refused(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent=2, batch=1)
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mover", [0, 1], ids=["critic", "generator"])
+def test_a_player_learns_only_on_its_turn(mover):
+    """Trap 5: the other network is bit-equal afterwards, and its gradients are None."""
+    players = gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-2))
+    moving, resting = players[mover], players[1 - mover]
+    before, still = weights(moving.net), weights(resting.net)
+    moving.update(next(gaussian_feed()))
+    assert torch.equal(weights(resting.net), still) and not torch.equal(weights(moving.net), before)
+    assert all(p.grad is None and not p.requires_grad for net in (moving.net, resting.net) for p in net.parameters())
+
+
+def test_the_critic_plays_first_and_as_often_as_its_objective_says():
+    moves = []
+    players = gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-3))
+    for player in players:
+        update = player.update
+        player.update = lambda batch, name=player.name, update=update: moves.append(name) or update(batch)
+    feed = gaussian_feed()
+    gt.fit(players, feed, 2)
+    assert moves == 2 * (["critic"] * 5 + ["generator"]) and feed.drawn == 12
+
+
+def test_fit_is_the_loop_that_one_would_write_by_hand():
+    """An independent loop, with detach and zero_grad as tutorials have them: the same weights, bit for bit."""
+    G, C, _ = train(20)
+    G2, C2 = networks()
+    opt_C, opt_G = (torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.999)) for net in (C2, G2))
+    feed = gaussian_feed()
+    for _ in range(20):
+        batch = next(feed)
+        opt_C.zero_grad()
+        real, fake = C2(batch.real), C2(G2(batch.z).detach())
+        (nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()).backward()
+        opt_C.step()
+        batch = next(feed)
+        opt_G.zero_grad()
+        nn.functional.softplus(-C2(G2(batch.z))).mean().backward()
+        opt_G.step()
+    assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
+
+
+def test_real_and_fake_samples_go_through_the_critic_apart():
+    """Trap 6: BatchNorm would give other scores if they came in one batch."""
+    sizes = []
+    G, C = networks()
+    C.register_forward_hook(lambda module, inputs, scores: sizes.append(len(inputs[0])))
+    gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3))[0].update(next(gaussian_feed()))
+    assert sizes == [16, 16]
+
+
+def test_batch_norm_under_a_penalty_is_refused():
+    G, C = networks()
+    C.layers.insert(2, nn.BatchNorm1d(16))
+    with pytest.raises(ValueError, match="BatchNorm couples the samples"):
+        gt.adversaries(G, C, gt.wgan_gp, gt.adam(1e-3))
+    gt.adversaries(G, C, gt.wasserstein, gt.adam(1e-3))  # without a penalty it may be there
+
+
+class Conditional(nn.Module):
+    """A network that concatenates its label, and fails without one."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen = net, []
+
+    def forward(self, x, label=None):
+        if label is None:
+            raise ValueError("this network needs labels")
+        self.seen.append(label)
+        return self.net(torch.cat([x, label[:, None].float()], 1))
+
+
+def conditional_networks():
+    return Conditional(gt.MLPGenerator(4, width=16)), Conditional(gt.MLPCritic((3,), width=16))
+
+
+def test_every_call_of_an_update_gets_the_labels_of_its_batch():
+    """Trap 12: the real, the fake and the penalty's points of one update carry one set of labels."""
+    G, C = conditional_networks()
+    critic, generator = gt.adversaries(G, C, gt.wgan_gp, gt.adam(1e-3))
+    batch = next(gaussian_feed(labelled=True))
+    critic.update(batch)
+    assert len(C.seen) == 3 and len(G.seen) == 1
+    generator.update(batch)
+    assert all(torch.equal(label, batch.label) for label in C.seen + G.seen)
+
+
+def test_labels_decide_what_is_drawn():
+    G, _ = conditional_networks()
+    z = torch.randn(4, 3)
+    assert not torch.equal(gt.sample(G, z, torch.zeros(4)), gt.sample(G, z, torch.ones(4)))
+
+
+def test_labels_at_the_wrong_place_are_refused():
+    with pytest.raises(ValueError, match="takes no label"):
+        gt.fit(gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3)), gaussian_feed(labelled=True), 1)
+    with pytest.raises(ValueError, match="needs labels"):
+        gt.fit(gt.adversaries(*conditional_networks(), gt.hinge, gt.adam(1e-3)), gaussian_feed(), 1)
+
+
+def test_samples_of_another_shape_than_the_data_are_refused():
+    G, C = gt.MLPGenerator(3, shape=(3,)), gt.MLPCritic()
+    with pytest.raises(ValueError, match=r"\(16, 3\), but real samples are .*\(16, 2\)"):
+        gt.fit(gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), gaussian_feed(), 1)
+    G, C = networks()
+    with pytest.raises(ValueError, match="float64"):
+        gt.fit(gt.adversaries(G.double(), C, gt.hinge, gt.adam(1e-3)),
+               (b._replace(z=b.z.double()) for b in gaussian_feed()), 1)
+
+
+def test_an_optimiser_over_the_other_network_is_refused():
+    G, C = networks()
+    with pytest.raises(ValueError, match="weights of another network"):
+        gt.Player("critic", C, lambda batch: {}, torch.optim.SGD(G.parameters(), 0.1))
+
+
+def test_a_game_with_one_player():
+    """A least-squares fit to the mean of the data, whose minimum is known."""
+    net = nn.Linear(3, 2)
+    feed = gaussian_feed()
+    player = gt.Player("mean", net, lambda batch: {"error": (net(0 * batch.z) - batch.real).square().mean()},
+                       torch.optim.SGD(net.parameters(), 0.1))
+    log = gt.fit([player], feed, 400)
+    assert list(log) == ["mean"] and log["mean"]["error"].shape == (400,)
+    torch.testing.assert_close(net.bias.detach(), feed.data.values.mean(0), atol=0.3, rtol=0)
+
+
+# --- seeds and history -----------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="bit-equality is promised on a CPU")
+def test_one_seed_gives_bit_equal_weights():
+    (G, C, log), (G2, C2, log2), (G3, _, _) = train(15), train(15), train(15, seed=1)
+    assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
+    assert torch.equal(log["critic"]["game"], log2["critic"]["game"])
+    assert not torch.equal(weights(G), weights(G3))
+
+
+def test_two_halves_make_a_whole():
+    G, C, log = train(12)
+    G2, C2 = networks()
+    players, feed = gt.adversaries(G2, C2, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed()
+    logs = [gt.fit(players, feed, 5), gt.fit(players, feed, 7)]
+    assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
+    assert torch.equal(torch.cat([part["critic"]["game"] for part in logs]), log["critic"]["game"])
+
+
+@pytest.mark.parametrize("steps", [0, 1, READ_EVERY - 1, READ_EVERY, 2 * READ_EVERY + 3])
+def test_the_log_holds_every_step_once(steps):
+    seen = []
+    _, _, log = train(steps, gt.wgan_gp if steps < 5 else gt.hinge,
+                      hooks=[lambda step, log: seen.append((step, log.steps))])
+    assert seen == [(step, step + 1) for step in range(steps)] and log.steps == steps
+    assert not log.interrupted
+    if steps:
+        assert list(log) == ["critic", "generator"] and len(log) == 2
+        assert all(values.shape == (steps,) for terms in log.values() for values in terms.values())
+
+
+def test_the_log_names_the_terms_of_the_objective():
+    _, _, log = train(3, gt.wgan_gp)
+    assert set(log["critic"]) == {"game", "penalty"} and set(log["generator"]) == {"game"}
+
+
+def test_reading_the_log_in_a_hook_changes_nothing():
+    _, _, plain = train(7)
+    _, _, read = train(7, hooks=[lambda step, log: log["critic"]["game"]])
+    assert torch.equal(plain["critic"]["game"], read["critic"]["game"])
+
+
+# --- when something goes wrong ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_training_with_step_player_and_causes(value):
+    G, C = networks()
+    players = gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3))
+    loss, calls = players[1].loss, []
+
+    def spoilt(batch):
+        calls.append(None)
+        terms = loss(batch)
+        return {**terms, "extra": terms["game"] * (value if len(calls) - 1 == 130 else 0)}
+
+    players[1].loss = spoilt
+    with pytest.raises(gt.NonFiniteLoss, match="Step 130: the generator's term 'extra'.*learning rate") as caught:
+        gt.fit(players, gaussian_feed(), 1000)
+    assert len(calls) == 2 * READ_EVERY  # found at the next reading, no later
+    assert caught.value.log["critic"]["game"][:130].isfinite().all()
+
+
+def test_of_one_step_the_first_mover_is_blamed():
+    G, C = networks()
+    with torch.no_grad():
+        C.layers[1].weight.fill_(float("nan"))
+    with pytest.raises(gt.NonFiniteLoss, match="Step 0: the critic's term 'game'"):
+        gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 3)
+
+
+def test_an_interrupt_returns_what_was_learned(capsys):
+    def stop(step, log):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    G, C, log = train(100, hooks=[stop])
+    assert log.interrupted and log.steps == 5 and log["generator"]["game"].shape == (5,)
+    assert "after 5 of 100 steps" in capsys.readouterr().out
+    G2, C2, _ = train(5)
+    assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
+
+
+def test_an_interrupt_inside_an_update_leaves_the_network_frozen_and_without_gradients():
+    net = nn.Linear(3, 2)
+
+    def loss(batch):
+        net(batch.z).sum().backward()
+        raise KeyboardInterrupt
+
+    log = gt.fit([gt.Player("one", net, loss, torch.optim.SGD(net.parameters(), 0.1))], gaussian_feed(), 3)
+    assert log.interrupted and log.steps == 0
+    assert all(p.grad is None and not p.requires_grad for p in net.parameters())
+
+
+def test_fit_refuses_what_it_cannot_play():
+    player = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))[0]
+    for players, steps in [([player], -1), ([player, player], 1)]:
+        with pytest.raises(ValueError, match="different names"):
+            gt.fit(players, gaussian_feed(), steps)
+
+
+def test_adam_takes_whole_numbers_as_betas():
+    net = nn.Linear(1, 1)
+    assert gt.adam(1e-3, (0, 0.9))(net.parameters()).defaults["betas"] == (0.0, 0.9)  # trap 16
+
+
+# --- sampling --------------------------------------------------------------------------------------------------------
+
+def test_a_sample_does_not_depend_on_its_batch_mates():
+    """Trap 7: evaluation mode while sampling, every module's mode restored, no statistic moved."""
+    G = gt.MLPGenerator(3, width=16)
+    G.layers.insert(1, nn.BatchNorm1d(16))
+    G.layers.insert(2, nn.Dropout(0.5))
+    G.train()
+    G.layers[1].eval()  # somebody's choice, to be kept
+    state = copy.deepcopy(G.state_dict())
+    z = torch.randn(8, 3)
+    together = gt.sample(G, z)
+    torch.testing.assert_close(together[:1], gt.sample(G, z[:1]))
+    assert not together.requires_grad and G.training and G.layers[2].training and not G.layers[1].training
+    assert all(torch.equal(state[name], value) for name, value in G.state_dict().items())
+
+
+def test_modes_are_restored_when_sampling_fails():
+    G = gt.MLPGenerator(3)
+    G.train()
+    with pytest.raises(ValueError):
+        gt.sample(G, torch.zeros(2, 5))
+    assert G.training
