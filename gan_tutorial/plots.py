@@ -1,0 +1,365 @@
+"""Pictures: grids of images, curves of losses, sets in the plane, densities, vector fields, films.
+
+Every function draws on a matplotlib Axes (its own, or the one given as `ax`) and returns it; `film` returns a player.
+None of them knows a network or touches a random number generator. End the line with a semicolon in a notebook, or the
+returned Axes is printed below the picture.
+"""
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .film import Reel
+
+# One colour and one dash for each role, in every figure of the book. The lightness of the first three differs by 16 or
+# more (L* = 25, 45, 62), so that they stay apart in grey; their hues stay apart under the three colour blindnesses.
+COLOURS = {"real": "#0b3c6f", "critic": "#007a64", "generator": "#e07b00", "fake": "#e07b00",
+           "extra": "#a83279", "theory": "#111111", "neutral": "#9a9a9a"}
+DASHES = {"real": "-", "critic": (0, (7, 1.5)), "generator": (0, (3.5, 1.2)), "fake": (0, (3.5, 1.2)),
+          "extra": (0, (6, 1.5, 1, 1.5)), "theory": (0, (1, 1.3)), "neutral": "-"}
+# The two together, for ax.plot(x, y, **LINES["real"]).
+LINES = {role: {"color": COLOURS[role], "linestyle": DASHES[role]} for role in COLOURS}
+
+WIDTH = 7.0   # inches: the text column of a page
+POINTS = 2000  # more points than this hide one another; an even selection of them is drawn
+
+
+def style():
+    """Set matplotlib's defaults for a page of the book. Called when this module is imported."""
+    plt.rcParams.update({
+        "figure.figsize": (WIDTH, 3.2), "figure.dpi": 110, "savefig.dpi": 110, "figure.constrained_layout.use": True,
+        "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+        "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9,
+        "legend.fontsize": 9, "legend.frameon": False, "axes.titlelocation": "left",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "lines.linewidth": 1.8,
+        "axes.prop_cycle": plt.cycler(color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]),
+        "image.cmap": "gray", "image.interpolation": "nearest", "svg.hashsalt": "gan_tutorial",
+    })
+
+
+def tile(images, columns=None, gap=(1, 1)):
+    """Lay images out in rows, as one picture of bytes.
+
+    images   (n, 1, h, w) grey or (n, 3, h, w) colour, in [-1, 1]; -1 becomes 0 and 1 becomes 255
+    columns  images in a row; without it one row up to ten images, then a square
+    gap      white pixels between rows and between columns
+    returns  uint8 (H, W) or (H, W, 3), H = rows * (h + gap[0]) - gap[0], W = columns * (w + gap[1]) - gap[1].
+    Image i stands in row i // columns, column i % columns. Places that stay empty are white.
+    Raises ValueError on another shape, on values that are not finite and on values outside [-1, 1].
+    """
+    images = _array(images)
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ValueError(f"A grid needs images of shape (n, 1, h, w) or (n, 3, h, w), but got {images.shape}.")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"A grid needs float images in [-1, 1], but got {images.dtype}: "
+                         "take them with data.take(index).")
+    low, high = images.min(), images.max()
+    if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
+        raise ValueError(f"A grid needs images in [-1, 1], but they reach from {low:.3g} to {high:.3g}: "
+                         "rescale them, or end the generator with tanh.")
+    columns = columns or (len(images) if len(images) <= 10 else math.ceil(math.sqrt(len(images))))
+    if columns < 1:
+        raise ValueError(f"A grid needs at least one column, but got {columns}.")
+    n, channels, h, w = images.shape
+    rows, (down, across) = math.ceil(n / columns), gap
+    bytes_ = np.rint((images.astype(np.float64).clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
+    sheet = np.full((rows * (h + down) - down, columns * (w + across) - across, channels), 255, np.uint8)
+    for i, image in enumerate(bytes_):
+        top, left = i // columns * (h + down), i % columns * (w + across)
+        sheet[top:top + h, left:left + w] = image
+    return sheet[..., 0] if channels == 1 else sheet
+
+
+def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
+    """Draw images (n, 1 or 3, h, w) in [-1, 1] side by side, without axes.
+
+    labels   one text for each image, written above it
+    rows     one text for each row, written at its left
+    Raises ValueError as `tile` does, and when labels or rows do not match in number.
+    """
+    images = _array(images)
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"There are {len(images)} images, but {len(labels)} labels: give one label for each image.")
+    h, w = images.shape[-2:]
+    gap = (max(1, round(0.4 * h)) if labels is not None else 1, 1)
+    sheet = tile(images, columns, gap)
+    columns, count = (sheet.shape[1] + 1) // (w + 1), (sheet.shape[0] + gap[0]) // (h + gap[0])
+    if rows is not None and len(rows) != count:
+        raise ValueError(f"There are {count} rows of images, but {len(rows)} texts: give one text for each row.")
+    if ax is None:
+        width = min(WIDTH, 0.62 * columns + 0.4)
+        ax = plt.figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1] + (0.3 if title else 0))).subplots()
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if sheet.shape[1] < 500 else "auto")
+    ax.set_axis_off()
+    for i, text in enumerate(() if labels is None else labels):
+        ax.text(i % columns * (w + 1) + w / 2, i // columns * (h + gap[0]) - 0.05 * h, str(text),
+                ha="center", va="bottom", fontsize=8)
+    for i, text in enumerate(() if rows is None else rows):
+        ax.text(-0.12 * w, i * (h + gap[0]) + h / 2, str(text), ha="right", va="center", fontsize=9)
+    if title:
+        ax.set_title(title, pad=14 if labels is not None else 6)
+    return ax
+
+
+def running_mean(values, window):
+    """The mean over the `window` values around each one (over those that exist, near the ends); window is made odd."""
+    values = np.asarray(_array(values), dtype=np.float64)
+    window = min(window, len(values))
+    ones = np.ones(max(1, window - 1 + window % 2))
+    return np.convolve(values, ones, "same") / np.convolve(np.ones_like(values), ones, "same")
+
+
+def losses(log, smooth=None, ax=None, title=None):
+    """Draw every term of every player over the steps: a running mean, with the raw values faint behind it.
+
+    log      player -> term -> values (steps,), as `fit` returns it
+    smooth   width of the running mean in steps; without it a fortieth of the run; 1 draws the raw values alone
+    """
+    curves_ = [(player, term, _array(log[player][term])) for player in log.keys() for term in log[player].keys()]
+    if not curves_ or any(values.ndim != 1 or len(values) == 0 for *_, values in curves_):
+        raise ValueError("Losses need what fit returns: at least one step, and one number a step for each term.")
+    ax = ax or plt.figure().subplots()
+    roles = _roles(dict.fromkeys(player for player, *_ in curves_))
+    seen = []
+    for player, term, values in curves_:
+        terms, role = list(log[player].keys()), roles[player]
+        mean = running_mean(values, smooth or max(1, len(values) // 40))
+        look = LINES[role] if term == terms[0] else {"color": COLOURS[role], "linestyle": ":"}
+        ax.plot(mean, **look, label=player if len(terms) == 1 else f"{player}: {term}")
+        ax.plot(values, color=COLOURS[role], linewidth=0.5, alpha=0.25, zorder=1, label="_raw")
+        inside = values[np.isfinite(values)]
+        seen += [np.nanmin(mean), np.nanmax(mean), *np.percentile(inside, [1, 99])] if len(inside) else []
+    if seen and min(seen) < max(seen):
+        ax.set_ylim(min(seen) - 0.05 * np.ptp(seen), max(seen) + 0.05 * np.ptp(seen))
+    ax.set(xlabel="step", ylabel="loss", xlim=(0, max(1, max(len(values) for *_, values in curves_) - 1)))
+    if title:
+        ax.set_title(title)
+    return label(ax)
+
+
+def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
+    """Draw sets in the plane on equal axes: real points dark and small, generated ones light, larger and ringed.
+
+    real, fake  (n, 2); an even selection of 2,000 is drawn when there are more. `real` may be a data set.
+    modes       (k, 2) centres, drawn as circles
+    limits      (low, high) of both axes; without it everything fits
+    """
+    sets = {name: _plane(values, name) for name, values in (("real", real), ("fake", fake), ("modes", modes))
+            if values is not None}
+    if not sets:
+        raise ValueError("There is nothing to draw: give real points, generated points or both.")
+    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    if "modes" in sets:
+        ax.scatter(*sets["modes"].T, s=150, facecolors="none", edgecolors=COLOURS["neutral"], linewidths=1, zorder=1)
+    if "real" in sets:
+        ax.scatter(*_some(sets["real"]).T, s=5, color=COLOURS["real"], alpha=0.45, linewidths=0, label="data", zorder=2)
+    if "fake" in sets:
+        ax.scatter(*_some(sets["fake"]).T, s=11, color=COLOURS["fake"], alpha=0.6, linewidths=0.25,
+                   edgecolors="white", label="generator", zorder=3)
+    everything = np.concatenate(list(sets.values()))
+    low, high = limits or _limits(everything)
+    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=title or "")
+    if len(sets.keys() & {"real", "fake"}) == 2:
+        for handle in ax.legend(loc="upper right", handletextpad=0.1, borderaxespad=0, markerscale=1.6).legend_handles:
+            handle.set_alpha(1)
+    return ax
+
+
+def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
+    """Draw histograms of samples on the line, as densities: data filled, generated ones as an outline.
+
+    real, fake  (n,) or (n, 1). `real` may be a data set.
+    limits      (low, high) of the axis, cut into `bins` bins; samples outside count towards the total
+    """
+    sets = {role: _line(values, role) for role, values in (("real", real), ("fake", fake)) if values is not None}
+    if not sets:
+        raise ValueError("There is nothing to draw: give real samples, generated samples or both.")
+    ax = ax or plt.figure().subplots()
+    low, high = limits or _limits(np.concatenate(list(sets.values())))
+    edges = np.linspace(low, high, bins + 1)
+    for role, values in sets.items():
+        height = np.histogram(values, edges)[0] / (len(values) * (edges[1] - edges[0]))
+        if role == "real":
+            ax.stairs(height, edges, fill=True, color=COLOURS[role], alpha=0.3, label="data")
+        else:
+            ax.stairs(height, edges, linewidth=1.5, **LINES[role], label="generator")
+    ax.set(xlim=(low, high), xlabel="x", ylabel="density", title=title or "")
+    ax.legend()
+    return ax
+
+
+def curves(x, ys, roles=None, title=None, ax=None):
+    """Draw named curves over the same x, each labelled at its right end.
+
+    x      (n,)
+    ys     name -> values (n,), or a function of x
+    roles  name -> role in COLOURS; without it a name that is a role has that role's colour, others take what is left
+    """
+    x = _line(x, "x")
+    roles = _roles(ys, roles)
+    ax = ax or plt.figure().subplots()
+    for name, y in ys.items():
+        y = np.squeeze(_array(y(torch.as_tensor(x, dtype=torch.float32)) if callable(y) else y))
+        if y.shape != x.shape:
+            raise ValueError(f"The curve {name} has shape {y.shape}, but x has {x.shape}: give one value for each x.")
+        ax.plot(x, y, **LINES[roles[name]], label=name)
+    if title:
+        ax.set_title(title)
+    return label(ax)
+
+
+def label(ax):
+    """Write each labelled line's name at its right end, in its colour, in place of a legend.
+
+    Call it again after adding lines to the same Axes.
+    """
+    for old in [text for text in ax.texts if text.get_gid() == "line label"]:
+        old.remove()
+    bottom, top = ax.get_ylim()
+    ends = []
+    for line in ax.get_lines():
+        y = np.asarray(line.get_ydata(), dtype=float)
+        if not line.get_label().startswith("_") and np.isfinite(y).any():
+            ends.append((float(np.clip(y[np.isfinite(y)][-1], min(bottom, top), max(bottom, top))), line))
+    inch = ax.get_window_extent().height / ax.figure.dpi
+    place = {y: (y - bottom) / (top - bottom) * inch * 72 for y, _ in ends}  # height above the axis in points
+    ends.sort(key=lambda end: place[end[0]])
+    heights = _apart([place[y] for y, _ in ends], 12)
+    for (y, line), height in zip(ends, heights, strict=True):
+        ax.annotate(line.get_label(), (1, y), xycoords=("axes fraction", "data"), xytext=(6, height - place[y]),
+                    textcoords="offset points", va="center", color=line.get_color(), fontsize=9, gid="line label",
+                    annotation_clip=False)
+    return ax
+
+
+def field(f, limits=(-2, 2), title=None, ax=None):
+    """Draw the stream lines of a vector field in the plane: where the two players' updates lead.
+
+    f       (n, 2) points -> (n, 2) velocities
+    limits  (low, high) of both axes
+    """
+    side = np.linspace(*limits, 25)
+    where = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    velocity = _plane(f(torch.as_tensor(where, dtype=torch.float32)), "f's velocities")
+    if velocity.shape != where.shape:
+        raise ValueError(f"f must return one velocity for each of {len(where)} points, but returned {velocity.shape}.")
+    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    u, v = velocity.astype(np.float64).reshape(25, 25, 2).transpose(2, 0, 1)
+    ax.streamplot(side, side, u, v, density=0.9, color=COLOURS["neutral"], linewidth=0.8, arrowsize=0.9, zorder=1)
+    ax.set(xlim=limits, ylim=limits, aspect="equal", title=title or "")
+    return ax
+
+
+def path(positions, role="generator", name=None, ax=None):
+    """Draw the path (n, 2) of a point in the plane: a dot where it starts, a ring where it ends."""
+    positions = _plane(positions, "positions")
+    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    ax.plot(*positions.T, color=COLOURS[role], linewidth=1.2, label=name or "_path")
+    ax.plot(*positions[0], "o", color=COLOURS[role], markersize=6, label="_start")
+    ax.plot(*positions[-1], "o", color=COLOURS[role], markersize=6, markerfacecolor="white", label="_end")
+    return ax
+
+
+def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=None):
+    """Play the frames that a `hooks.Film` collected: a player in a browser, a still picture elsewhere.
+
+    film     anything with `steps` (k numbers) and `frames` (k tensors of one shape): images (n, 1 or 3, h, w), drawn as
+             `grid` does; points (n, 2), drawn as `points` does on axes that stand still; or pictures uint8 (h, w, 3)
+    alt      what the film shows, in a sentence
+    columns  images in a row
+    real, modes, limits   what stands behind generated points, and the axes' ends (without them every frame fits)
+    seconds  how long the whole film plays; without it eight frames a second
+    """
+    if len(film.frames) == 0:
+        raise ValueError("The film is empty: train with hooks=[film] before you show it.")
+    first = film.frames[0]
+    if first.ndim == 4:
+        pictures = [tile(_unit(frame), columns, (2, 2)) for frame in film.frames]
+    elif first.ndim == 3:
+        pictures = [_array(frame) for frame in film.frames]
+    else:
+        every = [real, *film.frames] if real is not None else film.frames
+        limits = limits or _limits(np.concatenate([_plane(values, "frames") for values in every]))
+        pictures = [picture(points(real, frame, modes, limits)) for frame in film.frames]
+    return Reel(pictures, [f"step {step:,}" for step in film.steps], alt, seconds)
+
+
+def picture(figure):
+    """Turn a Figure, or the one that an Axes belongs to, into bytes (h, w, 3), and close it."""
+    figure = figure if isinstance(figure, Figure) else figure.figure
+    plt.close(figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _array(values):
+    """A tensor on any device, a list or an array -> a numpy array."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asarray(values)
+
+
+def _plane(values, name):
+    values = _array(getattr(values, "values", values) if not isinstance(values, torch.Tensor) else values)
+    if values.ndim != 2 or values.shape[1] != 2 or len(values) == 0:
+        raise ValueError(f"Points in the plane have shape (n, 2), but {name} has {values.shape}.")
+    return values
+
+
+def _line(values, name):
+    values = _array(getattr(values, "values", values) if not isinstance(values, torch.Tensor) else values)
+    if values.size == 0 or values.size != len(values):
+        raise ValueError(f"Numbers on the line have shape (n,) or (n, 1), but {name} has {values.shape}.")
+    return values.reshape(-1)
+
+
+def _unit(frame):
+    """Bytes 0 to 255 -> [-1, 1]; the inverse of what `tile` does."""
+    return _array(frame).astype(np.float64) / 127.5 - 1
+
+
+def _some(values):
+    """At most POINTS rows, evenly spaced: without drawing random numbers."""
+    return values[np.linspace(0, len(values) - 1, POINTS).astype(int)] if len(values) > POINTS else values
+
+
+def _limits(values):
+    """Ends of an axis on which all finite values fit, with a margin."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return -1.0, 1.0
+    margin = 0.08 * (np.ptp(values) or 1)
+    return float(values.min() - margin), float(values.max() + margin)
+
+
+def _roles(names, given=None):
+    """A role for each name: the given one, the name itself where it is a role, or the next that nobody has."""
+    roles = {name: (given or {}).get(name, name) for name in names}
+    unknown = [role for role in (given or {}).values() if role not in COLOURS]
+    if unknown:
+        raise ValueError(f"There is no role {unknown[0]!r}: the roles are {', '.join(COLOURS)}.")
+    order = ("real", "generator", "critic", "extra", "theory", "neutral")
+    free = [role for role in order if role not in roles.values()]
+    for name in names:
+        if roles[name] not in COLOURS:
+            roles[name] = free.pop(0) if free else "neutral"
+    return roles
+
+
+def _apart(heights, gap):
+    """Move sorted heights apart until neighbours differ by `gap` or more, as little as a few passes manage."""
+    heights = list(heights)
+    for _ in range(50):
+        for i in range(1, len(heights)):
+            lack = gap - (heights[i] - heights[i - 1])
+            if lack > 1e-6:
+                heights[i - 1], heights[i] = heights[i - 1] - lack / 2, heights[i] + lack / 2
+    return heights
+
+
+style()
