@@ -1,0 +1,215 @@
+"""A short hash of the code that a chapter's numbers depend on: two trees with the same key give the same results.
+
+What counts is the chapter's code cells and the definitions of the package that they reach. `gt.fit` leads to the
+function `fit` in game.py, from there to `Player.update`, and so on, definition by definition: a new function in the
+same module makes no result stale. What cannot change a number is blanked first, so that editing it is free: comments,
+docstrings, blank lines, the texts of claims, the set-up cell, and statements that only draw or print.
+
+Only positions in the source are used, never a dump of the syntax tree, so the key is the same on every Python.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterator
+
+# Definitions that cannot change what a claim measures, and why.
+NO_MATTER = {
+    "plots": "draws what has been measured",
+    "hooks.Film": "keeps pictures for drawing",
+    "claims": "judges and records a value after it was measured; make claims judges it again",
+    "files.download": "fetches bytes whose SHA-256 is checked",
+    "runtime.progress": "a progress bar",
+    "runtime.watched": "whether to show it",
+}
+DRAWING = {"plt", "fig", "figure", "ax", "axes", "axis", "gt.plots", "print", "display"}
+PURE = {"len", "range", "zip", "enumerate", "sorted", "min", "max", "abs", "round", "sum", "str", "list", "float",
+        "item", "tolist", "numpy", "detach", "cpu", "mean", "std", "flatten", "squeeze", "join"}  # functions, methods
+SETUP = "# Set-up."
+
+
+def chain(node: ast.AST) -> list[str]:
+    """`gt.data.ring` as ["gt", "data", "ring"]; [] for anything but names joined by dots."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.insert(0, node.attr)
+        node = node.value
+    return [node.id, *names] if isinstance(node, ast.Name) else []
+
+
+def references(node: ast.AST) -> Iterator[list[str]]:
+    """The dotted names that a piece of code uses, each as long as it is written."""
+    names = chain(node)
+    if names:
+        yield names
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from references(child)
+
+
+def draws(call: ast.Call) -> bool:
+    """`plt.show()`, `axes[0].plot(x)`, `gt.plots.grid(images)`, `print(x)`."""
+    node = call.func
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        if ".".join(chain(node)[:2]) in DRAWING:
+            return True
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return isinstance(node, ast.Name) and node.id in DRAWING
+
+
+def only_draws(statement: ast.Assign | ast.Expr) -> bool:
+    """Whether a statement draws or prints and does nothing else: `ax.plot(x, y)`, `fig, ax = plt.subplots()`.
+
+    One call of anything else in it (a network, a sampler) might move a generator of random numbers: then it matters.
+    """
+    names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    calls = [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
+
+    def pure(call: ast.Call) -> bool:
+        return getattr(call.func, "attr", getattr(call.func, "id", None)) in PURE
+
+    return (isinstance(statement.value, ast.Call) and draws(statement.value) and names <= DRAWING
+            and all(draws(call) or pure(call) for call in calls))
+
+
+def claim_calls(tree: ast.AST) -> list[ast.Call]:
+    """The calls of `gt.claim` (or a bare `claim`), in the order of the source."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and chain(n.func) in (["gt", "claim"], ["claim"])]
+    return sorted(calls, key=lambda n: (n.lineno, n.col_offset))
+
+
+def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
+    """The source's lines, with everything blanked that cannot matter; line numbers stay what they were."""
+    lines = [line.encode() for line in source.split("\n")]  # ast counts columns in bytes
+    unneeded = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
+    if chapter:
+        unneeded += [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n)]
+        unneeded += [call.args[1] for call in claim_calls(tree) if len(call.args) > 1]
+    spans = [(n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) for n in unneeded]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            column = len(token.line[:token.start[1]].encode())
+            spans.append((token.start[0], column, token.start[0], column + len(token.string.encode())))
+    for first, start, last, end in spans:
+        for row in range(first, last + 1):
+            line = lines[row - 1]
+            left, right = start if row == first else 0, end if row == last else len(line)
+            lines[row - 1] = line[:left] + b" " * (right - left) + line[right:]
+    return [line.decode() for line in lines]
+
+
+class Module:
+    """One source, cut into its top-level statements: the names that they define, and where imported names lead."""
+
+    def __init__(self, source: str, modules: set[str], chapter: bool = False):
+        self.tree = ast.parse(source)
+        self.lines = bare(source, self.tree, chapter)
+        self.links: dict[str, list[str]] = {}  # name here -> ["game", "fit"], ["data"] or ["__init__"], the package
+        self.defined: dict[str, list[ast.stmt]] = {}
+        self.always: list[ast.stmt] = []       # what defines no name: it runs on import
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.link(node, modules)
+        for statement in self.tree.body:
+            names = defines(statement)
+            for name in names:
+                self.defined.setdefault(name, []).append(statement)
+            if not names:
+                self.always.append(statement)
+
+    def link(self, node: ast.Import | ast.ImportFrom, modules: set[str]) -> None:
+        for alias in node.names:
+            path = alias.name if isinstance(node, ast.Import) else f"{node.module or ''}.{alias.name}"
+            if not getattr(node, "level", 0):
+                package, _, path = path.partition(".")
+                if package != "gan_tutorial":
+                    continue
+            names = path.strip(".").split(".") if path else []
+            if isinstance(node, ast.Import) and not alias.asname:
+                names = []  # `import gan_tutorial.data` binds the package
+            if not names or names[0] not in modules:
+                names = ["__init__", *names]
+            self.links[alias.asname or alias.name.split(".")[0]] = names
+
+    def text(self, statement: ast.stmt, name: str = "") -> str:
+        """The statement without what was blanked; of an import, only what concerns `name`."""
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            origin = getattr(statement, "module", "")
+            return "".join(f"import {origin} {a.name} {a.asname}" for a in statement.names
+                           if (a.asname or a.name).split(".")[0] == name)
+        first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+        return "\n".join(filter(None, (line.rstrip() for line in self.lines[first - 1:statement.end_lineno])))
+
+
+def defines(statement: ast.stmt) -> list[str]:
+    """The names that a top-level statement defines, if that is all it does."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Import(names) | ast.ImportFrom(names=names):
+            return [(alias.asname or alias.name).split(".")[0] for alias in names]
+        case ast.Assign() | ast.AnnAssign():
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            flat = [t for target in targets for t in getattr(target, "elts", [target])]
+            return [t.id for t in flat] if all(isinstance(t, ast.Name) for t in flat) else []
+    return []
+
+
+class Package:
+    """The package's sources, {"game": "…", "__init__": "…"}, and what can be reached in them."""
+
+    def __init__(self, sources: dict[str, str]):
+        self.names = set(sources)
+        self.modules = {name: Module(source, self.names) for name, source in sources.items()}
+
+    def reach(self, start: Module) -> dict[str, list[str]]:
+        """The definitions that a source depends on, with their texts: {"game.fit": ["def fit…"]}."""
+        found: dict[str, list[str]] = {}
+
+        def follow(module: str, names: list[str]) -> None:
+            """Find out what `module.names` is: a link to elsewhere, a definition, a submodule of the package."""
+            source, name = self.modules[module], names[0] if names else None
+            if name in source.links:
+                first, *rest = source.links[name]
+                follow(first, rest + names[1:])
+            elif name in source.defined:
+                take(module, name)
+            elif module == "__init__" and name in self.names:
+                follow(name, names[1:])
+            elif module != "__init__" or name:  # we cannot tell: everything in it, to be safe
+                for name in source.defined:
+                    take(module, name)
+
+        def take(module: str, name: str) -> None:
+            if f"{module}.{name}" in found or module in NO_MATTER or f"{module}.{name}" in NO_MATTER:
+                return
+            source = self.modules[module]
+            found[f"{module}.{name}"] = [source.text(s, name) for s in source.defined[name]]
+            for statement in source.defined[name] + source.always:
+                visit(statement, source, module)
+            found[module] = [source.text(s) for s in source.always]
+
+        def visit(statement: ast.stmt, source: Module, module: str | None) -> None:
+            for names in references(statement):
+                if names[0] in source.links:
+                    first, *rest = source.links[names[0]]
+                    follow(first, rest + names[1:])
+                elif module and names[0] in source.defined:
+                    take(module, names[0])
+
+        for statement in start.tree.body:
+            visit(statement, start, None)
+        return found
+
+
+def code_key(cells: list[str], package: Package) -> tuple[str, set[str]]:
+    """The key of a chapter (its code cells, in order), and the names of the definitions that it reaches."""
+    source = "\n".join(cell for cell in cells if not cell.startswith(SETUP)) + "\n"
+    chapter = Module(source, package.names, chapter=True)
+    reached = package.reach(chapter)
+    own = "\n".join(filter(None, (line.rstrip() for line in chapter.lines)))
+    texts = sorted({text for texts in reached.values() for text in texts})
+    return hashlib.sha256("\n\0".join([own, *texts]).encode()).hexdigest()[:12], set(reached)
