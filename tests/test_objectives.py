@@ -139,8 +139,9 @@ def test_the_gradient_of_a_penalty_agrees_with_finite_differences(penalty):
 
 
 @each_objective
-@pytest.mark.parametrize("scores", [torch.zeros(4, 1), torch.zeros(()), torch.zeros(0), torch.zeros(4, dtype=torch.long)],
-                         ids=["column", "scalar", "empty", "integer"])
+@pytest.mark.parametrize("scores", [
+    torch.zeros(4, 1), torch.zeros(()), torch.zeros(0), torch.zeros(4, dtype=torch.long),
+], ids=["column", "scalar", "empty", "integer"])
 def test_what_are_no_scores_is_refused(objective, scores):
     """Trap 11: (N, 1) - (N,) broadcasts to N x N without a word."""
     good = torch.zeros(4)
