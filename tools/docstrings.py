@@ -1,0 +1,43 @@
+r"""A Sphinx extension: the package's docstrings, written to be read in the source, as reStructuredText.
+
+    $x$               ->  :math:`x`
+    `name`            ->  ``name``
+    *                 ->  \*                    (a shape such as (batch, *shape) is no emphasis)
+    name  what it is  ->  :name: what it is     (two spaces or more; continued on indented lines)
+"""
+
+import re
+
+ENTRY = re.compile(r"^([A-Za-z_][\w.]*(?:, \w+)*) {2,}(\S.*)$")
+MARKED = re.compile(r"(\$[^$]+\$|`[^`]+`)")
+
+
+def inline(text: str) -> str:
+    """One line's mathematics, code and asterisks."""
+    def turn(part: str) -> str:
+        if part.startswith("$"):
+            return f":math:`{part[1:-1].strip()}`"
+        return f"`{part}`" if part.startswith("`") else part.replace("*", r"\*")
+
+    return "".join(map(turn, MARKED.split(text)))
+
+
+def convert(lines: list[str]) -> list[str]:
+    """The lines of one docstring, converted."""
+    out, in_entries = [], False
+    for line in map(inline, lines):
+        entry = ENTRY.match(line)
+        if bool(entry) != in_entries and not line.startswith(" "):
+            out.append("")  # a list of fields stands between blank lines
+            in_entries = bool(entry)
+        out.append(f":{entry[1]}: {entry[2]}" if entry else line)
+    return out
+
+
+def setup(app):
+    """Sphinx's entry point."""
+    def process(app, what, name, obj, options, lines):
+        lines[:] = convert(lines)
+
+    app.connect("autodoc-process-docstring", process)
+    return {"parallel_read_safe": True}
