@@ -32,12 +32,10 @@ class Feed:
     seed      batch number n is a function of (seed, n): setting `drawn` is all that resuming needs
     labelled  whether batches carry the data's labels (a conditional game)
 
-    Raises ValueError for an empty data set, a batch larger than the data, or labels that are not there.
+    Raises ValueError for a batch larger than the data, or labels that are not there.
     """
 
     def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False):
-        if len(data) == 0:
-            raise ValueError(f"{data.name} is empty: there is nothing to draw batches from.")
         if not 1 <= batch <= len(data):
             raise ValueError(f"A batch of {batch} cannot be drawn from the {len(data):,} samples of {data.name}; "
                              f"choose 1 to {len(data):,}.")
