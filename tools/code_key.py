@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 
@@ -82,23 +83,33 @@ def claim_calls(tree: ast.AST) -> list[ast.Call]:
 
 
 def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
-    """The source's lines, with everything blanked that cannot matter; line numbers stay what they were."""
+    """The source's lines, with everything blanked that cannot matter; line numbers stay what they were.
+
+    The text of a claim becomes NULs: it stands between other code, and `joined` makes one of them, however long it was.
+    """
     lines = [line.encode() for line in source.split("\n")]  # ast counts columns in bytes
     unneeded = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
     if chapter:
         unneeded += [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n)]
-        unneeded += [call.args[1] for call in claim_calls(tree) if len(call.args) > 1]
-    spans = [(n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) for n in unneeded]
+    texts = [call.args[1] for call in claim_calls(tree) if len(call.args) > 1] if chapter else []
+    spans = [(n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) for n in unneeded + texts]
+    nuls = set(spans[len(unneeded):])
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             column = len(token.line[:token.start[1]].encode())
             spans.append((token.start[0], column, token.start[0], column + len(token.string.encode())))
-    for first, start, last, end in spans:
+    for span in spans:
+        first, start, last, end = span
         for row in range(first, last + 1):
             line = lines[row - 1]
             left, right = start if row == first else 0, end if row == last else len(line)
-            lines[row - 1] = line[:left] + b" " * (right - left) + line[right:]
+            lines[row - 1] = line[:left] + (b"\0" if span in nuls else b" ") * (right - left) + line[right:]
     return [line.decode() for line in lines]
+
+
+def joined(lines: list[str]) -> str:
+    """Lines as they are hashed: without blank ones and trailing white space."""
+    return re.sub(r"\s*\0[\s\0]*", "\0", "\n".join(filter(None, (line.rstrip() for line in lines))))
 
 
 class Module:
@@ -141,7 +152,7 @@ class Module:
             return "".join(f"import {origin} {a.name} {a.asname}" for a in statement.names
                            if (a.asname or a.name).split(".")[0] == name)
         first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
-        return "\n".join(filter(None, (line.rstrip() for line in self.lines[first - 1:statement.end_lineno])))
+        return joined(self.lines[first - 1:statement.end_lineno])
 
 
 def defines(statement: ast.stmt) -> list[str]:
@@ -210,6 +221,5 @@ def code_key(cells: list[str], package: Package) -> tuple[str, set[str]]:
     source = "\n".join(cell for cell in cells if not cell.startswith(SETUP)) + "\n"
     chapter = Module(source, package.names, chapter=True)
     reached = package.reach(chapter)
-    own = "\n".join(filter(None, (line.rstrip() for line in chapter.lines)))
     texts = sorted({text for texts in reached.values() for text in texts})
-    return hashlib.sha256("\n\0".join([own, *texts]).encode()).hexdigest()[:12], set(reached)
+    return hashlib.sha256("\n\0\n".join([joined(chapter.lines), *texts]).encode()).hexdigest()[:12], set(reached)
