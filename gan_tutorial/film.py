@@ -109,7 +109,7 @@ def _png(picture, shades):
         image.putpalette([round(255 * i / (shades - 1)) for i in range(shades) for _ in "rgb"])
     else:
         image = Image.fromarray(picture).quantize(shades, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    image.save(buffer := io.BytesIO(), "PNG", optimize=True, bits=2 if shades <= 4 else 4 if shades <= 16 else 8)
+    image.save(buffer := io.BytesIO(), "PNG", bits=2 if shades <= 4 else 4 if shades <= 16 else 8)
     return buffer.getvalue()
 
 
@@ -137,6 +137,7 @@ PAGE = Template("""<figure class="gt-film" id="$id" style="margin:0;max-width:${
 .gt-film-bar input::-moz-range-thumb{width:1rem;height:1rem;border:0;border-radius:50%;background:currentColor}
 .gt-film-bar :focus-visible{outline:2px solid currentColor;outline-offset:2px}
 .gt-film-bar span{flex:none;min-width:6.5em;text-align:right;font-variant-numeric:tabular-nums}
+[data-theme=dark] .gt-film canvas{filter:brightness(.8) contrast(1.2)}
 @media print{.gt-film-bar{display:none}}
 </style>
 <script>

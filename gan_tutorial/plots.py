@@ -141,7 +141,7 @@ def losses(log, smooth=None, ax=None, title=None):
 
 
 def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
-    """Draw sets in the plane on equal axes: real points dark and small, generated ones light, larger and ringed.
+    """Draw sets in the plane on equal axes: data as a dark cloud, generated points as small light dots upon it.
 
     real, fake  (n, 2); an even selection of 2,000 is drawn when there are more. `real` may be a data set.
     modes       (k, 2) centres, drawn as circles
@@ -155,15 +155,22 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     if "modes" in sets:
         ax.scatter(*sets["modes"].T, s=150, facecolors="none", edgecolors=COLOURS["neutral"], linewidths=1, zorder=1)
     if "real" in sets:
-        ax.scatter(*_some(sets["real"]).T, s=5, color=COLOURS["real"], alpha=0.45, linewidths=0, label="data", zorder=2)
+        ax.scatter(*_some(sets["real"]).T, s=26, color=COLOURS["real"], alpha=0.16, linewidths=0, label="data",
+                   zorder=2)
     if "fake" in sets:
-        ax.scatter(*_some(sets["fake"]).T, s=11, color=COLOURS["fake"], alpha=0.6, linewidths=0.25,
-                   edgecolors="white", label="generator", zorder=3)
+        ax.scatter(*_some(sets["fake"]).T, s=6, color=COLOURS["fake"], alpha=0.75, linewidths=0, label="generator",
+                   zorder=3)
     everything = np.concatenate(list(sets.values()))
     low, high = limits or _limits(everything)
-    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=title or "")
-    if len(sets.keys() & {"real", "fake"}) == 2:
-        for handle in ax.legend(loc="upper right", handletextpad=0.1, borderaxespad=0, markerscale=1.6).legend_handles:
+    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    ax.locator_params(nbins=5)
+    named = len(sets.keys() & {"real", "fake"}) == 2
+    if title:
+        ax.set_title(title, pad=22 if named else 6)  # the legend stands between the title and the axes
+    if named:
+        legend = ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handletextpad=0,
+                           columnspacing=0.6)
+        for handle in legend.legend_handles:
             handle.set_alpha(1)
     return ax
 
@@ -206,6 +213,7 @@ def curves(x, ys, roles=None, title=None, ax=None):
         if y.shape != x.shape:
             raise ValueError(f"The curve {name} has shape {y.shape}, but x has {x.shape}: give one value for each x.")
         ax.plot(x, y, **LINES[roles[name]], label=name)
+    ax.set_xlim(x.min(), x.max())
     if title:
         ax.set_title(title)
     return label(ax)
