@@ -146,8 +146,8 @@ def drawn(n: int = 60_000, seed: int = 0, split: str = "train") -> Data:
     ValueError if n < 1 or the split is unknown.
     """
     _split(split)
-    images, label, factors = draw(n, seed, split)
-    return Data("drawn", images, label, factors)
+    _positive(n=n)
+    return Data("drawn", *draw(n, seed, split, cache=files.cache_directory() if n >= 10_000 else None))
 
 
 def _split(name: str) -> tuple[str, int, str]:
