@@ -298,6 +298,22 @@ def test_a_part_says_that_it_is_one(toy, capsys):
     assert "claim 2.1 has no sabotage" in capsys.readouterr().out
 
 
+def test_the_cell_of_a_claim_has_an_anchor():
+    from types import SimpleNamespace
+
+    import claim_anchors
+    from docutils import nodes
+
+    def cell(source):
+        return nodes.container("", nodes.container("", nodes.literal_block(source, source)), nb_element="cell_code")
+
+    document = nodes.section("", cell("x = 1"), cell(EXACT + "\n" + CLOSE))
+    app = SimpleNamespace(env=SimpleNamespace(docname="01_toy", metadata={"01_toy": {"myst_slugs": {}}}))
+    claim_anchors.add_anchors(app, document)
+    assert document[0]["ids"] == [] and document[1]["ids"] == ["claim-1-1", "claim-1-2"]
+    assert list(app.env.metadata["01_toy"]["myst_slugs"]) == ["claim-1-1", "claim-1-2"]
+
+
 # ------------------------------------------------------------------------------------------------- by hand
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import resource
 import subprocess
@@ -174,8 +173,8 @@ def execute(jobs: list[Job], root: Path, workers: int, known: list[dict], keep) 
                 left = sum(expected.get(j.chapter.number, spent / finished)
                            for j in pending + [p.job for p in running]) / workers
                 cost = f"{run['peak_mb']} MB" if run else "FAILED"
-                print(f"[{finished}/{total}] {job}: {seconds:.0f} s, {cost}; about {math.ceil(left / 60)} min left",
-                      flush=True)
+                time_left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+                print(f"[{finished}/{total}] {job}: {seconds:.0f} s, {cost}; about {time_left} left", flush=True)
     finally:
         for process in running:
             process.stop()

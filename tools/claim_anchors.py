@@ -1,0 +1,31 @@
+"""A Sphinx extension: the cell that checks claim 1.2 gets the id `claim-1-2`, so that pages can link to it.
+
+Notebook cells have no anchors of their own. The ids are entered where MyST keeps the slugs of headings, and a link such
+as [1.2](../01_minimax.ipynb#claim-1-2) is then checked like any other: one that leads nowhere is a warning.
+"""
+
+from __future__ import annotations
+
+import ast
+
+import claims_page
+import code_key
+from docutils import nodes
+
+
+def add_anchors(app, doctree) -> None:
+    slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code" or not cell.children:
+            continue
+        source = cell[0].astext()  # the input comes first, then the output
+        calls = code_key.claim_calls(ast.parse(source)) if "claim(" in source else []
+        for number in (call.args[0].value for call in calls):
+            anchor = claims_page.anchor(number)
+            cell["ids"].append(anchor)
+            slugs[anchor] = (cell.line or 0, anchor, f"claim {number}")
+
+
+def setup(app):
+    app.connect("doctree-read", add_anchors)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
