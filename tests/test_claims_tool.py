@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import claim_sources  # noqa: E402
 import claims  # noqa: E402
+import claims_page  # noqa: E402
 import code_key  # noqa: E402
 from claim_verdict import distance, holds, rounded  # noqa: E402
 
@@ -143,9 +144,12 @@ def test_the_record(done):
 
 def test_the_page_lists_what_the_record_says(done):
     page = (done.root / "book" / "appendix" / "claims.md").read_text(encoding="utf-8")
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
     assert "## [A toy](../01_toy.ipynb)" in page
-    assert "[1.2](../01_toy.ipynb#claim-1-2) The measure is near 2 | ≥ 1.5 and ≤ 2.5 |" in page
-    assert "| exact | a wrong sum: 3 |" in page
+    assert "| [1.1](../01_toy.ipynb#claim-1-1) **One and one is two** | = 2 |" in page
+    assert "| one run | 2 | 1 | exact |\n| ✗ a wrong sum | 3 | 1 | fails |" in page
+    assert "| [1.2](../01_toy.ipynb#claim-1-2) **The measure is near 2** | ≥ 1.5, ≤ 2.5 |" in page
+    assert claims_page.plain("D* = p_d|x$") == r"D\* = p\_d\|x\$"
 
 
 def test_nothing_is_run_twice(done, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 INTRODUCTION = """\
 # All claims
 
@@ -10,15 +12,17 @@ A line that begins with ✓ in a chapter is a claim that a cell has just checked
 Bounds come from theory or from a control run, never from our own measurement. A claim marked *exact* is a fact that
 holds to rounding, whatever the seed: one run checks it. Every other claim was checked in ten runs with ten seeds, and
 where a chapter uses digits, in ten on MNIST and ten on drawn digits, which are never pooled. It has to hold in all of
-them, and the mean has to lie at least three standard deviations from the bound: the *distance* below. Where all ten
-values are the same there is no spread to measure it by, and we write "no spread".
+them. We print the mean of the measured value ± its standard deviation, and the *distance*: how many standard deviations
+lie between the mean and the bound. It has to be at least three. Where all ten values are the same, there is no spread
+to measure it by.
 
-A test that cannot fail shows nothing. So each claim is also checked in a copy of the book in which one thing was
-broken on purpose, and there it must fail. The last column says what was broken and what was measured then.
+A test that cannot fail shows nothing. So each claim is also checked in a copy of the book in which one thing is broken
+on purpose, and there it must fail. The rows that begin with ✗ say what was broken and what was measured then.
 
-`make claims` repeats all of it and writes this page.
+`make claims` repeats all of it and writes this page. The single values stand in `book/claims.json`.
 """
-SETS = {"mnist": "MNIST", "drawn": "drawn", "none": ""}
+HEAD = "| Claim | Value | Runs | Distance |\n| :-- | --: | --: | --: |\n"
+SETS = {"mnist": "MNIST", "drawn": "drawn digits", "none": "ten seeds"}
 
 
 def anchor(number: str) -> str:
@@ -26,47 +30,49 @@ def anchor(number: str) -> str:
     return "claim-" + number.replace(".", "-")
 
 
-def shown(value) -> str:
-    return {"inf": "∞", "-inf": "−∞"}.get(value, f"{float(value):.4g}".replace("-", "−"))
+def shown(value, digits: int = 4) -> str:
+    return {"inf": "∞", "-inf": "−∞"}.get(value) or f"{float(value):.{digits}g}".replace("-", "−")
 
 
-def escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+def plain(text: str) -> str:
+    """The text, so that Markdown shows its signs as they are: the * of D* is no emphasis."""
+    return re.sub(r"([\\`*_{}\[\]<>$|#&])", r"\\\1", text)
 
 
 def bound(entry: dict) -> str:
     low, high = entry["low"], entry["high"]
-    return " and ".join(f"{sign} {shown(b)}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
+    if low == high:
+        return f"=\N{NO-BREAK SPACE}{shown(low)}"
+    return ", ".join(f"{sign}\N{NO-BREAK SPACE}{shown(b)}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
 
 
-def row(number: str, claim: dict) -> str:
+def distance(claim: dict, entry: dict) -> str:
+    if entry["held"] < entry["runs"]:
+        return f"holds in {entry['held']}"
+    return "exact" if claim["exact"] else "no spread" if entry["margin"] is None else f"{entry['margin']:.1f}"
+
+
+def rows(number: str, claim: dict) -> list[list[str]]:
+    """A row for the claim with its bound, one for each digit set, one for each sabotage."""
     sets = claim["sets"]
-    bounds, means, distances = [], [], []
+    bounds = list(dict.fromkeys(bound(entry) for entry in sets.values()))
+    lines = [[f"[{number}](../{claim['cell']}) **{plain(claim['text'])}**", "<br>".join(bounds), "", ""]]
     for name, entry in sets.items():
-        label = f"{SETS[name]}: " if SETS[name] and len(sets) > 1 else ""
-        runs = f"{entry['runs']} run" + "s" * (entry["runs"] != 1)
-        spread = f" ± {shown(entry['sd'])}" if entry["sd"] else ""
-        bounds.append(bound(entry))
-        means.append(f"{label}{shown(entry['mean'])}{spread} ({runs})")
-        far = "exact" if claim["exact"] else "no spread" if entry["margin"] is None else f"{entry['margin']:.1f}"
-        distances.append(far)
-    bounds, distances = (list(dict.fromkeys(x)) if len(set(x)) == 1 else x for x in (bounds, distances))
-    broken = "<br>".join(f"{escaped(f['sabotage'])}: {shown(f['value'])}" for f in claim["fails_under"])
-    link = f"[{number}](../{claim['cell']})"
-    cells = [f"{link} {escaped(claim['text'])}", *("<br>".join(x) or "—" for x in (bounds, means, distances)), broken]
-    return "| " + " | ".join(cells) + " |"
+        spread = f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{shown(entry['sd'], 2)}" if entry["sd"] else ""
+        label = "one run" if name == "none" and entry["runs"] == 1 else SETS[name]
+        lines.append([label, shown(entry["mean"]) + spread, str(entry["runs"]), distance(claim, entry)])
+    lines += [[f"✗ {plain(f['sabotage'])}", shown(f["value"]), "1", "fails"] for f in claim["fails_under"]]
+    return lines
 
 
 def page(chapters: dict, record: dict, runs: list[dict]) -> str:
-    """The page in MyST Markdown."""
+    """The page, in MyST Markdown."""
     parts = [INTRODUCTION]
     for chapter in chapters.values():
-        if not chapter.claims:
-            continue
-        rows = [row(number, record[number]) for number in chapter.claims]
-        versions = sorted({r["torch"] for r in runs if r["chapter"] == chapter.number and r["torch"]})
-        made = f"\nMeasured with torch {', '.join(versions)} on a CPU.\n" if versions else ""
-        parts.append(f"## [{chapter.title}](../{chapter.notebook})\n{made}\n"
-                     "| Claim | Bound | Mean ± standard deviation | Distance | Fails when |\n"
-                     "| --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n")
+        if chapter.claims:
+            table = [" | ".join(row) for number in chapter.claims for row in rows(number, record[number])]
+            versions = sorted({r["torch"] for r in runs if r["chapter"] == chapter.number and r["torch"]})
+            made = f"Measured with torch {', '.join(versions)} on a CPU.\n\n" if versions else ""
+            parts.append(f"## [{chapter.title}](../{chapter.notebook})\n\n{made}{HEAD}"
+                         + "".join(f"| {row} |\n" for row in table))
     return "\n".join(parts)
