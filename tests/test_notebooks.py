@@ -1,0 +1,220 @@
+"""The committed notebooks' form, and the check itself on notebooks that are wrong on purpose."""
+
+import copy
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[1] / "tools"
+spec = importlib.util.spec_from_file_location("notebooks", TOOLS / "notebooks.py")
+notebooks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(notebooks)
+SETUP = sys.modules["setup_cell"].text()
+PNG = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
+
+
+@pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
+def test_the_chapter_is_in_order(path):
+    assert notebooks.check(path) == []
+
+
+def test_there_are_chapters():
+    assert len(notebooks.chapters()) >= 3
+
+
+# -------------------------------------------------------------------------------------- the check can fail
+
+
+def code(source, *outputs, count=None, **metadata):
+    return {"cell_type": "code", "source": source, "outputs": list(outputs), "execution_count": count,
+            "metadata": metadata}
+
+
+def markdown(source):
+    return {"cell_type": "markdown", "source": source, "metadata": {}}
+
+
+def html(text):
+    return {"output_type": "display_data", "data": {"text/html": text}, "metadata": {}}
+
+
+def notebook(*cells):
+    """A notebook that is in order: the set-up cell and `cells`, counted, with ids and the hash of its code."""
+    made = {"cells": copy.deepcopy([markdown("# Title"), code(SETUP), *cells]), "metadata": {}}
+    for count, cell in enumerate(notebooks.code_cells(made), start=1):
+        cell["execution_count"] = count
+    notebooks.normalise(made)
+    return made
+
+
+def only_problem(made, size=0):
+    found = notebooks.problems(made, size)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def alt(text):
+    return {"mystnb": {"image": {"alt": text}}}
+
+
+def test_a_notebook_in_order_has_no_problems():
+    made = notebook(
+        markdown("A loss $\\mathbb{E}_{x}[\\log D(x)]$ and `{name}` and\n\n$$\\frac{a}{b}$$\n\n"
+                 "```python\n{'a': 1}\n```\n[text](https://example.org) ![A curve that falls.](curve.png)"),
+        code("x = 1"),
+        code("plot()", PNG, **alt("Two curves that cross at zero.")),
+        code("film()", html('<div><img src="data:image/png;base64,aa" alt="A film."><script>let a = 1 // 2</script>'
+                            '<a href="https://example.org">elsewhere</a></div>')),
+        code('gt.claim("1.1", "It holds", 0, low=0)', tags=["nbval-check-output"]),
+    )
+    assert notebooks.problems(made) == []
+
+
+def test_a_large_notebook():
+    assert "2.00 MB" in only_problem(notebook(), size=2_000_000)
+
+
+@pytest.mark.parametrize("counts", [[1, 3], [2, 1], [None, None], [1, 1]])
+def test_a_notebook_out_of_order(counts):
+    made = notebook(code("x = 1"))
+    for cell, count in zip(notebooks.code_cells(made), counts, strict=True):
+        cell["execution_count"] = count
+    assert "not executed in order" in only_problem(made)
+
+
+def test_code_that_was_changed_after_it_ran():
+    made = notebook(code("x = 1"))
+    made["cells"][-1]["source"] = "x = 2"
+    assert "not the code that made the outputs" in only_problem(made)
+
+
+def test_a_new_address_in_the_setup_cell_is_no_change_of_code():
+    made = notebook(code("x = 1"))
+    before = notebooks.fingerprint(made)
+    made["cells"][1]["source"] = SETUP.replace('release = "', 'release = "new ')
+    assert notebooks.fingerprint(made) == before
+
+
+def test_a_differing_setup_cell():
+    made = notebook(code("x = 1"))
+    made["cells"][1]["source"] += "\n"
+    assert "set-up cell" in only_problem(made)
+
+
+def test_no_code_at_all():
+    assert "set-up cell" in " ".join(notebooks.problems({"cells": [], "metadata": {}}))
+
+
+@pytest.mark.parametrize("text", [
+    "see {cite}`goodfellow2014`", "see {cite:t}`goodfellow2014`", "{ref}`here`", "```{note}\ntext\n```",
+    "~~~ {figure} a.png\n~~~", "::::{grid}\n::::", ":::note\n:::", "(a-target)=\n# Title", "{{ version }}",
+    "% a comment", "+++", ".. note:: text",
+])
+def test_myst_syntax(text):
+    assert "which Colab and Jupyter show raw" in only_problem(notebook(markdown(text)))
+
+
+@pytest.mark.parametrize("text", [
+    "a set {1, 2} and {`a`}", "$\\{x\\}$`code`", "```\n:::note\n```", "`{cite}` as code", "50 % of it", "a (b) = c",
+    "$${{a}}$$ and $x_{{i}}$", "a:::b",
+])
+def test_what_only_looks_like_myst(text):
+    assert notebooks.problems(notebook(markdown(text))) == []
+
+
+@pytest.mark.parametrize("metadata", [{}, alt(""), alt("  "), alt("figure.png"), alt("Figure"), {"mystnb": {}}])
+def test_a_picture_without_alt_text(metadata):
+    assert "alt text" in only_problem(notebook(code("plot()", PNG, **metadata)))
+
+
+def test_an_html_picture_without_alt_text():
+    assert "alt text" in only_problem(notebook(code("film()", html("<img src='data:image/png;base64,aa'>"))))
+
+
+def test_a_markdown_picture_without_alt_text():
+    assert "alt text" in only_problem(notebook(markdown("![](curve.png)")))
+
+
+def test_an_error_output():
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "bad", "traceback": []}
+    assert "ValueError: bad" in only_problem(notebook(code("f()", error)))
+
+
+def test_output_on_stderr():
+    stream = {"output_type": "stream", "name": "stderr", "text": "a warning"}
+    assert "stderr" in only_problem(notebook(code("f()", stream)))
+
+
+def test_a_widget():
+    widget = {"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}, "metadata": {}}
+    assert "widget" in only_problem(notebook(code("f()", widget)))
+
+
+@pytest.mark.parametrize("fragment", [
+    '<script src="https://example.org/a.js"></script>', "<script src=//example.org/a.js></script>",
+    '<link rel="stylesheet" href="http://example.org/a.css">', '<iframe src="https://example.org"></iframe>',
+    '<div style="background: url(https://example.org/a.png)"></div>', "<style>@import 'https://example.org/a.css'</style>",
+    '<script>import("https://example.org/a.js")</script>', "<script>fetch('//example.org/data')</script>",
+    '<script type="module">import {a} from "https://example.org/a.js"</script>',
+    "<style>@font-face { src: url('https://example.org/a.woff') }</style>",
+    '<video poster="https://example.org/a.png"></video>', '<svg><image xlink:href="https://example.org/a.png"/></svg>',
+    "<iframe srcdoc=\"<script src='https://example.org/a.js'></script>\"></iframe>",
+])
+def test_an_output_that_loads_from_elsewhere(fragment):
+    assert any("from elsewhere" in p for p in notebooks.problems(notebook(code("f()", html(fragment)))))
+
+
+@pytest.mark.parametrize("text", ["![A curve.](https://example.org/a.png)", '<img src="//example.org/a.png" alt="A.">'])
+def test_markdown_that_loads_from_elsewhere(text):
+    assert "from elsewhere" in only_problem(notebook(markdown(text)))
+
+
+def test_a_claim_whose_output_is_not_compared():
+    assert "nbval-check-output" in only_problem(notebook(code('gt.claim("1.1", "It holds", 0, low=0)')))
+
+
+@pytest.mark.parametrize("source", ["%matplotlib inline", "x = 1\n!ls", "  %time f()"])
+def test_magics_and_shell_commands(source):
+    assert "plain Python" in only_problem(notebook(code(source)))
+
+
+def test_two_cells_with_one_id():
+    made = notebook(code("x = 1"))
+    made["cells"][-1]["id"] = made["cells"][0]["id"]
+    assert "same id" in only_problem(made)
+
+
+# ------------------------------------------------------------------------------------------------ running
+
+
+def write(path, *sources):
+    import nbformat
+
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in (notebooks.setup_cell.MARK, *sources)])
+    nbformat.write(made, path)
+
+
+def test_a_run_stores_outputs_that_a_rerun_does_not_change(tmp_path):
+    path = tmp_path / "01_x.ipynb"
+    settings = "import os\nos.environ['GAN_TUTORIAL_SEED'], os.environ['GAN_TUTORIAL_SCALE']"
+    write(path, "print(1)\nprint(2)", "", settings)
+    notebooks.execute(path)
+    first = path.read_bytes()
+    assert notebooks.check(path) == []
+    assert b"('0', 'cpu')" in first
+    notebooks.execute(path)
+    assert path.read_bytes() == first
+
+
+def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    path = tmp_path / "01_x.ipynb"
+    write(path, "1 / 0")
+    before = path.read_bytes()
+    with pytest.raises(SystemExit, match="ZeroDivisionError"):
+        notebooks.execute(path)
+    assert path.read_bytes() == before
+    assert (tmp_path / "_build" / "failed" / "01_x.ipynb").is_file()
+    assert list(tmp_path.glob(".*")) == []
