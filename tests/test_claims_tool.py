@@ -174,7 +174,7 @@ def test_words_and_pictures_make_nothing_stale(done):
     ("gan_tutorial/toy.py", "uniform(-1, 1)", "uniform(-1, 2)"),
     ("book/01_toy.ipynb", "gt.measure(0.1)", "gt.measure(0.2)"),
     ("book/01_toy.ipynb", "high=2.5", "high=2.6"),
-])
+], ids=["package", "chapter", "bound"])  # no name of a notebook in an id: conftest.py would take the test for a cell
 def test_code_and_bounds_do(done, capsys, file, old, new):
     done.change(file, old, new)
     assert done.claims("--check") == 1
@@ -240,7 +240,7 @@ def test_by_value_not_by_a_crash(toy, capsys):
     ('name = "a wrong sum"', 'name = "two is three"', "its name is taken"),
     ('new = "1 + 2"', 'new = "1 +"', "invalid syntax"),
     ('claims = ["1.1"]', 'claims = ["1.2"]', "claim 1.1 has no sabotage"),
-])
+], ids=range(11))
 def test_a_sabotage_that_makes_no_sense(toy, capsys, old, new, sentence):
     toy.change("book/sabotages.toml", old, new)
     assert toy.claims("--check") == 1
