@@ -139,7 +139,7 @@ def test_the_record(done):
     assert two["cell"] == "01_toy.ipynb#claim-1-2"
     assert two["fails_under"][0]["value"] > 2.5
     runs = [r for r in done.record["runs"] if not r["sabotage"]]
-    assert [r["seed"] for r in runs] == list(range(10)) and all(r["peak_mb"] > 1 and r["seconds"] > 0 for r in runs)
+    assert [r["seed"] for r in runs] == list(range(10)) and all(r["peak_mb"] > 1 and r["seconds"] >= 0 for r in runs)
 
 
 def test_the_page_lists_what_the_record_says(done):

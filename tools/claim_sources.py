@@ -89,18 +89,15 @@ class Sabotage:
     keys: dict[str, str] = field(default_factory=dict)   # chapter -> key of the sabotaged code
 
 
-def claims_in(cells: list[str], number: str) -> dict[str, Claim]:
-    """The claims that a chapter's code states, in order. ValueError where they break the form."""
-    found: dict[str, Claim] = {}
+def claims_in(cells: list[str]) -> list[Claim]:
+    """The claims that a chapter's code states, in order. ValueError where a number or a text is computed."""
+    found = []
     for call in code_key.claim_calls(ast.parse("\n".join(cells))):
         words = [arg.value for arg in call.args[:2] if isinstance(arg, ast.Constant)]
         if len(words) != 2 or not all(isinstance(word, str) for word in words):
             raise ValueError(f"a claim's number and text are written out, not computed: {ast.unparse(call)}")
-        expected = f"{int(number)}.{len(found) + 1}"
-        if words[0] != expected:
-            raise ValueError(f"claim {words[0]} stands where {expected} is expected")
         exact = next((k.value for k in call.keywords if k.arg == "exact"), None)
-        found[words[0]] = Claim(*words, isinstance(exact, ast.Constant) and exact.value is True)
+        found.append(Claim(*words, isinstance(exact, ast.Constant) and exact.value is True))
     return found
 
 
@@ -136,7 +133,13 @@ class Book:
         text = "\n".join(notebooks.source(c) for c in content["cells"] if c["cell_type"] == "markdown")
         title = re.search(r"^# (.+)$", text, re.M)
         key, reached = code_key.code_key(cells, code_key.Package(self.tree.package))
-        return Chapter(name[:2], name, title[1].strip() if title else name, cells, claims_in(cells, name[:2]), key,
+        claims = claims_in(cells)
+        for count, claim in enumerate(claims, 1):
+            if claim.number != f"{int(name[:2])}.{count}":
+                problem = f"{name}: claim {claim.number} stands where {int(name[:2])}.{count} is expected"
+                self.problems.append((name[:2], problem))
+                break
+        return Chapter(name[:2], name, title[1].strip() if title else name, cells, {c.number: c for c in claims}, key,
                        SETS if "data.digits" in reached else ("none",))
 
     def add_sabotage(self, entry: dict) -> None:
