@@ -119,7 +119,7 @@ class Process:
             if line["claim"] in claims or line["claim"] not in job.chapter.claims:
                 problem = f"claim {line['claim']} was recorded twice, or the notebook's text does not show it"
             exactly = [line[k] for k in ("value", "low", "high")]
-            claims[line["claim"]] = [rounded(x) for x in exactly]
+            claims[line["claim"]] = [rounded(x, digits) for x, digits in zip(exactly, (6, 12, 12), strict=True)]
             if holds(claims[line["claim"]]) != line["holds"]:  # so close to the bound that rounding decides
                 claims[line["claim"]] = exactly
         missing = [n for n in job.must if n not in claims]

@@ -24,11 +24,11 @@ def identity(run: dict) -> tuple:
     return run["chapter"], run["digits"], run["seed"]
 
 
-def rounded(value: float | None):
-    """Rounded to 6 significant digits; "inf" and "nan" as words, since JSON has none."""
+def rounded(value: float | None, digits: int = 6):
+    """Rounded to significant digits; "inf" and "nan" as words, since JSON has none."""
     if value is None:
         return None
-    return float(f"{value:.6g}") if math.isfinite(value) else str(float(value))
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else str(float(value))
 
 
 def holds(recorded: list) -> bool:
@@ -86,7 +86,7 @@ def judge(book: Book, runs: list[dict]) -> tuple[dict, list[tuple[str, str]]]:
 def typical(values: list[list], index: int):
     """A bound: the same in all runs, or its mean where it comes from a control run."""
     bounds = [v[index] for v in values]
-    return None if None in bounds else rounded(statistics.fmean(map(float, bounds)))
+    return None if None in bounds else rounded(statistics.fmean(map(float, bounds)), 12)
 
 
 def under_sabotage(book: Book, chapter: Chapter, claim: Claim, runs: list[dict], problems: list) -> list[dict]:

@@ -42,8 +42,8 @@ def plain(text: str) -> str:
 def bound(entry: dict) -> str:
     low, high = entry["low"], entry["high"]
     if low == high:
-        return f"=\N{NO-BREAK SPACE}{shown(low)}"
-    return ", ".join(f"{sign}\N{NO-BREAK SPACE}{shown(b)}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
+        return f"=\N{NO-BREAK SPACE}{shown(low, 7)}"
+    return ", ".join(f"{sign}\N{NO-BREAK SPACE}{shown(b, 7)}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
 
 
 def distance(claim: dict, entry: dict) -> str:
@@ -55,6 +55,8 @@ def distance(claim: dict, entry: dict) -> str:
 def rows(number: str, claim: dict) -> list[list[str]]:
     """A row for the claim with its bound, one for each digit set, one for each sabotage."""
     sets = claim["sets"]
+    if len(sets) > 1 and sets["mnist"] == sets["drawn"]:  # the claim is not about digits
+        sets = {"none": sets["mnist"]}
     bounds = list(dict.fromkeys(bound(entry) for entry in sets.values()))
     lines = [[f"[{number}](../{claim['cell']}) **{plain(claim['text'])}**", "<br>".join(bounds), "", ""]]
     for name, entry in sets.items():
@@ -71,7 +73,7 @@ def page(chapters: dict, record: dict, runs: list[dict]) -> str:
     for chapter in chapters.values():
         if chapter.claims:
             table = [" | ".join(row) for number in chapter.claims for row in rows(number, record[number])]
-            versions = sorted({r["torch"] for r in runs if r["chapter"] == chapter.number and r["torch"]})
+            versions = sorted({r["torch"].split("+")[0] for r in runs if r["chapter"] == chapter.number and r["torch"]})
             made = f"Measured with torch {', '.join(versions)} on a CPU.\n\n" if versions else ""
             parts.append(f"## [{chapter.title}](../{chapter.notebook})\n\n{made}{HEAD}"
                          + "".join(f"| {row} |\n" for row in table))
