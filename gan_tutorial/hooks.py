@@ -3,7 +3,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .plots import picture
+from .plots import as_bytes, picture
 
 
 class Film:
@@ -21,7 +21,7 @@ class Film:
     A film used by several `fit`s goes on counting. `steps` holds how many steps were done at each frame, `frames` the
     frames, on the CPU: images as bytes (-1 is 0, 1 is 255), points as float32, figures as bytes (h, w, 3). Other
     steps cost nothing. PyTorch's global generators are put back after each frame: a film never changes what is learned.
-    Raises ValueError when a frame has none of these shapes, or another one than the first.
+    Raises ValueError when a frame has none of these shapes or another one than the first, or images leave [-1, 1].
     """
 
     def __init__(self, take, every=50):
@@ -77,12 +77,12 @@ def _frame(shown):
         return torch.from_numpy(picture(shown))
     if not isinstance(shown, torch.Tensor):
         raise ValueError(f"A frame is a tensor or a matplotlib figure, but take() returned {type(shown).__name__}.")
-    if shown.ndim == 4 and shown.shape[1] in (1, 3) and shown.is_floating_point():
-        return ((shown.detach().float().clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8)
+    if shown.ndim == 4:
+        return torch.from_numpy(as_bytes(shown))
     if shown.ndim == 2 and shown.shape[1] == 2:
         return shown.detach().to("cpu", torch.float32, copy=True)
     raise ValueError("A frame is images (n, 1 or 3, h, w) in [-1, 1] or points (n, 2), "
-                     f"but take() returned {shown.dtype} of shape {tuple(shown.shape)}.")
+                     f"but take() returned a tensor of shape {tuple(shown.shape)}.")
 
 
 def _mean(values, last):

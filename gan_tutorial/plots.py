@@ -12,6 +12,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .data import Data
 from .film import Reel
 
 # One colour and one dash for each role, in every figure of the book. The lightness of the first three differs by 16 or
@@ -40,47 +41,55 @@ def style():
     })
 
 
+def as_bytes(images):
+    """Images (n, 1 or 3, h, w) in [-1, 1] as bytes of the same shape: -1 becomes 0 and 1 becomes 255.
+
+    Raises ValueError on another shape or type, on values that are not finite and on values outside [-1, 1].
+    """
+    images = _array(images)
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ValueError(f"Images have shape (n, 1, h, w) or (n, 3, h, w), but these have {images.shape}.")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"Images are floats in [-1, 1], but these are {images.dtype}: take them by data.take(index).")
+    low, high = images.min(), images.max()
+    if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
+        raise ValueError(f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
+                         "rescale them, or end the generator with tanh.")
+    return np.rint((images.astype(np.float64).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+
+
 def tile(images, columns=None, gap=(1, 1)):
     """Lay images out in rows, as one picture of bytes.
 
-    images   (n, 1, h, w) grey or (n, 3, h, w) colour, in [-1, 1]; -1 becomes 0 and 1 becomes 255
+    images   (n, 1 or 3, h, w): floats in [-1, 1], or bytes as `as_bytes` makes them
     columns  images in a row; without it one row up to ten images, then a square
     gap      white pixels between rows and between columns
     returns  uint8 (H, W) or (H, W, 3), H = rows * (h + gap[0]) - gap[0], W = columns * (w + gap[1]) - gap[1].
     Image i stands in row i // columns, column i % columns. Places that stay empty are white.
-    Raises ValueError on another shape, on values that are not finite and on values outside [-1, 1].
+    Raises ValueError as `as_bytes` does, and for less than one column.
     """
     images = _array(images)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
-        raise ValueError(f"A grid needs images of shape (n, 1, h, w) or (n, 3, h, w), but got {images.shape}.")
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"A grid needs float images in [-1, 1], but got {images.dtype}: "
-                         "take them with data.take(index).")
-    low, high = images.min(), images.max()
-    if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
-        raise ValueError(f"A grid needs images in [-1, 1], but they reach from {low:.3g} to {high:.3g}: "
-                         "rescale them, or end the generator with tanh.")
-    columns = columns or (len(images) if len(images) <= 10 else math.ceil(math.sqrt(len(images))))
+    images = images if images.ndim == 4 and images.dtype == np.uint8 else as_bytes(images)
+    columns = (len(images) if len(images) <= 10 else math.ceil(math.sqrt(len(images)))) if columns is None else columns
     if columns < 1:
         raise ValueError(f"A grid needs at least one column, but got {columns}.")
     n, channels, h, w = images.shape
     rows, (down, across) = math.ceil(n / columns), gap
-    bytes_ = np.rint((images.astype(np.float64).clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
     sheet = np.full((rows * (h + down) - down, columns * (w + across) - across, channels), 255, np.uint8)
-    for i, image in enumerate(bytes_):
+    for i, image in enumerate(images.transpose(0, 2, 3, 1)):
         top, left = i // columns * (h + down), i % columns * (w + across)
         sheet[top:top + h, left:left + w] = image
     return sheet[..., 0] if channels == 1 else sheet
 
 
 def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
-    """Draw images (n, 1 or 3, h, w) in [-1, 1] side by side, without axes.
+    """Draw images (n, 1 or 3, h, w) in [-1, 1], or those of a data set, side by side and without axes.
 
     labels   one text for each image, written above it
     rows     one text for each row, written at its left
     Raises ValueError as `tile` does, and when labels or rows do not match in number.
     """
-    images = _array(images)
+    images = as_bytes(_samples(images))
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"There are {len(images)} images, but {len(labels)} labels: give one label for each image.")
     h, w = images.shape[-2:]
@@ -256,7 +265,7 @@ def field(f, limits=(-2, 2), title=None, ax=None):
         raise ValueError(f"f must return one velocity for each of {len(where)} points, but returned {velocity.shape}.")
     ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
     u, v = velocity.astype(np.float64).reshape(25, 25, 2).transpose(2, 0, 1)
-    ax.streamplot(side, side, u, v, density=0.9, color=COLOURS["neutral"], linewidth=0.8, arrowsize=0.9, zorder=1)
+    ax.streamplot(side, side, u, v, density=0.9, color=COLOURS["neutral"], linewidth=0.7, arrowsize=0.8, zorder=1)
     ax.set(xlim=limits, ylim=limits, aspect="equal", title=title or "")
     return ax
 
@@ -265,7 +274,7 @@ def path(positions, role="generator", name=None, ax=None):
     """Draw the path (n, 2) of a point in the plane: a dot where it starts, a ring where it ends."""
     positions = _plane(positions, "positions")
     ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
-    ax.plot(*positions.T, color=COLOURS[role], linewidth=1.2, label=name or "_path")
+    ax.plot(*positions.T, color=COLOURS[role], label=name or "_path")
     ax.plot(*positions[0], "o", color=COLOURS[role], markersize=6, label="_start")
     ax.plot(*positions[-1], "o", color=COLOURS[role], markersize=6, markerfacecolor="white", label="_end")
     return ax
@@ -285,7 +294,7 @@ def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=No
         raise ValueError("The film is empty: train with hooks=[film] before you show it.")
     first = film.frames[0]
     if first.ndim == 4:
-        pictures = [tile(_unit(frame), columns, (2, 2)) for frame in film.frames]
+        pictures = [tile(frame, columns, (2, 2)) for frame in film.frames]
     elif first.ndim == 3:
         pictures = [_array(frame) for frame in film.frames]
     else:
@@ -312,23 +321,23 @@ def _array(values):
     return np.asarray(values)
 
 
+def _samples(values):
+    """All samples of a data set; anything else unchanged."""
+    return values.take(slice(None)) if isinstance(values, Data) else values
+
+
 def _plane(values, name):
-    values = _array(getattr(values, "values", values) if not isinstance(values, torch.Tensor) else values)
+    values = _array(_samples(values))
     if values.ndim != 2 or values.shape[1] != 2 or len(values) == 0:
         raise ValueError(f"Points in the plane have shape (n, 2), but {name} has {values.shape}.")
     return values
 
 
 def _line(values, name):
-    values = _array(getattr(values, "values", values) if not isinstance(values, torch.Tensor) else values)
+    values = _array(_samples(values))
     if values.size == 0 or values.size != len(values):
         raise ValueError(f"Numbers on the line have shape (n,) or (n, 1), but {name} has {values.shape}.")
     return values.reshape(-1)
-
-
-def _unit(frame):
-    """Bytes 0 to 255 -> [-1, 1]; the inverse of what `tile` does."""
-    return _array(frame).astype(np.float64) / 127.5 - 1
 
 
 def _some(values):
