@@ -20,9 +20,13 @@ from collections.abc import Iterator
 # Definitions that cannot change what a claim measures, and why.
 NO_MATTER = {
     "plots": "draws what has been measured",
-    "hooks.Film": "keeps pictures for drawing",
+    "film": "shows pictures one after another",
+    "hooks.Film": "keeps pictures for a film",
+    "hooks.Lines": "draws losses while training runs",
     "claims": "judges and records a value after it was measured; make claims judges it again",
     "files.download": "fetches bytes whose SHA-256 is checked",
+    "files.MNIST_MIRRORS": "where from",
+    "files.REMEDIES": "words",
     "runtime.progress": "a progress bar",
     "runtime.watched": "whether to show it",
 }
