@@ -76,8 +76,9 @@ class Reel:
                 count = max(2, min(count - 1, int(count * kilobytes / size)))
 
     def __repr__(self):
-        left = "" if len(self.kept) == self.total else f"{len(self.kept)} of "
-        return f"Film, {left}{self.total} frames, {self.labels[0]} to {self.labels[-1]}: {self.alt}"
+        some = "" if len(self.kept) == self.total else f"{len(self.kept)} of "
+        frames = "frame" if self.total == 1 else "frames"
+        return f"Film, {some}{self.total} {frames}, {self.labels[0]} to {self.labels[-1]}: {self.alt}"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/html": self.html(), "image/png": base64.b64encode(self.still).decode(), "text/plain": repr(self)}

@@ -114,7 +114,10 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
 
 
 def running_mean(values, window):
-    """The mean over the `window` values around each one (over those that exist, near the ends); window is made odd."""
+    """The mean of the `window` values around each one, itself in the middle: an even window is one smaller.
+
+    Near the ends it is the mean of those that exist.
+    """
     values = np.asarray(_array(values), dtype=np.float64)
     window = min(window, len(values))
     ones = np.ones(max(1, window - 1 + window % 2))
@@ -139,8 +142,8 @@ def losses(log, smooth=None, ax=None, title=None):
         look = LINES[role] if term == terms[0] else {"color": COLOURS[role], "linestyle": ":"}
         ax.plot(mean, **look, label=player if len(terms) == 1 else f"{player}: {term}")
         ax.plot(values, color=COLOURS[role], linewidth=0.5, alpha=0.25, zorder=1, label="_raw")
-        inside = values[np.isfinite(values)]
-        seen += [np.nanmin(mean), np.nanmax(mean), *np.percentile(inside, [1, 99])] if len(inside) else []
+        mean, values = mean[np.isfinite(mean)], values[np.isfinite(values)]
+        seen += [mean.min(), mean.max(), *np.percentile(values, [1, 99])] if len(mean) else []
     if seen and min(seen) < max(seen):
         ax.set_ylim(min(seen) - 0.05 * np.ptp(seen), max(seen) + 0.05 * np.ptp(seen))
     ax.set(xlabel="step", ylabel="loss", xlim=(0, max(1, max(len(values) for *_, values in curves_) - 1)))

@@ -1,0 +1,439 @@
+import base64
+import html.parser
+import io
+import json
+import random
+import re
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_tutorial import data, plots
+from gan_tutorial.film import Reel
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    yield
+    plt.close("all")
+
+
+def noise(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def drawn(ax):
+    ax.figure.canvas.draw()
+    return ax
+
+
+# ------------------------------------------------------------------------------------------------------- colours
+
+def linear(colour):
+    """sRGB -> linear light (IEC 61966-2-1)."""
+    c = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light):
+    xyz = np.array([[.4124, .3576, .1805], [.2126, .7152, .0722], [.0193, .1192, .9505]]) @ np.clip(light, 0, 1)
+    xyz /= [0.9505, 1, 1.089]
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), 841 / 108 * xyz + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+# What is left of linear light without one kind of cone (Machado, Oliveira and Fernandes 2009, severity 1).
+BLINDNESS = {
+    "none": np.eye(3),
+    "protanopia": [[.152286, 1.052583, -.204868], [.114503, .786281, .099216], [-.003882, -.048116, 1.051998]],
+    "deuteranopia": [[.367322, .860646, -.227968], [.280085, .672501, .047413], [-.011820, .042940, .968881]],
+    "tritanopia": [[1.255528, -.076749, -.178779], [-.078411, .930809, .147602], [.004733, .691367, .303900]],
+}
+PAIRS = [("real", "critic"), ("critic", "fake"), ("real", "fake")]
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+@pytest.mark.parametrize("one, other", PAIRS)
+def test_the_main_colours_differ_for_every_eye(one, other, kind):
+    seen = [lab(np.array(BLINDNESS[kind]) @ linear(plots.COLOURS[role])) for role in (one, other)]
+    assert np.linalg.norm(seen[0] - seen[1]) > 20  # 2.3 is just noticeable
+
+
+@pytest.mark.parametrize("one, other", PAIRS)
+def test_the_main_colours_differ_in_grey_and_in_dash(one, other):
+    lightness = [lab(linear(plots.COLOURS[role]))[0] for role in (one, other)]
+    assert abs(lightness[0] - lightness[1]) > 15
+    assert plots.DASHES[one] != plots.DASHES[other]
+
+
+@pytest.mark.parametrize("role", ["real", "critic", "fake", "extra", "theory"])
+def test_colours_stand_out_from_white(role):
+    luminance = linear(plots.COLOURS[role]) @ [0.2126, 0.7152, 0.0722]
+    assert 1.05 / (luminance + 0.05) >= 3.0 - 0.01  # WCAG 2.2, 1.4.11
+
+
+# --------------------------------------------------------------------------------------------------------- grids
+
+def test_bytes_are_the_inverse_of_the_scaling_of_data():
+    grey = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    assert (plots.as_bytes(data.Data("greys", grey).take(slice(None))) == grey.numpy()).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_pixel_of_a_grid_is_where_it_belongs(channels):
+    images, columns, (down, across) = noise(7, channels, 4, 5), 3, (2, 1)
+    sheet = plots.tile(images, columns, (down, across))
+    assert sheet.shape[:2] == (3 * 4 + 2 * down, 3 * 5 + 2 * across)
+    expected = np.full((*sheet.shape[:2], channels), 255)
+    for n in range(7):
+        for c in range(channels):
+            for y in range(4):
+                for x in range(5):
+                    value = round(float((images[n, c, y, x].double() + 1) * 127.5))
+                    expected[n // 3 * (4 + down) + y, n % 3 * (5 + across) + x, c] = value
+    assert (sheet.reshape(expected.shape) == expected).all()
+
+
+@pytest.mark.parametrize("n, size", [(1, (4, 4)), (10, (4, 49)), (11, (14, 19)), (64, (39, 39))])
+def test_without_columns_a_grid_is_a_row_and_then_a_square(n, size):
+    assert plots.tile(torch.zeros(n, 1, 4, 4)).shape == size
+
+
+def test_the_grid_that_is_drawn_is_the_tile():
+    images = noise(6, 1, 8, 8)
+    ax = plots.grid(images, columns=3, title="six")
+    assert (ax.images[0].get_array() == plots.tile(images, 3)).all()
+    assert ax.images[0].get_clim() == (0, 255)
+    assert ax.get_title(loc="left") == "six"
+
+
+def test_texts_stand_at_their_images_and_rows():
+    ax = plots.grid(noise(6, 1, 10, 10), columns=3, labels="abcdef", rows=["upper", "lower"])
+    texts = {text.get_text(): text.get_position() for text in ax.texts}
+    assert texts["a"] == (5, -0.5) and texts["f"] == (2 * 11 + 5, 14 - 0.5)  # a gap of four pixels below each image
+    assert texts["upper"][1] == 5 and texts["lower"][1] == 14 + 5
+
+
+def test_a_data_set_can_be_drawn():
+    digits = data.Data("dots", torch.randint(256, (4, 1, 5, 5), dtype=torch.uint8))
+    ax = plots.grid(digits, columns=2)
+    assert (ax.images[0].get_array()[:5, :5] == digits.values[0, 0].numpy()).all()
+
+
+@pytest.mark.parametrize("images, words", [
+    (torch.zeros(3, 28, 28), "shape"), (torch.zeros(3, 2, 28, 28), "shape"), (torch.zeros(0, 1, 28, 28), "shape"),
+    (torch.zeros(3, 1, 4, 4, dtype=torch.uint8), "data.take"), (torch.full((1, 1, 2, 2), 255.0), "tanh"),
+    (torch.full((1, 1, 2, 2), float("nan")), "tanh"),
+])
+def test_a_grid_refuses_what_is_no_image(images, words):
+    with pytest.raises(ValueError, match=words):
+        plots.grid(images)
+
+
+@pytest.mark.parametrize("wrong", [{"labels": "ab"}, {"rows": "ab"}, {"columns": 0}])
+def test_a_grid_refuses_what_does_not_fit(wrong):
+    with pytest.raises(ValueError):
+        plots.grid(torch.zeros(3, 1, 4, 4), **wrong)
+
+
+# -------------------------------------------------------------------------------------------------------- curves
+
+@pytest.mark.parametrize("window, half", [(1, 0), (5, 2), (4, 1), (1000, 20)])
+def test_a_running_mean_is_the_mean_of_the_neighbours(window, half):
+    values = noise(41).double().numpy()
+    expected = [values[max(0, i - half):i + half + 1].mean() for i in range(41)]
+    np.testing.assert_allclose(plots.running_mean(values, window), expected, rtol=0, atol=1e-12)
+
+
+def test_a_running_mean_loses_only_the_neighbours_of_nan():
+    values = torch.ones(20)
+    values[10] = float("nan")
+    assert (np.isnan(plots.running_mean(values, 5)) == [8 <= i <= 12 for i in range(20)]).all()
+
+
+def log(steps=60):
+    return {"critic": {"game": noise(steps, seed=1), "penalty": noise(steps, seed=2).abs()},
+            "generator": {"game": noise(steps, seed=3) + 2}}
+
+
+def test_losses_show_each_term_smoothed_and_raw():
+    ax = plots.losses(log(), smooth=7)
+    lines = {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
+    assert set(lines) == {"critic: game", "critic: penalty", "generator"}
+    for name, values in (("critic: penalty", log()["critic"]["penalty"]), ("generator", log()["generator"]["game"])):
+        np.testing.assert_allclose(lines[name].get_ydata(), plots.running_mean(values, 7))
+        assert any(np.array_equal(line.get_ydata(), values) for line in ax.get_lines())
+    assert lines["critic: game"].get_color() == plots.COLOURS["critic"] != lines["generator"].get_color()
+    assert {text.get_text() for text in ax.texts} == set(lines)
+
+
+def test_losses_that_end_in_nan_are_drawn():
+    values = torch.ones(50)
+    values[40:] = float("inf")
+    ax = drawn(plots.losses({"critic": {"game": values}}))
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+@pytest.mark.parametrize("empty", [{}, {"critic": {}}, {"critic": {"game": torch.zeros(0)}},
+                                   {"critic": {"game": torch.zeros(3, 2)}}])
+def test_losses_refuse_an_empty_log(empty):
+    with pytest.raises(ValueError, match="at least one step"):
+        plots.losses(empty)
+
+
+def test_labels_stand_apart_and_in_the_order_of_the_lines():
+    x = torch.linspace(0, 1, 20)
+    ax = drawn(plots.curves(x, {str(i): x * 0 + 0.001 * i for i in range(5)} | {"far": x * 0 + 1}))
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    ordered = [boxes[name] for name in ("0", "1", "2", "3", "4", "far")]
+    assert all(below.y1 <= above.y0 + 1 for below, above in zip(ordered, ordered[1:], strict=False))
+    assert all(box.x0 >= ax.bbox.x1 for box in ordered)
+
+
+def test_a_second_set_of_curves_labels_all_once():
+    x = torch.linspace(0, 1, 20)
+    ax = plots.curves(x, {"real": x})
+    plots.curves(x, {"critic": lambda x: 1 - x}, ax=ax)
+    assert sorted(text.get_text() for text in ax.texts) == ["critic", "real"]
+    np.testing.assert_allclose(ax.get_lines()[1].get_ydata(), 1 - x)
+    assert [line.get_color() for line in ax.get_lines()] == [plots.COLOURS["real"], plots.COLOURS["critic"]]
+
+
+def test_curves_take_roles_and_refuse_unknown_ones():
+    x = torch.linspace(0, 1, 5)
+    ax = plots.curves(x, {"D*": x, "G": x}, roles={"D*": "theory"})
+    assert ax.get_lines()[0].get_color() == plots.COLOURS["theory"] != ax.get_lines()[1].get_color()
+    with pytest.raises(ValueError, match="no role"):
+        plots.curves(x, {"D*": x}, roles={"D*": "judge"})
+    with pytest.raises(ValueError, match="one value for each x"):
+        plots.curves(x, {"D*": x[1:]})
+
+
+def test_a_density_is_the_share_of_samples_per_length():
+    real, fake = noise(1000), noise(500, 1, seed=1) * 3
+    ax = plots.density(real, fake, bins=8, limits=(-2, 2))
+    for patch, values in zip(ax.patches, (real, fake.squeeze()), strict=True):
+        height, edges, _ = patch.get_data()
+        inside = ((values >= -2) & (values <= 2)).float().mean()
+        assert float((height * np.diff(edges)).sum()) == pytest.approx(float(inside))
+        share = ((values >= edges[3]) & (values < edges[4])).float().mean()
+        assert height[3] == pytest.approx(float(share) / 0.5)
+
+
+# --------------------------------------------------------------------------------------------------------- plane
+
+def test_points_are_drawn_where_they_are():
+    real, fake = noise(100, 2), noise(50, 2, seed=1)
+    ax = plots.points(real, fake, modes=real[:3])
+    for collection, values in zip(ax.collections, (real[:3], real, fake), strict=True):
+        np.testing.assert_allclose(collection.get_offsets(), values)
+    assert ax.get_xlim() == ax.get_ylim() and ax.get_aspect() == 1
+    assert ax.get_xlim()[0] < real.min() and ax.get_xlim()[1] > real.max()
+
+
+def test_many_points_are_thinned_evenly():
+    values = torch.arange(10_001.0).repeat(2, 1).T
+    seen = np.asarray(plots.points(fake=values).collections[0].get_offsets())[:, 0]
+    assert len(seen) == 2000 and seen[0] == 0 and seen[-1] == 10_000
+    assert set(np.diff(seen)) <= {5, 6}
+
+
+def test_points_of_a_data_set():
+    ring = data.ring(100)
+    ax = plots.points(ring, modes=ring.modes)
+    np.testing.assert_allclose(ax.collections[1].get_offsets(), ring.values)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(5), torch.zeros(5, 3), torch.zeros(0, 2)])
+def test_points_refuse_other_shapes(wrong):
+    with pytest.raises(ValueError, match=r"\(n, 2\)"):
+        plots.points(wrong)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.points()
+
+
+def test_stream_lines_follow_the_field():
+    """A rotation leads around circles: every piece of every line keeps its distance from the centre."""
+    ax = plots.field(lambda p: torch.stack([-p[:, 1], p[:, 0]], dim=1), limits=(-1, 1))
+    lines = [np.linalg.norm(line, axis=1) for line in ax.collections[0].get_segments()]
+    assert len(lines) > 20 and max(np.ptp(radius) for radius in lines) < 0.02
+    with pytest.raises(ValueError, match="one velocity"):
+        plots.field(lambda p: p[:3])
+
+
+def test_a_path_marks_its_ends():
+    walk = noise(9, 2)
+    line, start, end = plots.path(walk, "critic").get_lines()
+    np.testing.assert_allclose(line.get_xydata(), walk)
+    np.testing.assert_allclose(start.get_xydata(), walk[:1])
+    np.testing.assert_allclose(end.get_xydata(), walk[-1:])
+
+
+def test_a_picture_is_what_the_figure_shows_and_closes_it():
+    figure = plt.figure(figsize=(2, 1), dpi=50, layout="none")
+    axes = figure.add_axes((0, 0, 0.5, 1), facecolor="red")
+    axes.set(xticks=[], yticks=[])
+    bytes_ = plots.picture(axes)
+    assert bytes_.shape == (50, 100, 3)
+    assert (bytes_[25, 25] == [255, 0, 0]).all() and (bytes_[25, 75] == 255).all()
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_nothing_touches_random_numbers():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
+    real, fake = noise(3000, 2), noise(300, 2, seed=1)
+    for ax in (plots.grid(noise(4, 1, 8, 8)), plots.losses(log()), plots.points(real, fake), plots.path(fake),
+               plots.density(real[:, 0], fake[:, 0]), plots.curves(real[:9, 0], {"real": real[:9, 1]}),
+               plots.field(lambda p: p)):
+        drawn(ax)
+    plots.film(reel([real[:50], fake[:50]]), "Points move.").html()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (str(np.random.get_state()), random.getstate()) == before[1:]
+
+
+# --------------------------------------------------------------------------------------------------------- films
+
+def reel(frames, every=20):
+    return SimpleNamespace(steps=[every * i for i in range(len(frames))], frames=frames)
+
+
+def played(player):
+    """The frames as a browser cuts them from the picture, (k, h, w, 3)."""
+    sheet = np.asarray(Image.open(io.BytesIO(player.sprite)).convert("RGB"))
+    corner = [(i // player.across * player.height, i % player.across * player.width) for i in range(len(player.kept))]
+    return np.stack([sheet[y:y + player.height, x:x + player.width] for y, x in corner])
+
+
+class Page(html.parser.HTMLParser):
+    """What a page holds: its tags, and the film that the script was given."""
+
+    def __init__(self, fragment):
+        super().__init__()
+        self.tags = []
+        self.feed(fragment)
+        self.close()
+        self.film = json.loads(re.search(r"const film = (\{.*\});", fragment).group(1))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_a_film_of_images_shows_every_frame():
+    frames = [plots.as_bytes(noise(6, 1, 9, 7, seed=i)) for i in range(11)]
+    player = plots.film(reel([torch.from_numpy(f) for f in frames]), "Six images change.", columns=3)
+    expected = np.stack([plots.tile(frame, 3, (2, 2)) for frame in frames])
+    assert player.kept == list(range(11)) and player.shades == 16
+    assert np.abs(played(player)[..., 0].astype(int) - expected).max() <= 8  # half a step of 16 greys
+    assert (np.asarray(Image.open(io.BytesIO(player.still)).convert("RGB")) == played(player)[-1]).all()
+
+
+def test_few_colours_are_kept_exactly():
+    frames = [np.zeros((6, 8, 3), np.uint8) for _ in range(5)]
+    for i, frame in enumerate(frames):
+        frame[i, :i + 1] = (200, 30 * i, 7)
+    assert (played(Reel(frames, list("abcde"), "A line grows.")) == np.stack(frames)).all()
+
+
+def test_a_film_of_points_stands_on_axes_that_do_not_move():
+    frames = [0.1 * (i + 1) * noise(30, 2) for i in range(4)]
+    shown = played(plots.film(reel(frames), "Points spread.", real=noise(40, 2, seed=9))).astype(int)
+    assert shown.shape[0] == 4
+    assert (shown[:, :, :45] == shown[:1, :, :45]).all()  # the left axis with its numbers
+    assert not (shown[0] == shown[-1]).all()
+
+
+def test_the_html_is_complete_in_itself():
+    frames = [noise(4, 1, 5, 5, seed=i) for i in range(3)]
+    player = plots.film(reel(frames), 'Digits <b>form</b> "slowly" & </script> well.', seconds=6)
+    fragment = player.html()
+    page = Page(fragment)
+    assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", fragment), re.I)
+    assert not any(key.startswith("on") or (key in ("src", "href") and not value.startswith("data:"))
+                   for _, attributes in page.tags for key, value in attributes.items())
+    assert len(page.all("script")) == 1 and fragment.count("</script>") == 1
+    assert page.all("img")[0]["alt"] == player.alt
+    assert page.all("img")[0]["src"] == "data:image/png;base64," + base64.b64encode(player.still).decode()
+    assert base64.b64decode(page.film["sprite"].partition(",")[2]) == player.sprite
+    assert page.film["labels"] == ["step 0", "step 20", "step 40"] and page.film["wait"] == pytest.approx(2000)
+    assert (page.film["width"], page.film["height"], page.film["across"]) == (26, 5, player.across)
+
+
+def test_without_scripts_a_picture_and_a_caption_stay():
+    """What a notebook that is not trusted leaves of it: no script, no style sheet."""
+    player = plots.film(reel([noise(4, 1, 5, 5, seed=i) for i in range(3)]), "Digits form.")
+    left = re.sub(r"<(script|style)>.*?</\1>", "", player.html(), flags=re.S)
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", left)).strip()
+    assert words == "A still picture of a film: step 40, the last of 3 frames."
+    assert "hidden" not in left and left.count("<img") == 1
+
+
+def test_players_have_ids_of_their_own():
+    films = [plots.film(reel([noise(4, 1, 5, 5, seed=i)]), "Digits form.") for i in (0, 0, 1)]
+    ids = [Page(film.html()).all("figure")[0]["id"] for film in [*films, films[0]]]
+    assert len(set(ids)) == 4
+    assert all(f'getElementById("{name}")' in fragment for name, fragment in
+               [(re.search(r'id="([^"]+)"', f).group(1), f) for f in [films[0].html()]])
+
+
+def test_a_film_says_the_same_everywhere():
+    frames = [noise(4, 1, 5, 5, seed=i) for i in range(3)]
+    bundles = [plots.film(reel(frames, 1000), "Digits form.")._repr_mimebundle_() for _ in range(2)]
+    assert bundles[0]["text/plain"] == "Film, 3 frames, step 0 to step 2,000: Digits form."
+    assert bundles[0]["text/plain"] == bundles[1]["text/plain"]
+    assert set(bundles[0]) == {"text/html", "image/png", "text/plain"}
+    assert Image.open(io.BytesIO(base64.b64decode(bundles[0]["image/png"]))).size == (26, 5)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_noise_is_cut_down_to_size(colour):
+    """Frames of pure noise, which nothing compresses: fewer shades and fewer frames, the ends kept."""
+    rng, side, kilobytes = np.random.default_rng(0), (48 if colour else 238), (50 if colour else 400)
+    frames = list(rng.integers(0, 256, (40, side, side, *([3] * colour)), dtype=np.uint8))
+    player = Reel(frames, [str(i) for i in range(40)], "Noise.", kilobytes=kilobytes)
+    assert len(player.html()) < 1000 * kilobytes
+    assert 2 < len(player.kept) < 40 and (player.kept[0], player.kept[-1]) == (0, 39)
+    assert player.kept == sorted(set(player.kept)) and player.labels == [str(i) for i in player.kept]
+    assert repr(player).startswith(f"Film, {len(player.kept)} of 40 frames")
+    if not colour:
+        assert np.abs(played(player)[..., 0].astype(int) - np.stack(frames)[player.kept]).max() <= 43  # 4 greys
+
+
+def test_digits_fit_whole():
+    """Forty frames of sixty-four drawn digits each, in ever another order, fit without losing a frame."""
+    digits = data.drawn(n=500).values
+    digits = torch.stack([digits[torch.arange(64) * 7 + i] for i in range(40)])
+    player = plots.film(reel(list(digits)), "Digits.", columns=8)
+    assert len(player.html()) < 400_000 and len(player.kept) == 40 and player.shades >= 4
+
+
+@pytest.mark.parametrize("wrong, words", [
+    (dict(pictures=[]), "at least one frame"),
+    (dict(pictures=[np.zeros((2, 2)), np.zeros((2, 2))]), "bytes"),
+    (dict(pictures=[np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8)]), "one shape"),
+    (dict(pictures=[np.zeros((2, 2, 4), np.uint8)] * 2), "shape"),
+    (dict(labels=["a"]), "one to each"),
+    (dict(alt=" "), "sentence"),
+    (dict(pictures=[np.zeros((5000, 5000), np.uint8)] * 2), "too much"),
+])
+def test_a_film_refuses_what_it_cannot_show(wrong, words):
+    good = dict(pictures=[np.zeros((2, 2), np.uint8)] * 2, labels=["a", "b"], alt="Two dots.")
+    with pytest.raises(ValueError, match=words):
+        Reel(**good | wrong)
+
+
+def test_an_empty_film_says_what_to_do():
+    with pytest.raises(ValueError, match="hooks"):
+        plots.film(reel([]), "Nothing.")
