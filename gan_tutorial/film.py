@@ -16,7 +16,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-GREYS = (16, 8, 6, 5, 4)  # shades to try, finest first: what noise costs depends on little else
+GREYS = (16, 8, 6)  # shades to try, finest first; with fewer, flat greys turn into blotches
 COLOURS = (64, 32, 16)
 LARGEST = 32_000_000  # pixels of a whole film; telephones refuse much larger pictures
 MIDDLE = 480  # a narrow frame is enlarged by a whole number to about this many pixels on the page
@@ -31,8 +31,8 @@ class Reel:
     labels     k texts, one under each frame ("step 200")
     alt        what the film shows, in a sentence, for those who do not see it
     seconds    from the first frame to the last; without it eight frames a second
-    kilobytes  the most that the HTML may take. The frames are stored in as many shades as fit (16, 8, 6, 5 or 4 greys;
-               64, 32 or 16 colours); where even the fewest do not fit, frames between the ends are left out.
+    kilobytes  the most that the HTML may take. The frames are stored in as many shades as fit (16, 8 or 6 greys; 64,
+               32 or 16 colours); where even the fewest do not fit, frames between the ends are left out.
 
     `kept` holds the numbers of the frames that are played, `shades` how many shades they have, `sprite` the PNG in
     which frame kept[i] is i-th, `across` frames to a row.
@@ -110,7 +110,7 @@ def _png(picture, shades):
         image.putpalette([round(255 * i / (shades - 1)) for i in range(shades) for _ in "rgb"])
     else:
         image = Image.fromarray(picture).quantize(shades, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    image.save(buffer := io.BytesIO(), "PNG", bits=2 if shades <= 4 else 4 if shades <= 16 else 8)
+    image.save(buffer := io.BytesIO(), "PNG", bits=4 if shades <= 16 else 8)
     return buffer.getvalue()
 
 

@@ -408,7 +408,7 @@ def test_noise_is_cut_down_to_size(colour):
     assert player.kept == sorted(set(player.kept)) and player.labels == [str(i) for i in player.kept]
     assert repr(player).startswith(f"Film, {len(player.kept)} of 40 frames")
     if not colour:
-        assert np.abs(played(player)[..., 0].astype(int) - np.stack(frames)[player.kept]).max() <= 43  # 4 greys
+        assert np.abs(played(player)[..., 0].astype(int) - np.stack(frames)[player.kept]).max() <= 26  # half a step of 6 greys
 
 
 def test_digits_fit_whole():
@@ -416,7 +416,7 @@ def test_digits_fit_whole():
     digits = data.drawn(n=500).values
     digits = torch.stack([digits[torch.arange(64) * 7 + i] for i in range(40)])
     player = plots.film(reel(list(digits)), "Digits.", columns=8)
-    assert len(player.html()) < 400_000 and len(player.kept) == 40 and player.shades >= 4
+    assert len(player.html()) < 400_000 and len(player.kept) == 40
 
 
 @pytest.mark.parametrize("wrong, words", [
