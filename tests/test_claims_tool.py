@@ -239,7 +239,7 @@ def test_by_value_not_by_a_crash(toy, capsys):
     ('claims = ["1.1"]', 'claims = []', "needs name, file, old, new and claims"),
     ('name = "a wrong sum"', 'name = "two is three"', "its name is taken"),
     ('new = "1 + 2"', 'new = "1 +"', "invalid syntax"),
-    ('claims = ["1.1"]', 'claims = ["1.2"]', "claim 1.1 has no sabotage"),
+    ('claims = ["1.1"]', 'claims = ["1.2"]', "no sabotage for claim 1.1"),
 ], ids=range(11))
 def test_a_sabotage_that_makes_no_sense(toy, capsys, old, new, sentence):
     toy.change("book/sabotages.toml", old, new)
@@ -299,7 +299,7 @@ def test_a_part_says_that_it_is_one(toy, capsys):
     assert toy.claims("--only", "1", "--seeds", "1") == 0
     assert "the record is NOT complete" in capsys.readouterr().out
     assert toy.claims("--check") == 1
-    assert "claim 2.1 has no sabotage" in capsys.readouterr().out
+    assert "no sabotage for claim 2.1" in capsys.readouterr().out
 
 
 def test_the_cell_of_a_claim_has_an_anchor():

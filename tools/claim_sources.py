@@ -124,9 +124,10 @@ class Book:
         for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("sabotage", []) if path.exists() else []:
             self.add_sabotage(entry)
         for chapter in self.chapters.values():
-            for number in chapter.claims:
-                if not any(number in sabotage.claims.get(chapter.number, []) for sabotage in self.sabotages):
-                    self.problems.append((chapter.number, f"claim {number} has no sabotage"))
+            broken = {number for sabotage in self.sabotages for number in sabotage.claims.get(chapter.number, [])}
+            alone = ", ".join(number for number in chapter.claims if number not in broken)
+            if alone:
+                self.problems.append((chapter.number, f"no sabotage for claim {alone}"))
 
     def chapter(self, name: str, content: dict) -> Chapter:
         cells = self.tree.notebooks[name]
