@@ -66,6 +66,9 @@ class Data:
             if value.shape != (n,):
                 raise ValueError(f"The factor {factor!r} of {self.name!r} has shape {tuple(value.shape)}; "
                                  f"use ({n},), one for each sample.")
+        if self.modes is not None and self.modes.shape[1:] != self.shape:
+            raise ValueError(f"The modes of {self.name!r} have shape {tuple(self.modes.shape)}; use (k, d), with the "
+                             f"samples' shape {self.shape}.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,12 +120,12 @@ def digits(run=None, split: str = "train") -> Data:
     else:
         try:
             data, reason = _mnist(split)
-        except ConnectionError:
+        except files.Unavailable:
             if asked == "mnist":
                 raise
+            allowed = files.download_allowed()
             data = drawn(count, split=split)
-            reason = "no mirror of MNIST could be reached" if files.download_allowed() else \
-                "MNIST is not at hand and GAN_TUTORIAL_DOWNLOAD=0"
+            reason = "MNIST could not be downloaded" if allowed else "no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0"
     title = {"mnist": "MNIST", "drawn": "drawn"}[data.name]
     print(f"digits: {title}, {len(data):,} {words} images ({reason})")
     record({"digits": data.name})
@@ -134,7 +137,7 @@ def mnist(split: str = "train") -> Data:
 
     From GAN_TUTORIAL_DATA if it is set, else from the cache, else from the first mirror that delivers them.
     FileNotFoundError or ValueError, naming the file, if GAN_TUTORIAL_DATA is incomplete or wrong;
-    ConnectionError if MNIST is not at hand and cannot be downloaded.
+    files.Unavailable, an OSError, if MNIST is not at hand and may not or cannot be downloaded.
     """
     return _mnist(split)[0]
 
@@ -167,9 +170,9 @@ def _mnist(split: str) -> tuple[Data, str]:
         contents, source = files.from_cache(cache, files.MNIST_FILES), "from the cache"
         missing = {name: sha256 for name, sha256 in files.MNIST_FILES.items() if name not in contents}
         if missing and not files.download_allowed():
-            raise ConnectionError(f"MNIST is not at hand and GAN_TUTORIAL_DOWNLOAD=0: {files.REMEDIES}.")
+            raise files.Unavailable(f"MNIST is not at hand and GAN_TUTORIAL_DOWNLOAD=0: {files.REMEDIES}.")
         for name, sha256 in missing.items():
-            contents[name], source = files.download(cache, name, sha256), "downloaded"
+            contents[name], source = files.download(cache, name, sha256, files.MNIST_MIRRORS), "downloaded"
     images = files.parse_idx(contents[f"{prefix}-images-idx3-ubyte"], "images")
     label = files.parse_idx(contents[f"{prefix}-labels-idx1-ubyte"], "labels")
     return Data("mnist", images.unsqueeze(1), label.long()), source

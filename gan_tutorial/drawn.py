@@ -12,8 +12,7 @@ A picture is this field seen through a random affine map and a gentle random war
 import hashlib
 import os
 import uuid
-import zipfile
-import zlib
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,7 +55,6 @@ FACTORS = {  # name: (least, greatest), each uniform in between; lengths are in 
 KNOTS = 4                # the warp moves KNOTS² points of the picture at random, and what lies between them smoothly
 CELLS, REACH = 84, 0.7   # the fields: a glyph of height 1 on CELLS² cells that fill [-REACH, REACH]²
 
-
 Drawing = tuple[Tensor, Tensor, dict[str, Tensor]]  # images (n, 1, 28, 28) uint8; label (n,) int64; factors, (n,) each
 
 
@@ -72,20 +70,19 @@ def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None)
     file = cache / f"drawn-{recipe}-{split}-{seed}-{n}.npz"
     try:
         return read(file, n)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):  # absent or damaged
+    except Exception:                                                # absent, or damaged in whatever way
         images, label, factors = draw_now(n, seed, split)
     part = file.with_suffix(f".{uuid.uuid4().hex}.part")
-    try:
+    with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out:
-            np.savez(out, images=images, label=label, **factors)
-        os.replace(part, file)                                       # at once: nobody sees half a file
+        try:
+            with part.open("wb") as out:
+                np.savez(out, images=images, label=label, **factors)
+            os.replace(part, file)                                   # at a stroke: nobody sees half a file
+        finally:
+            part.unlink(missing_ok=True)
         for other in set(cache.glob(f"drawn-*-{split}-{seed}-{n}.npz")) - {file}:
             other.unlink(missing_ok=True)                            # what an earlier recipe drew
-    except OSError:
-        pass
-    finally:
-        part.unlink(missing_ok=True)
     return images, label, factors
 
 
@@ -100,17 +97,7 @@ def read(file: Path, n: int) -> Drawing:
 
 
 def draw_now(n: int, seed: int, split: str) -> Drawing:
-    """Draw n digits. The first are the same for every n."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the steps are so small that threads would mostly wait for one another
-    try:
-        return drawing(n, seed, split)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def drawing(n: int, seed: int, split: str) -> Drawing:
-    """As draw_now, on however many threads torch uses."""
+    """As `draw`, without a cache. The first digits are the same for every n."""
     stream = int.from_bytes(hashlib.sha256(f"drawn {split} {seed}".encode()).digest()[:16], "big")
     uniform = torch.from_numpy(np.random.default_rng(stream).random((n, 2 + len(FACTORS) + 2 * KNOTS**2)))
     label, face = (uniform[:, 0] * 10).long(), (uniform[:, 1] * len(FACES)).long()
@@ -120,11 +107,23 @@ def drawing(n: int, seed: int, split: str) -> Drawing:
     push = (2 * uniform[:, -2 * KNOTS**2:] - 1).float().view(n, 2, KNOTS, KNOTS)
 
     images = torch.empty(n, 1, 28, 28, dtype=torch.uint8)
-    for glyph in range(10 * len(FACES)):
-        same = (10 * face + label == glyph).nonzero()[:, 0]
-        if len(same):
-            images[same] = pictures(glyph, {name: value[same] for name, value in factors.items()}, push[same])
+    with one_thread():
+        for glyph in range(10 * len(FACES)):
+            same = (10 * face + label == glyph).nonzero()[:, 0]
+            if len(same):
+                images[same] = pictures(glyph, {name: value[same] for name, value in factors.items()}, push[same])
     return images, label, factors
+
+
+@contextmanager
+def one_thread():
+    """torch on one thread: the steps here are so small that several would mostly wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def pictures(glyph: int, factors: dict[str, Tensor], push: Tensor) -> Tensor:
@@ -205,8 +204,9 @@ def signed_distance(segments: Tensor, x: Tensor, y: Tensor) -> Tensor:
     A point is inside if the outline winds round it: the segments that a ray from it meets do not go up as often as
     down.
     """
-    if len(x) > 1000:  # a piece at a time stays in the processor's cache
-        return torch.cat([signed_distance(segments, *piece) for piece in zip(x.split(1000), y.split(1000), strict=True)])
+    if len(x) > 1000:  # a part at a time stays in the processor's cache
+        parts = zip(x.split(1000), y.split(1000), strict=True)
+        return torch.cat([signed_distance(segments, *part) for part in parts])
     (ax, ay), (bx, by) = segments.permute(1, 2, 0)                   # (s,)
     ux, uy, vx, vy = bx - ax, by - ay, x - ax, y - ay                # along the segment, and from its start: (p, s)
     along = ((vx * ux + vy * uy) / (ux * ux + uy * uy).clamp(min=1e-12)).clamp(0, 1)
@@ -230,7 +230,7 @@ def thin(ink: Tensor) -> Tensor:
     tables = [torch.tensor([goes(code, threes) for code in range(256)])
               for threes in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6)))]
     padded = F.pad(ink, (1, 1, 1, 1))
-    cells, row = padded.view(-1), padded.shape[2]                    # cells is a view: what is rubbed out is out of both
+    cells, row = padded.view(-1), padded.shape[2]                    # cells is a view of padded
     around = torch.tensor([-row, 1 - row, 1, 1 + row, row, row - 1, -1, -1 - row])
     place, before = cells.nonzero()[:, 0], 0
     while len(place) != before:

@@ -33,10 +33,14 @@ MNIST_FILES = {  # name: SHA-256 of the uncompressed content
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-ROUNDS = 3           # how often every mirror is asked before we give up
-TIMEOUT = (5, 20)    # seconds: to connect, and without a single byte; a slow mirror that keeps talking is not cut off
-REMEDIES = ("put its four files in the folder mnist/ of a directory and name that directory in GAN_TUTORIAL_DATA, "
+ROUNDS, PAUSE = 2, 2.0  # how often every mirror is asked before we give up, and the seconds in between
+TIMEOUT = (5, 20)       # seconds: to connect, and without a single byte; a slow mirror that keeps sending may go on
+REMEDIES = ("put MNIST's four files in the folder mnist/ of a directory and name that directory in GAN_TUTORIAL_DATA, "
             "or set GAN_TUTORIAL_DIGITS=drawn to use digits that the package draws itself")
+
+
+class Unavailable(OSError):
+    """A file is not at hand, and may not or cannot be downloaded."""
 
 
 def cache_directory() -> Path:
@@ -102,34 +106,44 @@ def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
     return contents
 
 
-def download(directory: Path, name: str, sha256: str, mirrors=MNIST_MIRRORS, rounds=ROUNDS, pause=1.0) -> bytes:
-    """Bring `name`.gz into the directory from the first mirror that delivers the right content, and return that content.
+def download(directory: Path, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
+    """Bring `name`.gz into the directory from the first mirror that sends the right content; return that content.
 
-    Every mirror is asked in turn, `rounds` times, with `pause`, 2 `pause`, … seconds between the rounds.
-    The file arrives under a name of its own and is renamed once it has been checked. A rename is atomic,
-    so that two processes may download at once and neither reads the other's half.
-    ConnectionError, with what each mirror did, if none delivered.
+    The mirrors are asked in turn, and after a pause in turn again. A file arrives under a name of its own and takes
+    its place once it has been checked, at a stroke: two processes may download at once, and neither reads half a file.
+    Raises Unavailable, with a note of what each mirror did, if none sent the file, or if the directory cannot be made.
     """
     import pooch
 
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{name} has no place in the cache: name a directory that can be written to in "
+                          "GAN_TUTORIAL_CACHE.") from error
     failures = {}
-    for attempt in range(rounds):
-        time.sleep(attempt * pause)
+    for attempt in range(ROUNDS):
+        time.sleep(attempt * PAUSE)
         for mirror in mirrors:
             part = directory / f"{name}.{uuid.uuid4().hex}.part"
             try:
-                bar = tqdm(desc=name, unit="B", unit_scale=True, disable=not watched(), file=sys.stdout, leave=False)
-                pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(f"{mirror}{name}.gz", str(part), None)
+                with progress(name) as bar:
+                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(f"{mirror}{name}.gz", str(part), None)
                 content = read_checked(part, sha256)
                 os.replace(part, directory / f"{name}.gz")
                 return content
-            except (OSError, ValueError) as error:      # the errors of requests are OSErrors
+            except (OSError, ValueError) as error:                  # the errors of requests are OSErrors
                 failures[mirror] = str(error).replace(str(part), "what it sent")
             finally:
                 part.unlink(missing_ok=True)
-    reasons = "; ".join(f"{mirror}: {reason}" for mirror, reason in failures.items())
-    raise ConnectionError(f"{name} could not be downloaded ({reasons}).")
+    unavailable = Unavailable(f"{name} could not be downloaded: {REMEDIES}.")
+    for mirror, reason in failures.items():
+        unavailable.add_note(f"{mirror}: {reason}")
+    raise unavailable
+
+
+def progress(name: str) -> tqdm:
+    """A bar of bytes for pooch, which sets the total; shown where somebody watches."""
+    return tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=not watched(), file=sys.stdout, leave=False)
 
 
 def parse_idx(content: bytes, name: str) -> Tensor:
