@@ -1,0 +1,107 @@
+"""The repository's address and the release: one place, written everywhere, and a README whose example runs."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location("home", ROOT / "tools" / "home.py")
+home = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(home)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of all files that name the address or the release, and a notebook."""
+    for path in home.expected(ROOT):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    (tmp_path / "book").mkdir(exist_ok=True)
+    cell = {"cell_type": "code", "source": ["# Set-up.\n"], "metadata": {}, "outputs": [], "execution_count": 1}
+    (tmp_path / "book" / "99_x.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    home.write(tmp_path)
+    return tmp_path
+
+
+def config(folder):
+    return yaml.safe_load((folder / "_config.yml").read_text(encoding="utf-8"))
+
+
+def test_all_files_say_what_pyproject_says():
+    assert [path.name for path in home.differing(ROOT)] == []
+
+
+def test_without_an_address_nothing_leads_to_colab(copy):
+    home.move(copy, "")
+    home.write(copy)
+    assert "launch_buttons" not in config(copy)
+    assert config(copy)["html"]["use_repository_button"] is False
+    assert "url" not in config(copy)["repository"]
+    assert "github.com" not in (copy / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_address_is_written_everywhere(copy):
+    home.move(copy, "someone/gan-book")
+    assert {p.name for p in home.differing(copy)} == {"_config.yml", "README.md", "CITATION.cff", "99_x.ipynb",
+                                                       *(p.name for p in (copy / "book").glob("*.ipynb"))}
+    home.write(copy)
+    assert home.differing(copy) == []
+    url = "https://github.com/someone/gan-book"
+    release = home.setup_cell.project(copy)[1]
+    assert config(copy)["repository"] == {"path_to_book": "", "url": url, "branch": release}
+    assert config(copy)["launch_buttons"] == {"colab_url": "https://colab.research.google.com"}
+    for name in ("README.md", "CITATION.cff", "book/99_x.ipynb"):
+        assert url in (copy / name).read_text(encoding="utf-8"), name
+
+
+def test_moving_twice_is_moving_once(copy):
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    home.move(copy, "https://github.com/someone/gan-book.git")
+    home.write(copy)
+    home.move(copy, "")
+    home.write(copy)
+    if not home.setup_cell.project(ROOT)[0]:
+        assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+
+
+def test_a_new_version_is_written_everywhere(copy):
+    path = copy / "pyproject.toml"
+    path.write_text(re.sub(r'^version = ".*"', 'version = "7.8.9"', path.read_text(encoding="utf-8"), flags=re.M))
+    home.write(copy)
+    assert '__version__ = "7.8.9"' in (copy / "gan_tutorial" / "__init__.py").read_text(encoding="utf-8")
+    assert "version: 7.8.9" in (copy / "CITATION.cff").read_text(encoding="utf-8")
+    assert "v7.8.9" in (copy / "book" / "99_x.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["book", "a/b/c", "a b/c", "-a/b", "a/", "a/b;ls", 'a/b"'])
+def test_what_is_no_repository_is_refused(copy, name):
+    with pytest.raises(SystemExit, match="owner/name"):
+        home.move(copy, name)
+
+
+def test_a_lost_mark_is_named(copy):
+    (copy / "README.md").write_text("nothing\n")
+    with pytest.raises(SystemExit, match="README.md: the marks"):
+        home.write(copy)
+
+
+def test_the_example_in_the_readme_runs():
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    example = next(block for block in blocks if block.startswith("import gan_tutorial"))
+    check = example.replace("steps=500", "steps=5") + "\nassert points.shape == (1000, 2)"
+    result = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_citation_is_valid():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors", "version"} <= citation.keys()
