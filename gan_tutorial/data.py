@@ -126,8 +126,7 @@ def digits(run=None, split: str = "train") -> Data:
             allowed = files.download_allowed()
             data = drawn(count, split=split)
             reason = "MNIST could not be downloaded" if allowed else "no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0"
-    title = {"mnist": "MNIST", "drawn": "drawn"}[data.name]
-    print(f"digits: {title}, {len(data):,} {words} images ({reason})")
+    print(f"digits: {'MNIST' if data.name == 'mnist' else 'drawn'}, {len(data):,} {words} images ({reason})")
     record({"digits": data.name})
     return data if run is None else data.to(run.device)
 
@@ -146,6 +145,8 @@ def drawn(n: int = 60_000, seed: int = 0, split: str = "train") -> Data:
     """Digits drawn on the spot from the typefaces that matplotlib ships, (n, 1, 28, 28) uint8, with their factors.
 
     The first samples are the same for every n. The two splits are drawn from different streams of random numbers.
+    Factors, with their ranges in `drawn.FACTORS`: thickness, contrast, slant, rotation, size, width, x, y, wobble;
+    and typeface, the place in `drawn.FACES`. 60,000 take a few seconds once, and are then kept in the cache.
     ValueError if n < 1 or the split is unknown.
     """
     _split(split)

@@ -143,7 +143,7 @@ def test_slant_and_width_act_on_the_second_moments_as_a_linear_map_does():
 
 def test_italics_stand_upright_at_slant_zero():
     # The stem of an upright one: its ink hardly drifts sideways from the upper to the lower half.
-    for name in ("STIX Italic", "STIX Bold Italic", "Computer Modern Italic"):
+    for name in ("STIX Italic", "STIX Bold Italic"):
         one = picture(list(FACES).index(name) * 10 + 1, contrast=0.0)
         axis = torch.arange(28.0)
         upper, lower = ((one[rows] @ axis).sum() / one[rows].sum() for rows in (slice(11, 14), slice(17, 20)))
@@ -245,3 +245,9 @@ def test_an_earlier_recipe_leaves_nothing_behind(tmp_path):
 def test_a_cache_that_cannot_be_written_to_is_left_alone(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert same(draw(5, cache=tmp_path / "file"), draw(5))
+
+
+def test_the_digits_are_those_of_every_other_machine():
+    images, label, _ = draw(1000)
+    assert label[:12].tolist() == [8, 2, 5, 2, 6, 3, 3, 7, 6, 8, 2, 6]
+    assert images.float().mean().item() == pytest.approx(36.017, abs=0.01)  # rounding may move a grey level by one

@@ -170,7 +170,7 @@ def test_progress_is_shown_where_somebody_watches(mirror, tmp_path, monkeypatch,
         monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", setting)
         get(tmp_path, mirror(good))
         said = capsys.readouterr()
-        assert said.err == "" and ("digits: 100%" in said.out) == (setting == "1")
+        assert said.err == "" and ("digits:" in said.out) == (setting == "1")
 
 
 def test_the_next_mirror_is_asked_when_nobody_listens(mirror, tmp_path):
