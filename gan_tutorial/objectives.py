@@ -81,7 +81,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, we
 def r1(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
     r"""$\frac{\gamma}{2}\,\mathbb E[\|\nabla f(x)\|_2^2]$ on real samples; fake and eps are not used.
 
-    Mescheder et al. 2018, eq. 9.
+    Mescheder et al. 2018, section 4.1.
     """
     return weight / 2 * _gradients(critic, real).square().sum(1).mean()
 
@@ -111,11 +111,11 @@ minimax = Objective(cross_entropy, lambda fake: -softplus(fake).mean())
 #: The generator minimises $-\mathbb E[\ln D(\tilde x)]$ instead. Goodfellow et al. 2014, section 3.
 nonsaturating = Objective(cross_entropy, lambda fake: softplus(-fake).mean())
 
-#: Targets 1 for real and 0 for fake scores. Mao et al. 2017, eq. 9.
+#: Targets 1 for real and 0 for fake scores. Mao et al. 2017, with their 0-1 coding.
 least_squares = Objective(lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
                           lambda fake: (fake - 1).square().mean() / 2)
 
-#: Margins at 1 and -1. Lim & Ye 2017; Miyato et al. 2018, eqs. 16 and 17.
+#: Margins at 1 and -1. Lim & Ye 2017; Miyato et al. 2018.
 hinge = Objective(lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(), lambda fake: -fake.mean())
 
 #: The difference of mean scores; the critic must be kept Lipschitz by other means. Arjovsky et al. 2017.
