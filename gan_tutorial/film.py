@@ -138,7 +138,7 @@ PAGE = Template("""<figure class="gt-film" id="$id" style="margin:0;max-width:${
 .gt-film-bar input::-moz-range-thumb{width:1rem;height:1rem;border:0;border-radius:50%;background:currentColor}
 .gt-film-bar :focus-visible{outline:2px solid currentColor;outline-offset:2px}
 .gt-film-bar span{flex:none;min-width:6.5em;text-align:right;font-variant-numeric:tabular-nums}
-[data-theme=dark] .gt-film canvas{filter:brightness(.8) contrast(1.2)}
+[data-theme=dark] .gt-film canvas{filter:brightness(.92)}
 @media print{.gt-film-bar{display:none}}
 </style>
 <script>
