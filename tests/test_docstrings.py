@@ -14,11 +14,12 @@ spec = importlib.util.spec_from_file_location("docstrings", path)
 docstrings = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(docstrings)
 
-MODULES = [gt.claims, gt.data, gt.game, gt.hooks, gt.networks, gt.objectives, gt.plots, gt.runtime]
+MODULES = [gt.claims, gt.data, gt.drawn, gt.files, gt.game, gt.hooks, gt.networks, gt.objectives, gt.plots, gt.runtime]
 
 
 def test_an_example():
-    lines = ["$w \\cdot x$ of `w`", "", "real, fake  (batch, *shape);", "            float32", "eps  (batch,)", "Raises."]
+    lines = ["$w \\cdot x$ of `w`", "", "real, fake  (batch, *shape);", "            float32", "eps  (batch,)",
+             "Raises."]
     assert docstrings.convert(lines) == [
         ":math:`w \\cdot x` of ``w``", "", "", ":real, fake: (batch, \\*shape);", "            float32",
         ":eps: (batch,)", "", "Raises."]
