@@ -39,7 +39,7 @@ def fresh() -> bool:
 
 
 def build() -> None:
-    """Make all pages, with every warning an error. SystemExit with Sphinx's output where that fails."""
+    """Make all pages, with every warning an error. RuntimeError with Sphinx's output where that fails."""
     before = made_from()
     for folder in (HTML, BUILD / ".doctrees"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,14 +51,17 @@ def build() -> None:
                             text=True, cwd=ROOT)
     if result.returncode:
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-        raise SystemExit(f"{result.stdout}\nThe book was not built.")
+        raise RuntimeError(f"{result.stdout}\nThe book was not built.")
     STAMP.write_text(before)
 
 
 def main() -> None:
     if not fresh():
         started = time.perf_counter()
-        build()
+        try:
+            build()
+        except RuntimeError as error:
+            sys.exit(str(error))
         print(f"Built in {time.perf_counter() - started:.0f} s.")
     print(f"Open {HTML / 'index.html'}")
 

@@ -1,0 +1,184 @@
+"""The built pages: complete without a network, no link into nowhere, no picture without words.
+
+The pages are built here if they are older than what they are made from.
+"""
+
+import html.parser
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location("book", ROOT / "tools" / "book.py")
+book = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(book)
+
+
+class Page(html.parser.HTMLParser):
+    """What a page holds: ids, links, what it loads, images without words."""
+
+    LOADS = {"script": "src", "img": "src", "iframe": "src", "video": "src", "audio": "src", "source": "src",
+             "embed": "src", "object": "data"}
+    LINKS = {"stylesheet", "preload", "modulepreload", "icon", "manifest", "prefetch"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loads, self.silent = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.ids |= {given.get("id"), given.get("name") if tag == "a" else None} - {None}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if given.get(self.LOADS.get(tag)):
+            self.loads.append(given[self.LOADS[tag]])
+        if tag == "link" and self.LINKS & set((given.get("rel") or "").split()):
+            self.loads.append(given.get("href") or "")
+        if tag == "img" and not (given.get("alt") or "").strip():
+            self.silent.append(given.get("src"))
+
+    handle_startendtag = handle_starttag
+
+
+def outside(address):
+    """Whether a browser asks another host for this."""
+    parts = urlsplit(address)
+    return bool(parts.netloc) or parts.scheme in ("http", "https")
+
+
+def dead_links(pages, root):
+    """(page, link) for each link or load, within the book, whose file or anchor is not there."""
+    dead = []
+    for path, page in pages.items():
+        for link in page.links + page.loads:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            missing = not target.is_file() or root not in target.parents
+            if missing or (anchor and target in pages and anchor not in pages[target].ids):
+                dead.append((str(path.relative_to(root)), link))
+    return dead
+
+
+def read(root):
+    paths = [p for p in sorted(root.rglob("*.html")) if "_static" not in p.relative_to(root).parts]
+    return {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def pages():
+    if not book.fresh():
+        book.build()
+    return read(book.HTML)
+
+
+def test_every_chapter_has_its_page(pages):
+    names = {path.stem for path in pages}
+    assert {path.stem for path in (ROOT / "book").glob("*.ipynb")} <= names
+    assert {"index", "intro", "bibliography", "claims", "glossary", "notation", "api"} <= names
+
+
+def test_nothing_is_loaded_from_elsewhere(pages):
+    assert {(path.name, load) for path, page in pages.items() for load in page.loads if outside(load)} == set()
+
+
+def test_style_sheets_load_nothing_from_elsewhere(pages):
+    sheets = list((book.HTML / "_static").rglob("*.css"))
+    assert sheets
+    for sheet in sheets:
+        text = sheet.read_text(encoding="utf-8")
+        for mark in ("url(http", 'url("http', "url('http", "url(//", '@import "http', "@import url(http"):
+            assert mark not in text, sheet.name
+
+
+def test_no_link_leads_nowhere(pages):
+    assert dead_links(pages, book.HTML) == []
+
+
+def test_every_picture_has_words(pages):
+    silent = [(path.name, source) for path, page in pages.items() for source in page.silent]
+    # The theme shows the logo beside the title, without words of its own.
+    assert [pair for pair in silent if not str(pair[1]).endswith("logo.svg")] == []
+
+
+def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
+    sys.path.insert(0, str(ROOT / "tools"))
+    import setup_cell
+
+    repository, release = setup_cell.project()
+    colab = [link for path, page in pages.items() for link in page.links if "colab.research.google.com" in link
+             and path.name[:2].isdigit()]
+    chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
+    if not repository:
+        assert colab == []
+    else:
+        for name in chapters:
+            assert any(link.endswith(f"/blob/{release}/book/{name}.ipynb") for link in colab), name
+
+
+# ---------------------------------------------------------------------------------------- the checks can fail
+
+
+def test_a_page_that_is_wrong_in_every_way(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="b.html#here">x</a> <a href="b.html#gone">x</a> <a href="#nowhere">x</a>'
+        '<a href="c.html">x</a> <a href="https://example.org">x</a> <img src="//example.org/a.png">'
+        '<img src="a.png" alt="A."/>'
+        '<script src="https://example.org/a.js"></script> <link rel="stylesheet" href="https://example.org/a.css">'
+        '<link rel="canonical" href="https://example.org/">')
+    (tmp_path / "b.html").write_text('<p id="here">')
+    made = read(tmp_path)
+    page = made[(tmp_path / "a.html").resolve()]
+    assert dead_links(made, tmp_path) == [("a.html", link) for link in ("b.html#gone", "#nowhere", "c.html", "a.png")]
+    assert [load for load in page.loads if outside(load)] == [
+        "//example.org/a.png", "https://example.org/a.js", "https://example.org/a.css"]
+    assert page.silent == ["//example.org/a.png"]
+
+
+def test_a_change_of_a_source_makes_the_pages_stale(tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
+    source = tmp_path / "book" / "a.md"
+    source.write_text("one")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(book, "STAMP", tmp_path / "stamp")
+    assert not book.fresh()
+    (tmp_path / "stamp").write_text(book.made_from())
+    assert book.fresh()
+    source.write_text("two")
+    assert not book.fresh()
+    source.rename(source.with_name("b.md"))
+    source.with_name("b.md").write_text("one")
+    assert not book.fresh()
+
+
+# --------------------------------------------------------------------------------------------------- a browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+def test_mathematics_appears_with_every_request_refused(pages, tmp_path):
+    chapter = next((path for path in pages if path.stem == "00_primer"), None)
+    assert chapter is not None
+    command = [BROWSER, "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+               "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}",
+               "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--dump-dom", chapter.as_uri()]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")  # root has no sandbox of Chromium's
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    source = chapter.read_text(encoding="utf-8")
+    formulas = source.count('<span class="math') + source.count('<div class="math')
+    assert formulas > 10
+    assert dom.count("<mjx-container") >= formulas * 0.9
+    assert "data-mjx-error" not in dom
