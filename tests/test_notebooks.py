@@ -147,6 +147,17 @@ def test_output_on_stderr():
     assert "stderr" in only_problem(notebook(code("f()", stream)))
 
 
+@pytest.mark.parametrize("text", [
+    "seed 1 · device cpu (no GPU found) · precision float32 · scale cpu (no GPU found)\n",
+    "x\nseed 0 · device cuda (H200) · precision float32 · scale gpu (H200)\n",
+    "digits: drawn, 60,000 training images\n",
+    "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · precision float32 · scale smoke\n",
+])
+def test_an_output_that_is_not_the_published_one(text):
+    stream = {"output_type": "stream", "name": "stdout", "text": text}
+    assert "made " in only_problem(notebook(code("run = gt.Run()", stream)))
+
+
 def test_a_widget():
     widget = {"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}, "metadata": {}}
     assert "widget" in only_problem(notebook(code("f()", widget)))
@@ -196,14 +207,15 @@ def write(path, *sources):
     nbformat.write(made, path)
 
 
-def test_a_run_stores_outputs_that_a_rerun_does_not_change(tmp_path):
+def test_a_run_stores_outputs_that_a_rerun_does_not_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_TUTORIAL_SEED", "5")
     path = tmp_path / "01_x.ipynb"
-    settings = "import os\nos.environ['GAN_TUTORIAL_SEED'], os.environ['GAN_TUTORIAL_SCALE']"
+    settings = "import os\nos.environ.get('GAN_TUTORIAL_SEED'), os.environ['GAN_TUTORIAL_DIGITS']"
     write(path, "print(1)\nprint(2)", "", settings)
     notebooks.execute(path)
     first = path.read_bytes()
     assert notebooks.check(path) == []
-    assert b"('0', 'cpu')" in first
+    assert b"(None, 'mnist')" in first
     notebooks.execute(path)
     assert path.read_bytes() == first
 
