@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 and BSD tools, so on macOS as it comes.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint chapter notebooks claims serve home lock clean
+.PHONY: help book test lint chapters chapter notebooks claims serve home lock clean
 SHELL := /bin/sh
 ENV := .venv
 PY := $(ENV)/bin/python
@@ -37,6 +37,9 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 lint: $(ENV)/.ready
 	@$(PY) -m ruff check --quiet .
+
+chapters: $(ENV)/.ready  ## run the cells and claims of all chapters
+	@$(PY) -m pytest -q -n $(WORKERS) --dist loadscope $(NBVAL) book
 
 chapter: $(ENV)/.ready  ## run one chapter's cells and claims: make chapter N=03
 	@test -n "$(N)" || { echo "Which chapter? For example: make chapter N=03"; exit 2; }
