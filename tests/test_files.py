@@ -214,7 +214,8 @@ def test_two_processes_download_at_once(mirror, tmp_path):
 
 # ------------------------------------------------------------------------------------------------- cache, directory
 
-@pytest.mark.parametrize("damaged", [PACKED[:-20], b"", b"\x1f\x8b", gzip.compress(b"another"), b"<html></html>"])
+@pytest.mark.parametrize("damaged", [PACKED[:-20], b"", b"\x1f\x8b", gzip.compress(b"another"), b"<html></html>"],
+                         ids=["cut off", "empty", "two bytes", "another", "a page"])
 def test_a_damaged_file_in_the_cache_is_named_and_removed(tmp_path, capsys, damaged):
     (tmp_path / "digits.gz").write_bytes(damaged)
     (tmp_path / "other.gz").write_bytes(PACKED)
