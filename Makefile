@@ -30,13 +30,13 @@ help:  ## this list
 book: $(ENV)/.ready  ## build the pages, in _build/html
 	@$(PY) tools/book.py
 
-test: $(ENV)/.ready lint  ## lint, unit tests, every chapter, the book's own checks
+test: $(ENV)/.ready  ## lint, unit tests, every chapter, the book's own checks
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadscope $(NBVAL) book tests
 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
-lint: $(ENV)/.ready
-	@$(PY) -m ruff check --quiet .
+lint: $(ENV)/.ready  ## what make test asks of the code's form, alone
+	@$(PY) -m ruff check .
 
 chapters: $(ENV)/.ready  ## run the cells and claims of all chapters
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadscope $(NBVAL) book
