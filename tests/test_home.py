@@ -105,3 +105,10 @@ def test_the_example_in_the_readme_runs():
 def test_the_citation_is_valid():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors", "version"} <= citation.keys()
+
+
+def test_every_link_in_the_readme_leads_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", re.sub(r"`[^`]*`", "", text)):
+            assert (ROOT / target).is_file(), f"{name}: {target}"
