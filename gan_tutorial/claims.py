@@ -1,7 +1,6 @@
 """A claim is a sentence of the book that a cell checks."""
 
 import json
-import math
 import os
 
 from .runtime import scale_from_environment
@@ -38,7 +37,8 @@ def claim(number: str, text: str, value, *, low: float | None = None, high: floa
             raise ValueError(f"Claim {number} has no bound, so its value must be true or false, not {value!r}.")
         low = 1.0
     value = float(value)
-    holds = (low is None or low <= value) and (high is None or value <= high) and not math.isnan(value)
+    low, high = (None if bound is None else float(bound) for bound in (low, high))  # tensors have no place in a record
+    holds = (low is None or low <= value) and (high is None or value <= high)  # never for NaN
     record({"claim": number, "text": text, "value": value, "low": low, "high": high, "exact": exact, "holds": holds})
     if holds:
         print(f"✓ {number} {text}")

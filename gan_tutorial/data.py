@@ -48,6 +48,8 @@ class Data:
     sigma: float | Tensor | None = None
 
     def __post_init__(self):
+        if not isinstance(self.values, Tensor):
+            raise ValueError(f"The values of {self.name!r} are no tensor: use torch.as_tensor on them first.")
         values, n = self.values, len(self.values)
         if n == 0:
             raise ValueError(f"The data set {self.name!r} is empty; give it at least one sample.")

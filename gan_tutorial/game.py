@@ -1,6 +1,6 @@
 """Players take turns: `fit` is the only training loop of the book."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -36,14 +36,16 @@ class Feed:
     """
 
     def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False):
-        if not 1 <= batch <= len(data):
+        if not isinstance(data, Data):
+            raise ValueError(f"A Feed draws from Data, not from a {type(data).__name__}: wrap it: Data('mine', it).")
+        if not isinstance(batch, int) or not 1 <= batch <= len(data):
             raise ValueError(f"A batch of {batch} cannot be drawn from the {len(data):,} samples of {data.name}; "
-                             f"choose 1 to {len(data):,}.")
-        if latent < 1:
-            raise ValueError(f"z needs at least one dimension, not {latent}.")
+                             f"choose a whole number from 1 to {len(data):,}.")
+        if not isinstance(latent, int) or latent < 1:
+            raise ValueError(f"z has a whole number of dimensions, at least one, not {latent}.")
         if labelled and data.label is None:
             raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
-        self.data, self.latent, self.batch, self.seed, self.labelled = data, latent, batch, seed, labelled
+        self.data, self.latent, self.batch, self.seed, self.labelled = data, latent, batch, int(seed), labelled
         self.drawn = 0
         self._random = torch.Generator(device=data.values.device)
 
@@ -72,8 +74,8 @@ class Player:
 
     name       of the player in logs and messages
     net        the network; frozen outside its player's turn, so that no other player's loss builds a graph through it
-    loss       batch -> named terms, {"game": scalar, "penalty": scalar}; their sum is minimised
-    optimizer  over parameters of `net` alone
+    loss       batch -> named terms, {"game": scalar, "penalty": scalar}: their sum is minimised; the same names always
+    optimizer  over weights of `net` alone; those that it does not hold stay frozen on the player's own turn as well
     updates    a turn, each on a new batch
 
     Raises ValueError where the optimiser holds weights of another network.
@@ -82,25 +84,41 @@ class Player:
     def __init__(self, name: str, net: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]],
                  optimizer: torch.optim.Optimizer, updates: int = 1):
         own = {id(p) for p in net.parameters()}
-        if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
+        self.weights = [p for group in optimizer.param_groups for p in group["params"]]
+        if any(id(p) not in own for p in self.weights):
             raise ValueError(f"The optimiser of {name} holds weights of another network; give it "
                              "net.parameters() of its own network only.")
         if updates < 1:
             raise ValueError(f"{name} needs at least one update a turn, not {updates}.")
         self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, updates
-        net.requires_grad_(False)
+        self.rest()
+
+    def rest(self) -> None:
+        """Freeze the network, and forget gradients that anybody left in it."""
+        self.net.requires_grad_(False)
+        self.net.zero_grad(set_to_none=True)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step; returns the loss's named terms, detached. The net is frozen again whatever happens."""
-        self.net.requires_grad_(True)
+        """One optimiser step; returns the loss's named terms, detached. The net rests again whatever happens."""
+        for weight in self.weights:
+            weight.requires_grad_(True)
         try:
             terms = self.loss(batch)
-            sum(terms.values()).backward()
+            self.total(terms).backward()
             self.optimizer.step()
         finally:
-            self.optimizer.zero_grad(set_to_none=True)
-            self.net.requires_grad_(False)
+            self.rest()
         return {name: term.detach() for name, term in terms.items()}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The sum of a loss's terms. ValueError where they are no named scalars, or depend on no weight of the net."""
+        named = isinstance(terms, Mapping) and len(terms) > 0
+        if not named or any(not isinstance(term, Tensor) or term.ndim for term in terms.values()):
+            raise ValueError(f"The loss of {self.name} must return named scalars, such as {{'game': loss.mean()}}.")
+        total = sum(terms.values())
+        if not total.requires_grad:
+            raise ValueError(f"The loss of {self.name} does not depend on the weights of its own network.")
+        return total
 
 
 def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
@@ -114,6 +132,8 @@ def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
     Raises ValueError for BatchNorm in a critic under a penalty, which would couple samples whose gradients the penalty
     takes one by one; and, in training, where fake samples have another shape or type than real ones.
     """
+    if not callable(optimizer):
+        raise ValueError("Each player needs an optimiser of its own: give a function of parameters, as adam(2e-4) is.")
     if objective.penalty and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules()):
         raise ValueError("A gradient penalty is per sample, but BatchNorm couples the samples of a batch: "
                          "build the critic without BatchNorm (LayerNorm or no normalisation will do).")
@@ -155,70 +175,81 @@ class NonFiniteLoss(ArithmeticError):
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
-    Values wait on the device and are read every 100 steps. `interrupted` tells whether the training was cut short.
+    A player who has several updates a turn is recorded at the last of them. Values wait on the device and are read
+    every 100 steps. `interrupted` tells whether the training was cut short.
     """
 
     def __init__(self):
         self.interrupted = False
+        self._names: dict[str, list[str]] = {}  # player -> its terms
         self._waiting: list[dict[str, dict[str, Tensor]]] = []
-        self._read: dict[str, dict[str, list[Tensor]]] = {}
+        self._read: dict[tuple[str, str], list[Tensor]] = {}
 
     def append(self, terms: dict[str, dict[str, Tensor]]) -> None:
         """Add one step's terms of all players; every 100 steps, see whether they are finite."""
+        names = {player: list(own) for player, own in terms.items()}
+        if names != (self._names or names):
+            raise ValueError(f"Step {self.steps}: the terms {names} are not those of the steps before, {self._names}. "
+                             "A loss names the same terms at every step; return a zero where one does not apply.")
+        self._names = names
         self._waiting.append(terms)
         if len(self._waiting) == READ_EVERY:
             self.read()
 
     def read(self) -> None:
         """Bring what waits to the CPU. Raises NonFiniteLoss, with step, player and likely causes, where it must."""
-        waiting, self._waiting = self._waiting, []
-        start, bad = self.steps, []
-        for player, names in (waiting[0].items() if waiting else ()):
-            for name in names:
-                values = torch.stack([terms[player][name] for terms in waiting]).cpu()
-                self._read.setdefault(player, {}).setdefault(name, []).append(values)
-                if not values.isfinite().all():
-                    bad.append((int((~values.isfinite()).nonzero()[0]), player, name, values))
+        if not self._waiting:
+            return
+        start = self.steps - len(self._waiting)
+        columns = {(player, name): torch.stack([terms[player][name] for terms in self._waiting]).cpu()
+                   for player, names in self._names.items() for name in names}
+        self._waiting = []  # only now: Ctrl-C while we waited for the device loses nothing
+        for key, values in columns.items():
+            self._read.setdefault(key, []).append(values)
+        bad = [(int((~values.isfinite()).nonzero()[0]), *key) for key, values in columns.items()
+               if not values.isfinite().all()]
         if bad:
-            step, player, name, values = min(bad, key=lambda b: b[0])  # of one step, the player who moved first
+            step, player, name = min(bad, key=lambda entry: entry[0])  # of one step, the player who moved first
             raise NonFiniteLoss(
-                f"Step {start + step}: the {player}'s term {name!r} became {values[step].item()}. Likely causes: a "
-                "learning rate too high, an objective whose critic nothing bounds (Wasserstein without clipping or "
-                "penalty), a logarithm or a division in a loss of your own, or data that are not finite. The weights "
-                "are spoilt: build the networks anew before you train again.", self)
+                f"Step {start + step}: the {player}'s term {name!r} became {columns[player, name][step].item()}. "
+                "Likely causes: a learning rate too high, an objective that leaves the critic unbounded (Wasserstein "
+                "without clipping or penalty), a logarithm or a division in a loss of your own, or data that are not finite. "
+                "The weights are spoilt: build the networks anew before you train again.", self)
 
     @property
     def steps(self) -> int:
         """Steps so far."""
-        read = next((sum(map(len, chunks)) for terms in self._read.values() for chunks in terms.values()), 0)
-        return read + len(self._waiting)
+        return sum(map(len, next(iter(self._read.values()), []))) + len(self._waiting)
 
     def __iter__(self):
         """The players' names, in the order of their turns."""
-        return iter(self._read or (self._waiting[0] if self._waiting else ()))
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self._names)
 
     def __getitem__(self, player: str) -> dict[str, Tensor]:
         self.read()
-        return {name: torch.cat(chunks) for name, chunks in self._read[player].items()}
+        return {name: torch.cat(self._read[player, name]) for name in self._names[player]}
 
 
-def fit(players: Sequence[Player], feed: Iterable[Batch], steps: int,
+def fit(players: Sequence[Player], feed: Iterator[Batch], steps: int,
         hooks: Sequence[Callable[[int, Log], None]] = ()) -> Log:
     """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
 
+    feed   endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
     hooks  called as hook(step, log) after every step, step counting from 0
 
-    Progress is shown where somebody watches. Ctrl-C ends the training and returns what there is so far: the networks
-    keep what they have learned, and `log.interrupted` is True. Raises NonFiniteLoss at most 100 steps after a loss
-    became NaN or infinite, ValueError for players of one name or a negative number of steps.
+    The networks are put into training mode, and stay frozen afterwards: `net.requires_grad_(True)` frees one for a
+    loop of your own. Progress is shown where somebody watches. Ctrl-C ends the training and returns what there is so
+    far: the networks keep what they have learned, and `log.interrupted` is True. Raises NonFiniteLoss at most 100 steps
+    after a loss became NaN or infinite, ValueError for players of one name or a negative number of steps.
     """
     if steps < 0 or len({player.name for player in players}) != len(players):
         raise ValueError("fit needs a number of steps from 0 on and players of different names, not "
                          f"{steps} steps and {[player.name for player in players]}.")
     for player in players:
+        player.rest()
         player.net.train()
     log = Log()
     try:

@@ -68,8 +68,9 @@ class Run:
                networks draw their first weights.
     precision  "float32" (the default: the same arithmetic on every device) or "tf32" (faster matrix products and
                convolutions on NVIDIA GPUs from Ampere on, with a 10-bit mantissa).
-    scale      "gpu" where a GPU is found, else "cpu"; GAN_TUTORIAL_SCALE overrides it. "smoke" is an author's quick
-               look: it checks no claims and is never published.
+
+    The scale is "gpu" where a GPU is found, else "cpu"; GAN_TUTORIAL_SCALE overrides it. "smoke" is an author's quick
+    look: it checks no claims and is never published.
 
     Raises ValueError for an unknown scale or precision, a bad seed, or a precision that the device does not have.
     """

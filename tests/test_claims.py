@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,6 +49,16 @@ def test_smoke_checks_and_prints_nothing(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("GAN_TUTORIAL_RECORD", str(tmp_path / "record"))
     gt.claim("1.1", "small", 5, high=0)
     assert capsys.readouterr().out == "" and not (tmp_path / "record").exists()
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, torch.tensor])
+@pytest.mark.parametrize("value", [0.5, 2.0])
+def test_bounds_may_be_numbers_of_any_kind(monkeypatch, tmp_path, number, value):
+    """A record is JSON, which knows neither numpy's numbers nor its booleans."""
+    monkeypatch.setenv("GAN_TUTORIAL_RECORD", str(tmp_path / "record"))
+    monkeypatch.setenv("GAN_TUTORIAL_RECORD_ONLY", "1")
+    gt.claim("1.1", "small", number(value), high=number(1.0))
+    assert json.loads((tmp_path / "record").read_text())["holds"] is (value < 1)
 
 
 def test_the_record_holds_what_failed_too(monkeypatch, capsys, tmp_path):

@@ -75,10 +75,12 @@ def test_training_draws_nothing_from_the_global_stream():
 
 
 @pytest.mark.parametrize(("build", "words"), [
-    (lambda: gaussian_feed(batch=201), "choose 1 to 200"),
-    (lambda: gaussian_feed(batch=0), "choose 1 to 200"),
+    (lambda: gaussian_feed(batch=201), "number from 1 to 200"),
+    (lambda: gaussian_feed(batch=0), "number from 1 to 200"),
+    (lambda: gaussian_feed(batch=16.0), "number from 1 to 200"),
+    (lambda: gt.Feed(torch.zeros(4, 2), latent=2, batch=2), "from Data, not from a Tensor"),
     (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=2, batch=2, labelled=True), "no labels"),
-    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=0, batch=2), "at least one dimension"),
+    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=0, batch=2), "at least one"),
 ])
 def test_a_feed_that_cannot_be_is_refused(build, words):
     with pytest.raises(ValueError, match=words):
@@ -131,6 +133,65 @@ def test_fit_is_the_loop_that_one_would_write_by_hand():
         nn.functional.softplus(-C2(G2(batch.z))).mean().backward()
         opt_G.step()
     assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
+
+
+def test_gradients_from_before_the_game_play_no_part():
+    """Chapter 1's loop by hand leaves gradients in the critic; a game with the same networks must not add them."""
+    expected, _, _ = train(3)
+    G, C = networks()
+    C(G(torch.randn(4, 3))).sum().backward()
+    gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 3)
+    assert torch.equal(weights(G), weights(expected))
+
+
+def test_weights_that_the_optimiser_does_not_hold_stay_as_they_are():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    player = gt.Player("one", net, lambda batch: {"error": net(batch.z).square().mean()},
+                       torch.optim.SGD(net[1].parameters(), 0.1))
+    first, second = weights(net[0]), weights(net[1])
+    player.update(next(gaussian_feed()))
+    assert torch.equal(weights(net[0]), first) and not torch.equal(weights(net[1]), second)
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_the_sum_of_the_terms_is_minimised():
+    """Two linear terms: the step is against the sum of both gradients."""
+    net = nn.Linear(2, 1, bias=False)
+    a, b = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, -3.0]])
+    before = net.weight.detach().clone()
+    player = gt.Player("one", net, lambda batch: {"game": (net.weight * a).sum(), "penalty": (net.weight * b).sum()},
+                       torch.optim.SGD(net.parameters(), 0.1))
+    terms = player.update(None)
+    torch.testing.assert_close(net.weight.detach(), before - 0.1 * (a + b))
+    assert not terms["game"].requires_grad  # or the log would keep every step's graph
+
+
+def test_the_penalty_gets_the_batch_and_the_fake_samples():
+    seen = []
+
+    def penalty(critic, real, fake, eps):
+        seen.append((real, fake, eps))
+        return critic(real).sum() * 0
+
+    G, C = networks()
+    batch = next(gaussian_feed())
+    objective = gt.Objective(gt.hinge.critic, gt.hinge.generator, penalty)
+    gt.adversaries(G, C, objective, gt.adam(1e-3))[0].update(batch)
+    (real, fake, eps), = seen
+    assert real is batch.real and eps is batch.eps and torch.equal(fake, gt.sample(G, batch.z))
+
+
+def test_training_happens_in_training_mode():
+    G, C = networks()
+    G.layers.insert(1, nn.BatchNorm1d(16))
+    G.eval()
+    gt.fit(gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), gaussian_feed(), 2)
+    assert G.training and G.layers[1].num_batches_tracked == 4
+
+
+def test_batches_are_drawn_with_replacement():
+    data = gt.Data("numbered", torch.arange(50.0).view(-1, 1), torch.arange(50))
+    assert len(next(gt.Feed(data, latent=1, batch=50, labelled=True)).label.unique()) < 50  # else with odds 50!/50^50
 
 
 def test_real_and_fake_samples_go_through_the_critic_apart():
@@ -318,6 +379,60 @@ def test_fit_refuses_what_it_cannot_play():
     for players, steps in [([player], -1), ([player, player], 1)]:
         with pytest.raises(ValueError, match="different names"):
             gt.fit(players, gaussian_feed(), steps)
+
+
+@pytest.mark.parametrize(("loss", "words"), [
+    (lambda net, z: net(z).mean(), "named scalars"),
+    (lambda net, z: {}, "named scalars"),
+    (lambda net, z: {"game": 1.0}, "named scalars"),
+    (lambda net, z: {"game": net(z)[:, 0]}, "named scalars"),
+    (lambda net, z: {"game": net(z).mean().view(1)}, "named scalars"),
+    (lambda net, z: {"game": z.mean()}, "does not depend on the weights"),
+])
+def test_a_loss_that_cannot_be_minimised_is_refused(loss, words):
+    net = nn.Linear(3, 2)
+    before = weights(net)
+    player = gt.Player("one", net, lambda batch: loss(net, batch.z), torch.optim.SGD(net.parameters(), 0.1))
+    with pytest.raises(ValueError, match=f"one .*{words}"):
+        player.update(next(gaussian_feed()))
+    assert torch.equal(weights(net), before)
+
+
+@pytest.mark.parametrize("when", [3, READ_EVERY + 3])
+@pytest.mark.parametrize("change", [{}, {"game": 0, "penalty": 0}, {"other": 0}])
+def test_terms_that_come_and_go_are_refused(when, change):
+    players = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))
+    loss, calls = players[0].loss, []
+
+    def moody(batch):
+        calls.append(None)
+        terms = loss(batch)
+        return {name: terms["game"] for name in change or ("penalty",)} if len(calls) > when else terms
+
+    players[0].loss = moody
+    with pytest.raises(ValueError, match=f"Step {when}: .*the same terms at every step"):
+        gt.fit(players, gaussian_feed(), when + 5)
+
+
+def test_an_interrupt_while_the_log_is_read_loses_nothing(monkeypatch):
+    stack, calls = torch.stack, []
+
+    def interrupted(tensors):
+        calls.append(None)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return stack(tensors)
+
+    monkeypatch.setattr(torch, "stack", interrupted)
+    _, _, log = train(READ_EVERY + 50)
+    assert log.interrupted and log.steps == READ_EVERY
+    assert all(values.shape == (READ_EVERY,) for terms in log.values() for values in terms.values())
+
+
+def test_an_optimiser_instead_of_a_function_is_refused():
+    G, C = networks()
+    with pytest.raises(ValueError, match="function of parameters"):
+        gt.adversaries(G, C, gt.hinge, torch.optim.Adam(G.parameters()))
 
 
 def test_adam_takes_whole_numbers_as_betas():

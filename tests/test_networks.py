@@ -32,6 +32,17 @@ def test_a_score_belongs_to_its_own_sample():
     assert C(1e4 * x).abs().max() > 10
 
 
+def test_hidden_layers_bend():
+    """One unit by hand: a critic's slope is 0.2 where the unit is off and 1 where it is on; a generator's 0 and 1."""
+    C, G = gt.MLPCritic((1,), width=1, depth=1), gt.MLPGenerator(1, (1,), width=1, depth=1)
+    with torch.no_grad():
+        for weight in (*C.parameters(), *G.parameters()):
+            weight.fill_(float(weight.ndim == 2))
+    x = torch.tensor([[-2.0], [3.0]])
+    torch.testing.assert_close(C(x), torch.tensor([-0.4, 3.0]))
+    torch.testing.assert_close(G(x), torch.tensor([[0.0], [3.0]]))
+
+
 def test_a_generator_of_one_sample_and_a_critic_of_one_keep_the_batch_dimension():
     assert gt.MLPGenerator(3)(torch.randn(1, 3)).shape == (1, 2) and gt.MLPCritic()(torch.randn(1, 2)).shape == (1,)
 

@@ -105,6 +105,20 @@ def test_the_penalty_takes_one_point_and_one_norm_a_sample():
     torch.testing.assert_close(twice, expected)
 
 
+def test_r1_is_half_the_squared_slope_at_the_real_samples():
+    """For f = |x|^2 / 2 the slope is x; the fake samples are elsewhere, and do not count."""
+    critic = lambda x: x.square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(2, 9, 3, dtype=torch.float64)
+    expected = real.square().sum(1).mean() / 2
+    torch.testing.assert_close(gt.r1(critic, real, fake, None), expected)
+    torch.testing.assert_close(gt.r1(critic, real, fake, None, weight=4.0), 4 * expected)
+
+
+def test_how_often_a_critic_moves():
+    """The papers': five critic updates in WGAN (algorithm 1) and WGAN-GP (algorithm 1), else one."""
+    assert {name: o.updates for name, o in OBJECTIVES.items() if o.updates != 1} == {"wasserstein": 5, "wgan_gp": 5}
+
+
 def test_eps_is_the_share_of_the_real_sample():
     critic = lambda x: x.square().sum(1) / 2  # noqa: E731
     real, fake = torch.full((1, 1), 3.0), torch.zeros(1, 1)

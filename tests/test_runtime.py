@@ -30,6 +30,20 @@ def test_the_environment_decides(monkeypatch, capsys):
     assert run.scale(cpu=600, gpu=20_000, smoke=10) == 10 and run.scale(cpu=600) == 600
 
 
+def test_where_there_is_a_gpu_its_scale_is_used_and_networks_go_there(monkeypatch):
+    monkeypatch.setattr(runtime, "pick_device", lambda: (torch.device("meta"), "make-believe"))
+    run = gt.Run()
+    assert run.scale_name == "gpu" and run.scale(cpu=1, gpu=2) == 2 and run.scale(cpu=1) == 1
+    assert run.scale(cpu=1, gpu=0) == 0  # nought is a value
+    net = nn.Linear(2, 2)
+    assert run.place(net) is net and all(p.device.type == "meta" for p in net.parameters())
+
+
+def test_float32_means_float32():
+    gt.Run()
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
 def test_the_seed_decides_the_first_weights():
     weights = [(gt.Run(seed), nn.Linear(4, 4).weight)[1] for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
