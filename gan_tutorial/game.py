@@ -213,7 +213,8 @@ class Log(Mapping):
             raise NonFiniteLoss(
                 f"Step {start + step}: the {player}'s term {name!r} became {columns[player, name][step].item()}. "
                 "Likely causes: a learning rate too high, an objective that leaves the critic unbounded (Wasserstein "
-                "without clipping or penalty), a logarithm or a division in a loss of your own, or data that are not finite. "
+                "without clipping or penalty), a logarithm or a division in a loss of your own, or data that are not "
+                "finite. "
                 "The weights are spoilt: build the networks anew before you train again.", self)
 
     @property
