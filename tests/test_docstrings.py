@@ -21,8 +21,8 @@ def test_an_example():
     lines = ["$w \\cdot x$ of `w`", "", "real, fake  (batch, *shape);", "            float32", "eps  (batch,)",
              "Raises."]
     assert docstrings.convert(lines) == [
-        ":math:`w \\cdot x` of ``w``", "", "", ":real, fake: (batch, \\*shape);", "            float32",
-        ":eps: (batch,)", "", "Raises."]
+        ":math:`w \\cdot x` of ``w``", "", "", "* ``real, fake``: (batch, \\*shape);", "  float32",
+        "* ``eps``: (batch,)", "", "Raises."]
 
 
 def public_docstrings():

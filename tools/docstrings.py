@@ -3,7 +3,7 @@ r"""A Sphinx extension: the package's docstrings, written to be read in the sour
     $x$               ->  :math:`x`
     `name`            ->  ``name``
     *                 ->  \*                    (a shape such as (batch, *shape) is no emphasis)
-    name  what it is  ->  :name: what it is     (two spaces or more; continued on indented lines)
+    name  what it is  ->  * ``name``: what it is  (two spaces or more; continued on indented lines)
 """
 
 import re
@@ -28,9 +28,13 @@ def convert(lines: list[str]) -> list[str]:
     for line in map(inline, lines):
         entry = ENTRY.match(line)
         if bool(entry) != in_entries and not line.startswith(" "):
-            out.append("")  # a list of fields stands between blank lines
+            out.append("")  # a list stands between blank lines
             in_entries = bool(entry)
-        out.append(f":{entry[1]}: {entry[2]}" if entry else line)
+        if entry:  # a bullet, not a field: Sphinx would write a field's name with a capital
+            line = f"* ``{entry[1]}``: {entry[2]}"
+        elif in_entries and line.startswith(" "):
+            line = f"  {line.strip()}"
+        out.append(line)
     return out
 
 
