@@ -15,12 +15,18 @@ READ_EVERY = 100  # steps between two reads of the losses: each read makes the h
 
 
 class Batch(NamedTuple):
-    """Everything random about one update, drawn in one place, so that a loss is a function of weights and a batch."""
+    """Everything random about one update, drawn in one place, so that a loss is a function of weights and a batch.
 
-    real: Tensor  # (batch, *shape), float32; images in [-1, 1]
-    label: Tensor | None  # (batch,), or None in an unconditional game
-    z: Tensor  # (batch, latent), standard normal
-    eps: Tensor  # (batch,), uniform on [0, 1)
+    real   samples, (batch, *shape) float32; images in [-1, 1]
+    label  (batch,), or None in an unconditional game
+    z      (batch, latent), standard normal
+    eps    (batch,), uniform on [0, 1)
+    """
+
+    real: Tensor
+    label: Tensor | None
+    z: Tensor
+    eps: Tensor
 
 
 class Feed:

@@ -19,10 +19,10 @@ MODULES = [gt.claims, gt.data, gt.drawn, gt.files, gt.game, gt.hooks, gt.network
 
 def test_an_example():
     lines = ["$w \\cdot x$ of `w`", "", "real, fake  (batch, *shape);", "            float32", "eps  (batch,)",
-             "Raises."]
+             "*Now* raises."]
     assert docstrings.convert(lines) == [
         ":math:`w \\cdot x` of ``w``", "", "", "* ``real, fake``: (batch, \\*shape);", "  float32",
-        "* ``eps``: (batch,)", "", "Raises."]
+        "* ``eps``: (batch,)", "", "*Now* raises."]
 
 
 def public_docstrings():

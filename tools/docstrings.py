@@ -2,14 +2,14 @@ r"""A Sphinx extension: the package's docstrings, written to be read in the sour
 
     $x$               ->  :math:`x`
     `name`            ->  ``name``
-    *                 ->  \*                    (a shape such as (batch, *shape) is no emphasis)
+    *                 ->  \*                    (a shape such as (batch, *shape) is no emphasis, *word* is)
     name  what it is  ->  * ``name``: what it is  (two spaces or more; continued on indented lines)
 """
 
 import re
 
 ENTRY = re.compile(r"^([A-Za-z_][\w.]*(?:, \w+)*) {2,}(\S.*)$")
-MARKED = re.compile(r"(\$[^$]+\$|`[^`]+`)")
+MARKED = re.compile(r"(\$[^$]+\$|`[^`]+`|\*\w+\*)")
 
 
 def inline(text: str) -> str:
@@ -17,7 +17,9 @@ def inline(text: str) -> str:
     def turn(part: str) -> str:
         if part.startswith("$"):
             return f":math:`{part[1:-1].strip()}`"
-        return f"`{part}`" if part.startswith("`") else part.replace("*", r"\*")
+        if part.startswith("`"):
+            return f"`{part}`"
+        return part if part.startswith("*") and part.endswith("*") else part.replace("*", r"\*")
 
     return "".join(map(turn, MARKED.split(text)))
 
