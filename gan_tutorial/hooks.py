@@ -19,9 +19,9 @@ class Film:
         gt.plots.film(film, alt="Sixty-four digits form out of noise.")
 
     A film used by several calls of `fit` goes on counting. `steps` holds how many steps were done at each frame,
-    `frames` the frames, on the CPU: images as bytes (-1 is 0, 1 is 255), points as float32, figures as bytes (h, w, 3). Other
-    steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are put back after each frame, so that a film
-    never changes what is learned.
+    `frames` the frames, on the CPU: images as bytes (-1 is 0, 1 is 255), points as float32, figures as bytes (h, w, 3).
+    Other steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are put back after each frame, so that a
+    film never changes what is learned.
     Raises ValueError when a frame has none of these shapes or another one than the first, or images leave [-1, 1].
     """
 
