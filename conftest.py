@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,17 @@ def pytest_configure(config):
         os.environ["GAN_TUTORIAL_DATA"] = str(Path(os.environ["GAN_TUTORIAL_DATA"]).expanduser().absolute())
 
 
+RECORDS = Path(tempfile.gettempdir()) / f"gan-tutorial-{os.getpid()}"
+
+
 def record_of(notebook: Path) -> Path:
     """Where this process's run of a chapter writes what it claimed and which digits it used."""
-    folder = Path(tempfile.gettempdir()) / f"gan-tutorial-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{notebook.stem}.jsonl"
+    RECORDS.mkdir(exist_ok=True)
+    return RECORDS / f"{notebook.stem}.jsonl"
+
+
+def pytest_unconfigure():
+    shutil.rmtree(RECORDS, ignore_errors=True)
 
 
 @contextmanager
