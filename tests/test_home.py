@@ -110,3 +110,12 @@ def test_every_link_in_the_readme_leads_somewhere():
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", re.sub(r"`[^`]*`", "", text)):
             assert (ROOT / target).is_file(), f"{name}: {target}"
+
+
+def test_the_claim_in_the_readme_stands_in_the_book():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    number, sentence = re.search(r'gt\.claim\("([\d.]+)", "([^"]*)"', text).groups()
+    chapter = next((ROOT / "book").glob(f"{int(number.split('.')[0]):02d}_*.ipynb"))
+    code = "".join("".join(cell["source"]) for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"])
+    assert f'claim("{number}", "{sentence}"' in code
+    assert f"✓ {number} {sentence}" in text
