@@ -1,0 +1,45 @@
+"""The test behind each chapter's last cell: it passes where all is well, and fails for what it is there to see."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CLAIM = 'gt.claim("1.1", "One is one", 1.0, low=1)'
+CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is to pass
+    "good": (CLAIM, True),
+    "quiet": (f"if False:\n    {CLAIM}", False),
+    "swallowed": (f"try:\n    {CLAIM.replace('low=1', 'low=2')}\nexcept AssertionError:\n    pass", False),
+    "digits": ('gt.claims.record({"digits": "drawn"})\n' + CLAIM, True),
+    "wrong_digits": ('gt.claims.record({"digits": "mnist"})\n' + CLAIM, False),
+    "silent_digits": (f"if False:\n    gt.data.digits()\n{CLAIM}", False),
+    "environment": ("from os import environ, path\n"
+                    "assert environ['GAN_TUTORIAL_DOWNLOAD'] == '0' and environ['GAN_TUTORIAL_SCALE'] == 'cpu'\n"
+                    "assert path.isabs(environ['GAN_TUTORIAL_DATA'])", True),
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """What pytest says of seven small chapters, with drawn digits asked for."""
+    folder = tmp_path_factory.mktemp("book")
+    shutil.copyfile(ROOT / "conftest.py", folder / "conftest.py")
+    for name, (source, _) in CHAPTERS.items():
+        cells = [nbformat.v4.new_code_cell(text) for text in ("import gan_tutorial as gt", source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GAN_", "PYTEST_"))}
+    environment |= {"GAN_TUTORIAL_DIGITS": "drawn", "GAN_TUTORIAL_DATA": "relative", "PYTHONPATH": str(ROOT)}
+    options = ["-rA", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    command = [sys.executable, "-m", "pytest", *options, "."]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_last_test_of_a_chapter(report, name):
+    assert f"PASSED {name}.ipynb::Cell 1" in report, report
+    assert f"{'PASSED' if CHAPTERS[name][1] else 'FAILED'} {name}.ipynb::record" in report, report
