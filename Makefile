@@ -70,9 +70,9 @@ $(ENV)/.installed: requirements.txt
 	@echo "Making $(ENV) with $(PYTHON): a few minutes, once."
 	@"$(PYTHON)" -m venv --clear $(ENV) || { rm -rf $(ENV); \
 		echo "This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(ENV)/.ready: $(ENV)/.installed pyproject.toml
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
