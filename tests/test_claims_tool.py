@@ -339,10 +339,21 @@ def key(*cells, **package):
 
 def test_what_only_draws_does_not_count():
     plain = key("import matplotlib.pyplot as plt", "x = 1")
-    for cell in ("fig, axes = plt.subplots(2)\naxes[0].plot(x)\nplt.show()", "print(f'{x.mean():.2f}', '$é$')  # é"):
+    for cell in ("fig, axes = plt.subplots(2)\naxes[0].plot(x)\nplt.show()",
+                 "f, (left, right) = plt.subplots(1, 2)\nleft.set(xlabel='x')\nright.plot(x)",
+                 "print(f'{x.mean():.2f}', '$é$')  # é"):
         assert key("import matplotlib.pyplot as plt", "x = 1\n" + cell) == plain
-    for cell in ("print(net(x))", "ax.plot(torch.randn(3))", "y = plt.subplots()", "print(y := 2)"):
+    for cell in ("print(net(x))", "ax.plot(torch.randn(3))", "n, bins = plt.hist(x)", "print(y := 2)"):
         assert key("import matplotlib.pyplot as plt", "x = 1\n" + cell) != plain
+
+
+def test_layout_does_not_count_but_strings_and_blocks_do():
+    plain = key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'a b'")
+    assert key("x = f(a,  # é\n      b,\n\n      c)\nif x :\n  # no\n    y=f'{x + 1} é'\n\n    z = 'a b'  ") == plain
+    assert key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\nz = 'a b'") != plain
+    assert key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'ab'") != plain
+    assert key("gt.claim('1.1', 'short', x,\n  low=1)") == key("gt.claim('1.1', 'long '\n         'text', x, low=1)")
+    assert key("gt.claim('1.1', 'short', x, low=1)") != key("gt.claim('1.1', 'short', x, low=11)")
 
 
 def test_code_is_reached_through_the_package():

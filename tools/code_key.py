@@ -3,7 +3,8 @@
 What counts is the chapter's code cells and the definitions of the package that they reach. `gt.fit` leads to the
 function `fit` in game.py, from there to `Player.update`, and so on, definition by definition: a new function in the
 same module makes no result stale. What cannot change a number is blanked first, so that editing it is free: comments,
-docstrings, blank lines, the texts of claims, the set-up cell, and statements that only draw or print.
+docstrings, blank lines, where a line is wrapped, spaces, the texts of claims, the set-up cell, and statements that only
+draw or print.
 
 Only positions in the source are used, never a dump of the syntax tree, so the key is the same on every Python.
 """
@@ -31,9 +32,11 @@ NO_MATTER = {
     "runtime.watched": "whether to show it",
 }
 DRAWING = {"plt", "fig", "figure", "ax", "axes", "axis", "gt.plots", "print", "display"}
+CANVASES = {"subplots", "subplot_mosaic", "figure", "gca", "gcf"}  # what these return is drawn upon
 PURE = {"len", "range", "zip", "enumerate", "sorted", "min", "max", "abs", "round", "sum", "str", "list", "float",
         "item", "tolist", "numpy", "detach", "cpu", "mean", "std", "flatten", "squeeze", "join"}  # functions, methods
 SETUP = "# Set-up."
+TEXT, GAP, WRAPPED = "\0", "\2", "\1"  # what stands in place of a claim's text, of spaces, at the end of a row
 
 
 def chain(node: ast.AST) -> list[str]:
@@ -55,17 +58,24 @@ def references(node: ast.AST) -> Iterator[list[str]]:
             yield from references(child)
 
 
-def draws(call: ast.Call) -> bool:
+def canvases(tree: ast.AST) -> set[str]:
+    """The names that a chapter gives to what it draws upon: `figure, (left, right) = plt.subplots(1, 2)`."""
+    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call)
+            and chain(n.value.func)[:1] == ["plt"] and chain(n.value.func)[-1] in CANVASES]
+    return {name.id for n in made for target in n.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
+def draws(call: ast.Call, drawing: set[str]) -> bool:
     """`plt.show()`, `axes[0].plot(x)`, `gt.plots.grid(images)`, `print(x)`."""
     node = call.func
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        if ".".join(chain(node)[:2]) in DRAWING:
+        if ".".join(chain(node)[:2]) in drawing:
             return True
         node = node.func if isinstance(node, ast.Call) else node.value
-    return isinstance(node, ast.Name) and node.id in DRAWING
+    return isinstance(node, ast.Name) and node.id in drawing
 
 
-def only_draws(statement: ast.Assign | ast.Expr) -> bool:
+def only_draws(statement: ast.Assign | ast.Expr, drawing: set[str]) -> bool:
     """Whether a statement draws or prints and does nothing else: `ax.plot(x, y)`, `fig, ax = plt.subplots()`.
 
     One call of anything else in it (a network, a sampler) might move a generator of random numbers: then it matters.
@@ -76,8 +86,8 @@ def only_draws(statement: ast.Assign | ast.Expr) -> bool:
     def pure(call: ast.Call) -> bool:
         return getattr(call.func, "attr", getattr(call.func, "id", None)) in PURE
 
-    return (isinstance(statement.value, ast.Call) and draws(statement.value) and names <= DRAWING
-            and all(draws(call) or pure(call) for call in calls))
+    return (isinstance(statement.value, ast.Call) and draws(statement.value, drawing) and names <= drawing
+            and all(draws(call, drawing) or pure(call) for call in calls))
 
 
 def claim_calls(tree: ast.AST) -> list[ast.Call]:
@@ -89,31 +99,53 @@ def claim_calls(tree: ast.AST) -> list[ast.Call]:
 def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
     """The source's lines, with everything blanked that cannot matter; line numbers stay what they were.
 
-    The text of a claim becomes NULs: it stands between other code, and `joined` makes one of them, however long it was.
+    What stands between other code becomes TEXT or GAP, which `joined` shortens, however long it was.
     """
     lines = [line.encode() for line in source.split("\n")]  # ast counts columns in bytes
     unneeded = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
     if chapter:
-        unneeded += [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n)]
+        drawing = DRAWING | canvases(tree)
+        unneeded += [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n, drawing)]
     texts = [call.args[1] for call in claim_calls(tree) if len(call.args) > 1] if chapter else []
     spans = [(n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) for n in unneeded + texts]
-    nuls = set(spans[len(unneeded):])
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            column = len(token.line[:token.start[1]].encode())
-            spans.append((token.start[0], column, token.start[0], column + len(token.string.encode())))
-    for span in spans:
-        first, start, last, end = span
+    fills = [b" "] * len(unneeded) + [TEXT.encode()] * len(texts)
+    gaps, wrapped = layout(source)
+    for row, column, end in gaps:
+        before = source.split("\n")[row - 1]
+        spans.append((row, len(before[:column].encode()), row, len(before[:end].encode())))
+        fills.append(GAP.encode())
+    for (first, start, last, end), fill in zip(spans, fills, strict=True):
         for row in range(first, last + 1):
             line = lines[row - 1]
             left, right = start if row == first else 0, end if row == last else len(line)
-            lines[row - 1] = line[:left] + (b"\0" if span in nuls else b" ") * (right - left) + line[right:]
-    return [line.decode() for line in lines]
+            lines[row - 1] = line[:left] + fill * (right - left) + line[right:]
+    return [line.decode() + WRAPPED * (row in wrapped) for row, line in enumerate(lines, 1)]
+
+
+def layout(source: str) -> tuple[list[tuple[int, int, int]], set[int]]:
+    """Spans (row, column, end) of comments and of spaces between two tokens, and the rows that end within brackets."""
+    spans, wrapped, brackets, strings, before = [], set(), 0, 0, None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        strings -= kind == "FSTRING_END"  # from Python 3.12 on, an f-string is several tokens
+        if kind == "COMMENT":
+            spans.append((*token.start, token.end[1]))
+        elif kind == "NL" and brackets:
+            wrapped.add(token.start[0])
+        elif kind == "OP" and not strings:
+            brackets += (token.string in "([{") - (token.string in ")]}")
+        if before and before.end[0] == token.start[0] and before.string.strip() and not strings:
+            spans.append((*before.end, token.start[1]))
+        strings += kind == "FSTRING_START"
+        before = token
+    return spans, wrapped
 
 
 def joined(lines: list[str]) -> str:
-    """Lines as they are hashed: without blank ones and trailing white space."""
-    return re.sub(r"\s*\0[\s\0]*", "\0", "\n".join(filter(None, (line.rstrip() for line in lines))))
+    """Lines as they are hashed: without blank ones, trailing spaces and wraps."""
+    text = "\n".join(filter(None, (line.replace(GAP, "").rstrip() for line in lines)))
+    text = re.sub(rf"[ ]*{WRAPPED}\n[ ]*", "", text)
+    return re.sub(rf"\s*{TEXT}[\s{TEXT}]*", TEXT, text.replace(WRAPPED, ""))
 
 
 class Module:
