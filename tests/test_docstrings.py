@@ -1,18 +1,12 @@
 """The conversion of docstrings, on an example and on what docutils makes of every docstring of the package."""
 
-import importlib.util
 import inspect
-from pathlib import Path
 
+import docstrings
 import docutils.core
 import pytest
 
 import gan_tutorial as gt
-
-path = Path(__file__).parents[1] / "tools" / "docstrings.py"
-spec = importlib.util.spec_from_file_location("docstrings", path)
-docstrings = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(docstrings)
 
 MODULES = [gt.claims, gt.data, gt.drawn, gt.files, gt.game, gt.hooks, gt.networks, gt.objectives, gt.plots, gt.runtime]
 

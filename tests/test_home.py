@@ -1,6 +1,5 @@
 """The repository's address and the release: one place, written everywhere, and a README whose example runs."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -8,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import home
 import pytest
+import setup_cell
 import yaml
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("home", ROOT / "tools" / "home.py")
-home = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(home)
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def test_an_address_is_written_everywhere(copy):
     home.write(copy)
     assert home.differing(copy) == []
     url = "https://github.com/someone/gan-book"
-    release = home.setup_cell.project(copy)[1]
+    release = setup_cell.project(copy)[1]
     assert config(copy)["repository"] == {"path_to_book": "", "url": url, "branch": release}
     assert config(copy)["launch_buttons"] == {"colab_url": "https://colab.research.google.com"}
     for name in ("README.md", "CITATION.cff", "book/99_x.ipynb"):

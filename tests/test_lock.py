@@ -1,11 +1,11 @@
 """requirements.txt installs elsewhere too, and has all that pyproject.toml asks for."""
 
-import importlib.util
 import re
 import tomllib
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
+import lock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -13,9 +13,6 @@ ROOT = Path(__file__).parents[1]
 LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
 PINNED = [line.partition("==") for line in LINES if "==" in line]
 PINS = {canonicalize_name(name): version for name, _, version in PINNED}
-spec = importlib.util.spec_from_file_location("lock", ROOT / "tools" / "lock.py")
-lock = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(lock)
 
 
 def test_every_line_is_a_plain_pin():

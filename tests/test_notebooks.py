@@ -1,17 +1,12 @@
 """The committed notebooks' form, and the check itself on notebooks that are wrong on purpose."""
 
 import copy
-import importlib.util
-import sys
-from pathlib import Path
 
+import notebooks
 import pytest
+import setup_cell
 
-TOOLS = Path(__file__).parents[1] / "tools"
-spec = importlib.util.spec_from_file_location("notebooks", TOOLS / "notebooks.py")
-notebooks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(notebooks)
-SETUP = sys.modules["setup_cell"].text()
+SETUP = setup_cell.text()
 PNG = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
 
 
@@ -203,7 +198,7 @@ def test_two_cells_with_one_id():
 def write(path, *sources):
     import nbformat
 
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in (notebooks.setup_cell.MARK, *sources)])
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in (setup_cell.MARK, *sources)])
     nbformat.write(made, path)
 
 

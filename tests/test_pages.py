@@ -4,20 +4,18 @@ The pages are built here if they are older than what they are made from.
 """
 
 import html.parser
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import setup_cell
+
+import book
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("book", ROOT / "tools" / "book.py")
-book = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(book)
 
 
 class Page(html.parser.HTMLParser):
@@ -112,9 +110,6 @@ def test_every_picture_has_words(pages):
 
 
 def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
-    sys.path.insert(0, str(ROOT / "tools"))
-    import setup_cell
-
     repository, release = setup_cell.project()
     colab = [link for path, page in pages.items() for link in page.links if "colab.research.google.com" in link
              and path.name[:2].isdigit()]

@@ -1,6 +1,5 @@
 """The set-up cell: silent here; on a make-believe Colab it installs from a local git repository."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -8,11 +7,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import setup_cell
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("setup_cell", ROOT / "tools" / "setup_cell.py")
-setup_cell = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(setup_cell)
 
 # What a chapter would find: the versions of torch and numpy before and after, and the package.
 AFTER = """
