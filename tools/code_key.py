@@ -17,6 +17,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import lru_cache
 
 # Definitions that cannot change what a claim measures, and why.
 NO_MATTER = {
@@ -101,7 +102,8 @@ def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
 
     What stands between other code becomes TEXT or GAP, which `joined` shortens, however long it was.
     """
-    lines = [line.encode() for line in source.split("\n")]  # ast counts columns in bytes
+    rows = source.split("\n")
+    lines = [row.encode() for row in rows]  # ast counts columns in bytes
     unneeded = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
     if chapter:
         drawing = DRAWING | canvases(tree)
@@ -111,8 +113,7 @@ def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
     fills = [b" "] * len(unneeded) + [TEXT.encode()] * len(texts)
     gaps, wrapped = layout(source)
     for row, column, end in gaps:
-        before = source.split("\n")[row - 1]
-        spans.append((row, len(before[:column].encode()), row, len(before[:end].encode())))
+        spans.append((row, len(rows[row - 1][:column].encode()), row, len(rows[row - 1][:end].encode())))
         fills.append(GAP.encode())
     for (first, start, last, end), fill in zip(spans, fills, strict=True):
         for row in range(first, last + 1):
@@ -151,7 +152,7 @@ def joined(lines: list[str]) -> str:
 class Module:
     """One source, cut into its top-level statements: the names that they define, and where imported names lead."""
 
-    def __init__(self, source: str, modules: set[str], chapter: bool = False):
+    def __init__(self, source: str, modules: frozenset[str], chapter: bool = False):
         self.tree = ast.parse(source)
         self.lines = bare(source, self.tree, chapter)
         self.links: dict[str, list[str]] = {}  # name here -> ["game", "fit"], ["data"] or ["__init__"], the package
@@ -167,7 +168,7 @@ class Module:
             if not names:
                 self.always.append(statement)
 
-    def link(self, node: ast.Import | ast.ImportFrom, modules: set[str]) -> None:
+    def link(self, node: ast.Import | ast.ImportFrom, modules: frozenset[str]) -> None:
         for alias in node.names:
             path = alias.name if isinstance(node, ast.Import) else f"{node.module or ''}.{alias.name}"
             if not getattr(node, "level", 0):
@@ -191,6 +192,9 @@ class Module:
         return joined(self.lines[first - 1:statement.end_lineno])
 
 
+parsed = lru_cache(maxsize=256)(Module)
+
+
 def defines(statement: ast.stmt) -> list[str]:
     """The names that a top-level statement defines, if that is all it does."""
     match statement:
@@ -210,7 +214,7 @@ class Package:
 
     def __init__(self, sources: dict[str, str]):
         self.names = set(sources)
-        self.modules = {name: Module(source, self.names) for name, source in sources.items()}
+        self.modules = {name: parsed(source, frozenset(self.names)) for name, source in sources.items()}
 
     def reach(self, start: Module) -> dict[str, list[str]]:
         """The definitions that a source depends on, with their texts: {"game.fit": ["def fit…"]}."""
@@ -255,7 +259,7 @@ class Package:
 def code_key(cells: list[str], package: Package) -> tuple[str, set[str]]:
     """The key of a chapter (its code cells, in order), and the names of the definitions that it reaches."""
     source = "\n".join(cell for cell in cells if not cell.startswith(SETUP)) + "\n"
-    chapter = Module(source, package.names, chapter=True)
+    chapter = parsed(source, frozenset(package.names), chapter=True)
     reached = package.reach(chapter)
     texts = sorted({text for texts in reached.values() for text in texts})
     return hashlib.sha256("\n\0\n".join([joined(chapter.lines), *texts]).encode()).hexdigest()[:12], set(reached)
