@@ -12,6 +12,7 @@ import shutil
 import sys
 import tomllib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,18 +160,20 @@ class Book:
             sabotage = Sabotage(name, {}, self.tree.sabotaged(entry["file"], entry["old"], entry["new"]))
             package = code_key.Package(sabotage.tree.package)
             for number in filter(known.get, entry["claims"]):
-                chapter = known[number]
-                sabotage.claims.setdefault(chapter.number, []).append(number)
+                sabotage.claims.setdefault(known[number].number, []).append(number)
+            for chapter in map(self.chapters.get, sabotage.claims):
                 cells = sabotage.tree.notebooks[chapter.notebook]
                 key = sabotage.keys[chapter.number] = code_key.code_key(cells, package)[0]
                 if key == chapter.key:
                     raise ValueError(f"it changes nothing that chapter {chapter.number} runs")
-                if statements(cells) != statements(chapter.cells):
+                if statements("\n".join(cells)) != statements("\n".join(chapter.cells)):
                     raise ValueError("it changes a claim; it must change what the claim is about")
             self.sabotages.append(sabotage)
         except (ValueError, SyntaxError) as error:
             self.problems += [(w, f"sabotage {name!r}: {error}") for w in sorted(set(where))]
 
 
-def statements(cells: list[str]) -> list[str]:
-    return [ast.unparse(call) for call in code_key.claim_calls(ast.parse("\n".join(cells)))]
+@lru_cache(maxsize=64)
+def statements(source: str) -> list[str]:
+    """The claims in a source, as they stand."""
+    return [ast.unparse(call) for call in code_key.claim_calls(ast.parse(source))]

@@ -81,14 +81,15 @@ def only_draws(statement: ast.Assign | ast.Expr, drawing: set[str]) -> bool:
 
     One call of anything else in it (a network, a sampler) might move a generator of random numbers: then it matters.
     """
+    if not isinstance(statement.value, ast.Call) or not draws(statement.value, drawing):
+        return False
     names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     calls = [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
 
     def pure(call: ast.Call) -> bool:
         return getattr(call.func, "attr", getattr(call.func, "id", None)) in PURE
 
-    return (isinstance(statement.value, ast.Call) and draws(statement.value, drawing) and names <= drawing
-            and all(draws(call, drawing) or pure(call) for call in calls))
+    return names <= drawing and all(draws(call, drawing) or pure(call) for call in calls)
 
 
 def claim_calls(tree: ast.AST) -> list[ast.Call]:
@@ -104,10 +105,11 @@ def bare(source: str, tree: ast.Module, chapter: bool = False) -> list[str]:
     """
     rows = source.split("\n")
     lines = [row.encode() for row in rows]  # ast counts columns in bytes
-    unneeded = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
+    inner = [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr)]
+    unneeded = [n for n in inner if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
     if chapter:
         drawing = DRAWING | canvases(tree)
-        unneeded += [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n, drawing)]
+        unneeded += [n for n in inner if only_draws(n, drawing)]
     texts = [call.args[1] for call in claim_calls(tree) if len(call.args) > 1] if chapter else []
     spans = [(n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) for n in unneeded + texts]
     fills = [b" "] * len(unneeded) + [TEXT.encode()] * len(texts)
