@@ -220,6 +220,15 @@ def test_a_sabotage_must_break_its_claim(toy, capsys):
     assert "claim 1.2 under 'two is three' still holds, with 1.98" in capsys.readouterr().out
 
 
+def test_a_sabotage_may_be_given_one_more_claim(done, capsys):
+    done.change("book/sabotages.toml", 'claims = ["1.2"]', 'claims = ["1.2", "1.1"]')
+    assert done.claims("--check") == 1
+    assert "chapter 01: 1 runs under sabotage are missing" in capsys.readouterr().out
+    assert done.claims() == 1
+    out = capsys.readouterr().out
+    assert "11 of 12 runs are up to date" in out and "claim 1.1 under 'two is three' still holds, with 2" in out
+
+
 def test_by_value_not_by_a_crash(toy, capsys):
     toy.change("book/sabotages.toml", '"return 3 +"', '"return 1 / 0 +"')
     assert toy.claims("--seeds", "1") == 1

@@ -12,7 +12,7 @@ if str(ROOT / "tools") not in sys.path:
     sys.path.insert(0, str(ROOT / "tools"))
 
 import claims_page  # noqa: E402
-from claim_sources import Book, Chapter, Claim  # noqa: E402
+from claim_sources import Book, Chapter, Claim, Sabotage  # noqa: E402
 
 ABSENT = "missing or out of date"
 MARGIN = 3.0  # standard deviations between the mean and the bound
@@ -57,6 +57,11 @@ def judge(book: Book, runs: list[dict]) -> tuple[dict, list[tuple[str, str]]]:
         if absent:
             problems.append((chapter.number, f"chapter {chapter.number}: {len(absent)} of {len(chapter.runs())} runs "
                                              f"are {ABSENT}"))
+        undone = sum(not any(shows(run, sabotage, chapter.number, claims) for run in runs)
+                     for sabotage in book.sabotages for claims in [sabotage.claims.get(chapter.number)] if claims)
+        if undone:
+            text = f"chapter {chapter.number}: {undone} runs under sabotage are {ABSENT}"
+            problems.append((chapter.number, text))
         for claim in chapter.claims.values():
             sets = {}
             for digits in chapter.sets:
@@ -89,18 +94,23 @@ def typical(values: list[list], index: int):
     return None if None in bounds else rounded(statistics.fmean(map(float, bounds)), 12)
 
 
+def shows(run: dict, sabotage: Sabotage, chapter: str, claims: list[str]) -> bool:
+    """Whether this is an up-to-date run of a chapter under a sabotage, and recorded these claims."""
+    return (run["sabotage"] == sabotage.name and run["chapter"] == chapter and run["key"] == sabotage.keys[chapter]
+            and set(claims) <= set(run["claims"]))
+
+
 def under_sabotage(book: Book, chapter: Chapter, claim: Claim, runs: list[dict], problems: list) -> list[dict]:
     """[{"sabotage", "value"}] where the claim failed as it must."""
     failed = []
     for sabotage in book.sabotages:
         if claim.number not in sabotage.claims.get(chapter.number, []):
             continue
-        run = next((r for r in runs if r["sabotage"] == sabotage.name and r["chapter"] == chapter.number
-                    and r["key"] == sabotage.keys[chapter.number] and claim.number in r["claims"]), None)
+        run = next((r for r in runs if shows(r, sabotage, chapter.number, [claim.number])), None)
         name = f"claim {claim.number} under {sabotage.name!r}"
         if run is None:
-            problems.append((chapter.number, f"{name}: the run is {ABSENT}"))
-        elif math.isnan(float(run["claims"][claim.number][0])):
+            continue  # a crash, or not yet run: reported elsewhere
+        if math.isnan(float(run["claims"][claim.number][0])):
             problems.append((chapter.number, f"{name} is not a number: that is a crash, not a failure by value"))
         elif holds(run["claims"][claim.number]):
             problems.append((chapter.number, f"{name} still holds, with {run['claims'][claim.number][0]:g}"))

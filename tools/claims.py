@@ -101,7 +101,8 @@ def run_stale(book: Book, runs: list[dict], only: list[str], seeds: int, workers
     needed = {job.identity for job in wanted(book, [], SEEDS)}
     needed |= {(chapter, name) for chapter in book.chapters for name in book.named}
     known = {identity(r): r for r in runs if r["chapter"] not in book.chapters or identity(r) in needed}
-    stale = [job for job in jobs if known.get(job.identity, {}).get("key") != job.key]
+    stale = [job for job in jobs if known.get(job.identity, {}).get("key") != job.key
+             or job.sabotage and not set(job.must) <= set(known[job.identity]["claims"])]
     print(f"{len(jobs) - len(stale)} of {len(jobs)} runs are up to date", flush=True)
 
     def keep(run: dict) -> None:
