@@ -67,8 +67,8 @@ class Lines:
 
     def __call__(self, step, log):
         if (step + 1) % self.every == 0:
-            means = [f"{player} {term} {_mean(log[player][term], self.every):.3f}"
-                     for player in log.keys() for term in log[player].keys()]
+            means = [f"{player} {term} {values[-self.every:].mean():.3f}"
+                     for player, terms in log.items() for term, values in terms.items()]
             print("   ".join([f"step {step + 1:,}", *means]))
 
 
@@ -84,9 +84,3 @@ def _frame(shown):
         return shown.detach().to("cpu", torch.float32, copy=True)
     raise ValueError("A frame is images (n, 1 or 3, h, w) in [-1, 1] or points (n, 2), "
                      f"but take() returned a tensor of shape {tuple(shown.shape)}.")
-
-
-def _mean(values, last):
-    """The mean of the last values of a term, be they a tensor or a list of scalars on any device."""
-    values = values[-last:]
-    return (values if isinstance(values, torch.Tensor) else torch.stack(list(values))).float().mean().item()
