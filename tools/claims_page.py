@@ -17,7 +17,11 @@ lie between the mean and the bound. It has to be at least three. Where all ten v
 to measure it by.
 
 A test that cannot fail shows nothing. So each claim is also checked in a copy of the book in which one thing is broken
-on purpose, and there it must fail. The rows that begin with ✗ say what was broken and what was measured then.
+on purpose, and there it must fail. The rows that begin with ✗ say what was broken and what was measured then; *fails*
+in their last column is what we want to see.
+
+The value is the quantity that the claim's cell computes: mostly a deviation from theory, a number of mistakes, or a
+distance. A claim that is only true or false has the value 1 or 0. The number of the claim leads to its cell.
 
 `make claims` repeats all of it and writes this page. The single values stand in `book/claims.json`.
 """
