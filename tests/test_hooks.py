@@ -120,3 +120,14 @@ def test_lines_print_the_mean_since_the_last_one():
     assert lines == expected
     with pytest.raises(ValueError, match="every=0"):
         gt.hooks.Lines(every=0)
+
+
+def test_a_film_builds_no_graph():
+    seen = []
+
+    def take():
+        seen.append(torch.is_grad_enabled())
+        return torch.zeros(3, 2)
+
+    gt.hooks.Film(take, every=1)(0, {})
+    assert seen == [False, False]
