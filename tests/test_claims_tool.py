@@ -377,3 +377,13 @@ def test_code_is_reached_through_the_package():
     assert key(cell, toy=chain["toy"].replace("D = 1", "D = 2"), far=far) == plain
     assert key("from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far) != \
         key("from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far.replace("A = 1", "A = 2"))
+
+
+def test_a_film_whose_frames_a_claim_counts_matters():
+    """Claim 2.5 counts modes in the frames of a film: a film that collects other frames makes chapter 2 stale."""
+    book = claim_sources.Book(ROOT)
+    changed = book.tree.sabotaged("gan_tutorial/hooks.py", "self.frames.append(frame)", "self.frames.insert(0, frame)")
+    package = code_key.Package(changed.package)
+    stale = {c.number for c in book.chapters.values()
+             if code_key.code_key(changed.notebooks[c.notebook], package)[0] != c.key}
+    assert stale == {"02"}

@@ -23,7 +23,6 @@ from functools import lru_cache
 NO_MATTER = {
     "plots": "draws what has been measured",
     "film": "shows pictures one after another",
-    "hooks.Film": "keeps pictures for a film",
     "hooks.Lines": "draws losses while training runs",
     "claims": "judges and records a value after it was measured; make claims judges it again",
     "files.download": "fetches bytes whose SHA-256 is checked",
