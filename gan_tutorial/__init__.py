@@ -1,12 +1,28 @@
 """Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
 
 from . import data, hooks, plots
+from .average import Average
 from .claims import ClaimFailed, claim
 from .data import Data
 from .game import Batch, Feed, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample
-from .networks import MLPCritic, MLPGenerator
+from .networks import (
+    CoarseImage,
+    ConvCritic,
+    ConvGenerator,
+    Embedding,
+    MLPCritic,
+    MLPGenerator,
+    OneHot,
+    Projection,
+    StackedGenerator,
+    dcgan_init,
+    shuffled,
+    transposed,
+    upsampled,
+)
 from .objectives import (
     Objective,
+    clipping,
     gradient_penalty,
     hinge,
     least_squares,
@@ -14,6 +30,7 @@ from .objectives import (
     nonsaturating,
     r1,
     wasserstein,
+    wgan,
     wgan_gp,
 )
 from .runtime import Run
@@ -21,7 +38,9 @@ from .runtime import Run
 __version__ = "0.1.0"
 
 __all__ = [
-    "Batch", "ClaimFailed", "Data", "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "Player",
-    "Run", "adam", "adversaries", "claim", "data", "fit", "gradient_penalty", "hinge", "hooks", "least_squares",
-    "minimax", "nonsaturating", "plots", "r1", "sample", "wasserstein", "wgan_gp",
+    "Average", "Batch", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding", "Feed",
+    "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection", "Run",
+    "StackedGenerator", "adam", "adversaries", "claim", "clipping", "data", "dcgan_init", "fit", "gradient_penalty",
+    "hinge", "hooks", "least_squares", "minimax", "nonsaturating", "plots", "r1", "sample", "shuffled",
+    "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

@@ -37,11 +37,14 @@ class Feed:
     batch     samples a batch, at most len(data)
     seed      batch number n is a function of (seed, n): setting `drawn` is all that resuming needs
     labelled  whether batches carry the data's labels (a conditional game)
+    prepare   Batch -> Batch, applied to what was drawn: `lambda b: b._replace(label=shrink(b.real))` conditions on
+              smaller images. It draws nothing at random, so that batch n remains a function of (seed, n).
 
     Raises ValueError for a batch larger than the data, or labels that are not there.
     """
 
-    def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False):
+    def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False,
+                 prepare: Callable[[Batch], Batch] | None = None):
         if not isinstance(data, Data):
             raise ValueError(f"A Feed draws from Data, not from a {type(data).__name__}: wrap it: Data('mine', it).")
         if not isinstance(batch, int) or not 1 <= batch <= len(data):
@@ -52,6 +55,7 @@ class Feed:
         if labelled and data.label is None:
             raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
         self.data, self.latent, self.batch, self.seed, self.labelled = data, latent, batch, int(seed), labelled
+        self.prepare = prepare
         self.drawn = 0
         self._random = torch.Generator(device=data.values.device)
 
@@ -63,8 +67,9 @@ class Feed:
         self.drawn += 1
         index = torch.randint(len(self.data), (self.batch,), **draw)
         label = self.data.label[index] if self.labelled else None
-        return Batch(self.data.take(index), label,
-                     torch.randn(self.batch, self.latent, **draw), torch.rand(self.batch, **draw))
+        batch = Batch(self.data.take(index), label,
+                      torch.randn(self.batch, self.latent, **draw), torch.rand(self.batch, **draw))
+        return self.prepare(batch) if self.prepare else batch
 
     def noise(self, n: int) -> Tensor:
         """The same z (n, latent) at every call, for pictures: from a stream of their own, which training never sees."""
@@ -83,12 +88,14 @@ class Player:
     loss       batch -> named terms, {"game": scalar, "penalty": scalar}: their sum is minimised; the same names always
     optimizer  over weights of `net` alone; those that it does not hold stay frozen on the player's own turn as well
     updates    a turn, each on a new batch
+    constraint on the weights, applied in place after every update: weights -> None, such as `objectives.clipping(0.01)`
 
     Raises ValueError where the optimiser holds weights of another network.
     """
 
     def __init__(self, name: str, net: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]],
-                 optimizer: torch.optim.Optimizer, updates: int = 1):
+                 optimizer: torch.optim.Optimizer, updates: int = 1,
+                 constraint: Callable[[Sequence[Tensor]], None] | None = None):
         own = {id(p) for p in net.parameters()}
         self.weights = [p for group in optimizer.param_groups for p in group["params"]]
         if any(id(p) not in own for p in self.weights):
@@ -97,6 +104,7 @@ class Player:
         if updates < 1:
             raise ValueError(f"{name} needs at least one update a turn, not {updates}.")
         self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, updates
+        self.constraint = constraint
         self.rest()
 
     def rest(self) -> None:
@@ -112,6 +120,9 @@ class Player:
             terms = self.loss(batch)
             self.total(terms).backward()
             self.optimizer.step()
+            if self.constraint:
+                with torch.no_grad():
+                    self.constraint(self.weights)
         finally:
             self.rest()
         return {name: term.detach() for name, term in terms.items()}
@@ -127,11 +138,17 @@ class Player:
         return total
 
 
+Terms = Callable[[Batch, Tensor], Mapping[str, Tensor]]
+
+
 def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
-                optimizer: Callable[[Iterable], torch.optim.Optimizer]) -> tuple[Player, Player]:
+                optimizer: Callable[[Iterable], torch.optim.Optimizer],
+                critic_terms: Terms | None = None, generator_terms: Terms | None = None) -> tuple[Player, Player]:
     """The two players of a GAN, critic first. Conditioning is whatever `batch.label` holds: both networks get it.
 
-    optimizer  parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
+    optimizer        parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
+    critic_terms     (batch, fake) -> further named terms of the critic's loss, such as AC-GAN's classification
+    generator_terms  (batch, fake) -> further named terms of the generator's loss; here `fake` carries a graph
 
     Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
     the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
@@ -156,13 +173,24 @@ def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
         terms = {"game": objective.critic(critic(batch.real, batch.label), critic(fake, batch.label))}
         if objective.penalty:
             terms["penalty"] = objective.penalty(lambda x: critic(x, batch.label), batch.real, fake, batch.eps)
-        return terms
+        return _with(terms, critic_terms, batch, fake)
 
     def generator_loss(batch: Batch) -> dict[str, Tensor]:
-        return {"game": objective.generator(critic(imitate(batch), batch.label))}
+        fake = imitate(batch)
+        return _with({"game": objective.generator(critic(fake, batch.label))}, generator_terms, batch, fake)
 
-    return (Player("critic", critic, critic_loss, optimizer(critic.parameters()), objective.updates),
+    return (Player("critic", critic, critic_loss, optimizer(critic.parameters()), objective.updates,
+                   objective.constraint),
             Player("generator", generator, generator_loss, optimizer(generator.parameters())))
+
+
+def _with(terms: dict[str, Tensor], more: Terms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+    """A loss's terms and what an extra function adds to them, under names of its own."""
+    added = dict(more(batch, fake)) if more else {}
+    if terms.keys() & added.keys():
+        raise ValueError(f"Extra terms need other names than the objective's own, {sorted(terms)}; "
+                         f"these are called {sorted(added)}.")
+    return terms | added
 
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:

@@ -4,7 +4,7 @@ A score is the critic's raw output $f(x)$, a "logit" where a probability is mean
 shape (batch,); every function returns a scalar to *minimise*. Nothing here knows a network, an optimiser or a device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 
@@ -38,6 +38,7 @@ class Objective:
     generator  scores of fake samples (batch,) -> scalar
     penalty    (critic, real, fake, eps) -> scalar that is added to the critic's loss; eps is (batch,) in [0, 1)
     updates    critic updates for each generator update
+    constraint on the critic's weights, applied in place after each of its updates: weights -> None
 
     The two functions raise ValueError for anything but floating-point scores of shape (batch,).
     """
@@ -46,6 +47,7 @@ class Objective:
     generator: Callable[[Tensor], Tensor]
     penalty: Callable[[Critic, Tensor, Tensor, Tensor], Tensor] | None = None
     updates: int = 1
+    constraint: Callable[[Sequence[Tensor]], None] | None = None
 
     def __post_init__(self):
         if self.updates < 1:
@@ -86,6 +88,22 @@ def r1(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 
     return weight / 2 * _gradients(critic, real).square().sum(1).mean()
 
 
+def clipping(bound: float = 0.01) -> Callable[[Sequence[Tensor]], None]:
+    r"""A constraint: every weight goes back into $[-c, c]$, $c$ being the bound.
+
+    Then the critic is $K$-Lipschitz for some $K$, which depends on the architecture and on $c$ alone, and which nobody
+    knows. Arjovsky et al. 2017, algorithm 1. ValueError for a bound that is not positive.
+    """
+    if not bound > 0:
+        raise ValueError(f"Weights are clipped to [-c, c] with a positive c, not {bound}.")
+
+    def clip(weights: Sequence[Tensor]) -> None:
+        for weight in weights:
+            weight.clamp_(-bound, bound)
+
+    return clip
+
+
 def _one_a_sample(real: Tensor, fake: Tensor, eps: Tensor) -> Tensor:
     """eps as (batch, 1, …, 1), so that it multiplies whole samples."""
     if real.shape != fake.shape or eps.shape != real.shape[:1]:
@@ -120,6 +138,9 @@ hinge = Objective(lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean
 
 #: The difference of mean scores; the critic must be kept Lipschitz by other means. Arjovsky et al. 2017.
 wasserstein = Objective(wasserstein_critic, lambda fake: -fake.mean(), updates=5)
+
+#: The same, kept Lipschitz by clipping the critic's weights. Arjovsky et al. 2017, algorithm 1.
+wgan = Objective(wasserstein_critic, lambda fake: -fake.mean(), updates=5, constraint=clipping(0.01))
 
 #: The same, kept Lipschitz by the gradient penalty. Gulrajani et al. 2017, algorithm 1.
 wgan_gp = Objective(wasserstein_critic, lambda fake: -fake.mean(), gradient_penalty, updates=5)

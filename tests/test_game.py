@@ -345,7 +345,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_step_player_and_causes(val
 def test_of_one_step_the_first_mover_is_blamed():
     G, C = networks()
     with torch.no_grad():
-        C.layers[1].weight.fill_(float("nan"))
+        next(C.parameters()).fill_(float("nan"))
     with pytest.raises(gt.NonFiniteLoss, match="Step 0: the critic's term 'game'"):
         gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 3)
 
