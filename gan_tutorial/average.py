@@ -10,14 +10,16 @@ from torch import nn
 class Average:
     r"""A hook for `fit` that keeps the exponential moving average of a network's weights, frozen, in `.net`.
 
-    $\bar\theta \leftarrow \beta\,\bar\theta + (1 - \beta)\,\theta$ with $\beta = 2^{-b/h}$ after every step, for batch size
-    b and half-life h, both in images: what a step contributed counts half after h more images, so that one number fits
-    every batch size. Early on, h is at most `ramp` times the images seen so far: a long memory would otherwise keep the
-    first, random weights. Karras et al. 2018; Yazıcı et al. 2019.
+    $\bar\theta \leftarrow \beta\,\bar\theta + (1 - \beta)\,\theta$ with $\beta = 2^{-b/h}$ after every step, for batch
+    size b and half-life h, both in images: what a step contributed counts half after h more images, so that one number
+    fits every batch size. Early on, h is at most `ramp` times the images seen so far: a long memory would else keep
+    the first, random weights. Karras et al. 2018; Yazıcı et al. 2019.
 
         average = gt.Average(G, half_life=10_000, batch=64)
         gt.fit(players, feed, steps, hooks=[average])
-        gt.sample(average.settle(feed.noise(64) for _ in range(20)), z)
+        gt.sample(average.settle(feed.noise(1000).split(100)), z)
+
+    Buffers are copied, not averaged: BatchNorm's statistics are those of the raw weights until `settle` measures them.
 
     net        the network that learns; the average starts as its copy
     half_life  in images
@@ -42,8 +44,10 @@ class Average:
 
     @torch.no_grad()
     def blend(self, share: float) -> None:
-        """Move the average towards the network's present weights by `share` of the way."""
+        """Move the average towards the network's present weights by `share` of the way, and copy its buffers."""
         torch._foreach_lerp_(list(self.net.parameters()), list(self.source.parameters()), share)
+        for mine, theirs in zip(self.net.buffers(), self.source.buffers(), strict=True):
+            mine.copy_(theirs)
 
     @torch.no_grad()
     def settle(self, inputs: Iterable) -> nn.Module:

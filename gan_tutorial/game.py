@@ -153,10 +153,14 @@ def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
     Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
     the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
     Raises ValueError for BatchNorm in a critic under a penalty, which would couple samples whose gradients the penalty
-    takes one by one; and, in training, where fake samples have another shape or type than real ones.
+    takes one by one; for weights that both networks hold; and, in training, where fake samples have another shape or
+    type than real ones.
     """
     if not callable(optimizer):
         raise ValueError("Each player needs an optimiser of its own: give a function of parameters, as adam(2e-4) is.")
+    if {id(p) for p in generator.parameters()} & {id(p) for p in critic.parameters()}:
+        raise ValueError("Generator and critic share weights, but each learns on its own turn only: give each network "
+                         "an Embedding of its own.")
     if objective.penalty and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules()):
         raise ValueError("A gradient penalty is per sample, but BatchNorm couples the samples of a batch: "
                          "build the critic without BatchNorm (LayerNorm or no normalisation will do).")
@@ -186,11 +190,13 @@ def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
 
 def _with(terms: dict[str, Tensor], more: Terms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
     """A loss's terms and what an extra function adds to them, under names of its own."""
-    added = dict(more(batch, fake)) if more else {}
+    added = more(batch, fake) if more else {}
+    if not isinstance(added, Mapping):
+        raise ValueError(f"Extra terms are named scalars, such as {{'class': loss}}, not a {type(added).__name__}.")
     if terms.keys() & added.keys():
         raise ValueError(f"Extra terms need other names than the objective's own, {sorted(terms)}; "
                          f"these are called {sorted(added)}.")
-    return terms | added
+    return {**terms, **added}
 
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:

@@ -28,7 +28,7 @@ class OneHot(nn.Module):
         self.classes = self.extra = classes
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        return _beside(x, one_hot(_classes(label, self.classes), self.classes).to(x.dtype))
+        return _beside(x, one_hot(_classes(label, self.classes, len(x)), self.classes).to(x.dtype))
 
 
 class Embedding(nn.Module):
@@ -40,7 +40,7 @@ class Embedding(nn.Module):
         self.table = nn.Embedding(classes, dim)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        return _beside(x, self.table(_classes(label, self.classes)))
+        return _beside(x, self.table(_classes(label, self.classes, len(x))))
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ def _beside(x: Tensor, code: Tensor) -> Tensor:
     return torch.cat([x, code], dim=1)
 
 
-def _classes(label: Tensor, classes: int) -> Tensor:
-    if label.ndim != 1 or label.dtype != torch.int64:
-        raise ValueError(f"Labels must be int64 of shape (batch,), not {label.dtype} of shape {tuple(label.shape)}.")
+def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
+    # One label would broadcast over the batch without a word.
+    if label.shape != (batch,) or label.dtype != torch.int64:
+        raise ValueError(f"Labels must be int64 of shape (batch,), here ({batch},), not {label.dtype} of shape "
+                         f"{tuple(label.shape)}.")
     # On a GPU the look would make the host wait, and the kernel notices by itself.
     if label.device.type == "cpu" and len(label) and not 0 <= label.min() <= label.max() < classes:
         raise ValueError(f"Labels run from 0 to {classes - 1} here, but there is one from {label.min()} to "
@@ -85,10 +87,11 @@ def _classes(label: Tensor, classes: int) -> Tensor:
 
 def _enlarged(image: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
     """A coarse image (batch, channels, h, w), each pixel a block of the finer one."""
-    if image.ndim != 4 or image.shape[1] != channels or any(big % small for big, small in
-                                                            zip(size, image.shape[2:], strict=True)):
-        raise ValueError(f"The label must be an image (batch, {channels}, h, w) whose sides divide {tuple(size)}, not "
-                         f"{tuple(image.shape)}: give the Feed a `prepare` that shrinks the real images.")
+    if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point() or any(
+            big % small for big, small in zip(size, image.shape[2:], strict=True)):
+        raise ValueError(f"The label must be a floating-point image (batch, {channels}, h, w) whose sides divide "
+                         f"{tuple(size)}, not {image.dtype} of shape {tuple(image.shape)}: "
+                         "give the Feed a `prepare` that shrinks the real images.")
     return interpolate(image, size=tuple(size), mode="nearest")
 
 
@@ -98,7 +101,7 @@ def _join(net: nn.Module, label: Tensor | None) -> nn.Module | None:
         raise ValueError(f"This {type(net).__name__} takes no label: build the Feed with labelled=False, or the "
                          "network with a label such as OneHot(10)." if net.label is None else
                          f"This {type(net).__name__} needs a label with each sample: build the Feed with "
-                         "labelled=True.")
+                         "labelled=True, or with a `prepare` that makes one.")
     return net.label if isinstance(net.label, nn.Module) else None
 
 
@@ -148,7 +151,7 @@ class MLPCritic(nn.Module):
                  label: nn.Module | Projection | None = None):
         super().__init__()
         self.shape, self.label = tuple(shape), label
-        self.layers = nn.Sequential(*_hidden(prod(self.shape) + _extra(label), width, depth,
+        self.layers = nn.Sequential(*_hidden(prod(self.shape) + _extra(label, critic=True), width, depth,
                                              lambda: nn.LeakyReLU(0.2)))
         self.score = _Score(width, label)
 
@@ -175,7 +178,7 @@ class _Score(nn.Module):
         score = self.linear(h).squeeze(1)  # (batch, 1) -> (batch,)
         if self.project is None:
             return score
-        return score + (self.project(_classes(label, self.project.num_embeddings)) * h).sum(1)
+        return score + (self.project(_classes(label, self.project.num_embeddings, len(h))) * h).sum(1)
 
 
 # --------------------------------------------------------------------------------------------- convolutional
@@ -241,8 +244,9 @@ class ConvCritic(nn.Module):
     width     channels after the first convolution
     label     how a label enters: OneHot, Embedding or CoarseImage beside the image, Projection in the score, or None
     norm      channels -> a normalising module after every convolution but the first; None, as here, for none
-    spectral  whether every weight matrix is divided by its largest singular value (Miyato et al. 2018): the critic is
-              then nearly 1-Lipschitz. The power iteration behind it moves a buffer at every forward pass in training.
+    spectral  whether every weight matrix is divided by its largest singular value (Miyato et al. 2018). A pixel lies in
+              four windows of a convolution, so that each stretches by 2 at most, and the critic by 2^depth (by twice
+              that under Projection). The power iteration behind it moves a buffer at every forward pass in training.
 
     `forward(x, label)` maps (batch, channels, size, size) to (batch,); `features(x, label)` to the last layer's input,
     (batch, n). ValueError for a size that does not halve, images of another shape, or a label missing or not expected.
@@ -254,7 +258,7 @@ class ConvCritic(nn.Module):
         super().__init__()
         self.shape, self.label = (channels, size, size), label
         wrap = spectral_norm if spectral else lambda layer: layer
-        small, inputs, layers = _halved(size, depth), channels + _extra(label), []
+        small, inputs, layers = _halved(size, depth), channels + _extra(label, critic=True, image=True), []
         for level in range(depth):
             outputs = width * 2**level
             layers += [wrap(nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)),
@@ -305,7 +309,7 @@ class StackedGenerator(nn.Module):
             raise ValueError("A StackedGenerator needs the coarse image as label: give the Feed a `prepare`.")
         _expect(label, self.coarse, "The coarse image")
         residual = self.residual(torch.cat([label, self.noise(z)], dim=1))
-        return torch.tanh(self.gain * _enlarged(label, len(label[0]), self.size) + residual)
+        return torch.tanh(self.gain * _enlarged(label, self.coarse[0], self.size) + residual)
 
 
 def dcgan_init(net: nn.Module) -> nn.Module:
@@ -316,15 +320,29 @@ def dcgan_init(net: nn.Module) -> nn.Module:
     """
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            weight = module.parametrizations.weight.original if hasattr(module, "parametrizations") else module.weight
-            nn.init.normal_(weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            if hasattr(module, "parametrizations"):
+                nn.init.normal_(module.parametrizations.weight.original, 0.0, 0.02)
+                _iterate(module)
+            else:
+                nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02)
         else:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     return net
+
+
+@torch.no_grad()
+def _iterate(module: nn.Module) -> None:
+    """Let spectral normalisation find the singular value of a weight that was replaced, as it does when it is new."""
+    weight = module.parametrizations.weight
+    training = weight.training
+    weight.train()
+    for _ in range(15):
+        _ = module.weight  # each look is an iteration
+    weight.train(training)
 
 
 # --------------------------------------------------------------------------------------------- small parts
@@ -345,9 +363,14 @@ def _normed(norm: Callable[[int], nn.Module] | None, channels: int) -> list[nn.M
     return [norm(channels)] if norm else []
 
 
-def _extra(label) -> int:
-    """How many inputs a label adds."""
-    return label.extra if isinstance(label, nn.Module) else 0
+def _extra(label, critic: bool = False, image: bool = False) -> int:
+    """How many inputs a label adds. ValueError for one that cannot enter such a network, which would go unused."""
+    if label is None or (critic and isinstance(label, Projection)):
+        return 0
+    if not isinstance(label, nn.Module) or (isinstance(label, CoarseImage) and not image):
+        ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
+        raise ValueError(f"Here a label enters by {', '.join(ways)} or not at all (None), not by {label!r}.")
+    return label.extra
 
 
 def _halved(size: int, times: int) -> int:
