@@ -1,0 +1,120 @@
+"""Train one side, theirs or ours, in a process of its own, stop it after some seconds, and sample what it made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import gan_tutorial as gt  # noqa: E402
+
+STANDIN = HERE / "standin"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training left: its seconds, its updates of the generator, and samples (n, 1, side, side) by mode."""
+
+    seconds: float
+    steps: int
+    samples: dict[str, np.ndarray]
+
+
+class Enough(BaseException):
+    """The seconds are over. No Exception, so that no script catches it by accident."""
+
+
+def theirs(script: Path, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Training:
+    """Run a script as it is, stop it after so many seconds of training, and sample n images in eval and train mode.
+
+    Run it in a process of its own, see `apart`: it leaves its modules, its arguments and its folders behind.
+    The clock starts when the script reads its first sample, and is looked at after every step of an optimiser. The
+    script's own names are used: `generator`, `optimizer_G`, `opt.latent_dim` and `opt.batch_size`. In train mode
+    BatchNorm sees batches of the size that it was trained with.
+    Raises RuntimeError where the script ends by itself, or never reads a sample of the stand-in's MNIST.
+    """
+    sys.path[:0] = [str(script.parent), str(STANDIN)]
+    from torchvision.datasets import MNIST
+
+    seeded(seed, threads)
+    names, steps, took = {"__name__": "__main__", "__file__": str(script)}, 0, 0.0
+
+    def look(optimizer, *_):
+        nonlocal steps, took
+        if MNIST.first_read is None:
+            raise RuntimeError(f"{script.name} trains without a sample of torchvision.datasets.MNIST.")
+        steps += optimizer is names.get("optimizer_G")
+        took = time.perf_counter() - MNIST.first_read
+        if took >= seconds:
+            raise Enough
+
+    watch = register_optimizer_step_post_hook(look)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        sys.argv = [str(script)]
+        try:
+            exec(compile(script.read_bytes(), str(script), "exec"), names)
+        except Enough:
+            pass
+        else:
+            raise RuntimeError(f"{script.name} was done after {took:.0f} s of training; ask for fewer seconds.")
+        finally:
+            watch.remove()
+    z = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, names["opt"].latent_dim), np.float32))
+    samples = {mode: sampled(names["generator"].train(mode == "train"), z, label, names["opt"].batch_size)
+               for mode in ("eval", "train")}  # in this order: train mode moves the statistics that eval mode uses
+    return Training(took, steps, samples)
+
+
+def ours(recipe: str, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Training:
+    """Train a recipe of the book for so many seconds, and sample n images of its averaged generator."""
+    seeded(seed, threads)
+    made = getattr(gt.recipes, recipe).train(gt.data.mnist(), seconds=seconds, seed=seed)
+    z = torch.randn(n, made.generator.latent, generator=torch.Generator().manual_seed(seed))
+    return Training(made.seconds, made.steps, {"eval": sampled(made.generator.eval(), z, label, 500)})
+
+
+def seeded(seed: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+
+
+@torch.no_grad()
+def sampled(generator, z: Tensor, label: Tensor | None, batch: int) -> np.ndarray:
+    """generator(z), or generator(z, label), in whole batches: the last one is filled up with what came first."""
+    whole = torch.arange(-(-len(z) // batch) * batch) % len(z)
+    parts = [generator(z[i]) if label is None else generator(z[i], label[i]) for i in whole.split(batch)]
+    return torch.cat(parts)[:len(z)].numpy()
+
+
+def apart(function, *arguments):
+    """function(*arguments) in a new process, which inherits no warm caches, no seeds and no threads.
+
+    It works in an empty folder, two levels deep, since the scripts make folders there and two levels up. Ctrl-C kills
+    it: `fit` would otherwise take that for a wish to see what there is so far.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        deep = Path(folder, "implementations", "script")
+        deep.mkdir(parents=True)
+        with ProcessPoolExecutor(1, get_context("spawn"), begin, (deep,)) as pool:
+            return pool.submit(function, *arguments).result()
+
+
+def begin(folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.chdir(folder)
