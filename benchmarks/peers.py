@@ -132,9 +132,10 @@ def compare(pair: Pair, script: Path, judge: Judge, test: gt.Data, options) -> d
             training = apart(function, what, options.seconds, seed, options.threads, len(test), label)
             score = judge.score(training, label)
             scores[side].append(score)
+            name = pair.script if side == "theirs" else pair.recipe
             agree = "" if score.agreement is None else f", agreement {score.agreement:.1%}"
-            print(f"{pair.script if side == 'theirs' else pair.recipe}, seed {seed}: {short(score.distance)}{agree} after "
-                  f"{score.seconds:.1f} s, {score.steps:,} steps ({score.mode} mode)", file=sys.stderr, flush=True)
+            print(f"{name}, seed {seed}: {short(score.distance)}{agree} after {score.seconds:.1f} s, "
+                  f"{score.steps:,} steps ({score.mode} mode)", file=sys.stderr, flush=True)
     return row(pair, scores)
 
 
