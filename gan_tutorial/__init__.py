@@ -1,10 +1,10 @@
 """Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
 
-from . import data, hooks, metrics, plots
+from . import data, hooks, metrics, plots, recipes
 from .average import Average
 from .claims import ClaimFailed, claim
 from .data import Data
-from .game import Batch, Feed, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample
+from .game import Batch, Feed, Log, NonFiniteLoss, Player, Stop, adam, adversaries, fit, sample
 from .networks import (
     CoarseImage,
     ConvCritic,
@@ -41,6 +41,6 @@ __all__ = [
     "Average", "Batch", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding", "Feed",
     "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection", "Run",
     "StackedGenerator", "adam", "adversaries", "claim", "clipping", "data", "dcgan_init", "fit", "gradient_penalty",
-    "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots", "r1", "sample", "shuffled",
+    "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots", "r1", "recipes", "sample", "shuffled",
     "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

@@ -212,6 +212,10 @@ class NonFiniteLoss(ArithmeticError):
         self.log = log
 
 
+class Stop(Exception):
+    """A hook raises this to end the training after the present step, as if no more steps had been asked for."""
+
+
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
@@ -279,7 +283,7 @@ def fit(players: Sequence[Player], feed: Iterator[Batch], steps: int,
     """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
 
     feed   endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
-    hooks  called as hook(step, log) after every step, step counting from 0
+    hooks  called as hook(step, log) after every step, step counting from 0; one that raises `Stop` ends the training
 
     The networks are put into training mode, and stay frozen afterwards: `net.requires_grad_(True)` frees one for a
     loop of your own. Progress is shown where somebody watches. Ctrl-C ends the training and returns what there is so
@@ -302,6 +306,8 @@ def fit(players: Sequence[Player], feed: Iterator[Batch], steps: int,
             log.append(terms)
             for hook in hooks:
                 hook(step, log)
+    except Stop:
+        pass
     except KeyboardInterrupt:
         log.interrupted = True
         print(f"Interrupted after {log.steps:,} of {steps:,} steps; the networks keep what they have learned.")
