@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Average", "Batch", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding", "Feed",
     "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection", "Run",
-    "StackedGenerator", "adam", "adversaries", "claim", "clipping", "data", "dcgan_init", "fit", "gradient_penalty",
-    "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots", "r1", "recipes", "sample", "shuffled",
-    "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
+    "StackedGenerator", "Stop", "adam", "adversaries", "claim", "clipping", "data", "dcgan_init", "fit",
+    "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots", "r1",
+    "recipes", "sample", "shuffled", "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

@@ -7,6 +7,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class Recipe:
                   [average, *hooks, clock])
         spent = time.perf_counter() - start
         settling = Feed(data, self.latent, 100, derived_seed(seed, "settling"), self.labelled)
-        settled = average.settle((batch.z, batch.label) for batch, _ in zip(settling, range(SETTLING)))
+        settled = average.settle((batch.z, batch.label) for batch in islice(settling, SETTLING))
         return Trained(self, settled, log, log.steps, spent)
 
 
