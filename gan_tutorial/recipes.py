@@ -38,12 +38,18 @@ class Trained:
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
-        """n images in [-1, 1], in pieces that fit into memory; `label` (n,) where the recipe is labelled."""
+        """n images (n, 1, 28, 28) in [-1, 1], made in pieces that fit into memory.
+
+        label  (n,) int64, where the recipe is labelled. ValueError where it is missing, too many or not expected.
+        """
+        if label is not None and label.shape != (n,):
+            raise ValueError(f"Give one label for each of the {n} images, not labels of shape {tuple(label.shape)}.")
         device = next(self.generator.parameters()).device
         random = torch.Generator(device).manual_seed(derived_seed(seed, "samples"))
         z = torch.randn(n, self.recipe.latent, generator=random, device=device)
-        labels = [None] * n if label is None else label.to(device).split(1000)
-        return torch.cat([sample(self.generator, *each) for each in zip(z.split(1000), labels, strict=False)])
+        pieces = [(part, None) for part in z.split(1000)] if label is None else zip(
+            z.split(1000), label.to(device).split(1000), strict=True)
+        return torch.cat([sample(self.generator, *piece) for piece in pieces])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""Recipes: complete, repeatable, and stopped when asked."""
+
+import time
+
+import pytest
+import torch
+
+import gan_tutorial as gt
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, WGAN_GP
+
+digits = gt.data.drawn(200, seed=0)
+
+
+def weights(made):
+    return torch.cat([p.flatten() for p in made.generator.parameters()])
+
+
+@pytest.mark.parametrize("recipe", [DCGAN, WGAN_GP, CONDITIONAL], ids=lambda recipe: recipe.name)
+def test_seed_and_steps_decide_everything(recipe):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one = recipe.train(digits, steps=3, seed=4)
+    assert torch.equal(before, torch.get_rng_state())  # the caller's random numbers are his own
+    torch.manual_seed(2)
+    assert torch.equal(weights(one), weights(recipe.train(digits, steps=3, seed=4)))
+    assert not torch.equal(weights(one), weights(recipe.train(digits, steps=3, seed=5)))
+    assert one.steps == one.log.steps == 3
+
+
+def test_what_is_sampled_is_the_settled_average():
+    made = DCGAN.train(digits, steps=4)
+    assert all(not p.requires_grad for p in made.generator.parameters()) and not made.generator.training
+    norms = [m for m in made.generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms and all(m.num_batches_tracked == 50 for m in norms)
+
+
+def test_samples_do_not_depend_on_the_pieces_they_are_made_in():
+    made = CONDITIONAL.train(digits, steps=2)
+    label = torch.arange(1500) % 10
+    images = made.sample(1500, label)
+    assert images.shape == (1500, 1, 28, 28) and images.abs().max() <= 1
+    random = torch.Generator().manual_seed(gt.runtime.derived_seed(0, "samples"))
+    whole = gt.sample(made.generator, torch.randn(1500, 64, generator=random), label)
+    torch.testing.assert_close(images, whole)
+    assert torch.equal(images, made.sample(1500, label)) and not torch.equal(images, made.sample(1500, label, seed=1))
+    assert not torch.allclose(images, made.sample(1500, (label + 1) % 10), atol=1e-3)
+
+
+def test_a_labelled_recipe_asks_for_its_labels_and_no_other_takes_any():
+    with pytest.raises(ValueError, match="needs a label"):
+        CONDITIONAL.train(digits, steps=0).sample(3)
+    with pytest.raises(ValueError, match="takes no label"):
+        DCGAN.train(digits, steps=0).sample(3, torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="one label for each"):
+        CONDITIONAL.train(digits, steps=0).sample(3, torch.zeros(4, dtype=torch.long))
+
+
+def test_seconds_end_a_training():
+    start = time.perf_counter()
+    made = DCGAN.train(digits, seconds=0.5)
+    assert 0.5 <= made.seconds <= time.perf_counter() - start and made.steps == made.log.steps >= 1
+    assert not made.log.interrupted
+    with pytest.raises(ValueError, match="not for both"):
+        DCGAN.train(digits, steps=1, seconds=1)
+
+
+def test_a_hook_sees_every_step():
+    seen = []
+    DCGAN.train(digits, steps=3, hooks=[lambda step, log: seen.append((step, log.steps))])
+    assert seen == [(0, 1), (1, 2), (2, 3)]
