@@ -1,6 +1,7 @@
 """The game: who learns when, what is drawn, what is logged, and what happens when something goes wrong."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,6 +31,16 @@ def train(steps, objective=gt.nonsaturating, seed=0, **rest):
     G, C = networks(seed)
     log = gt.fit(gt.adversaries(G, C, objective, gt.adam(1e-3)), gaussian_feed(seed=seed), steps, **rest)
     return G, C, log
+
+
+def descent(parameters):
+    return torch.optim.SGD(parameters, lr=0.5)
+
+
+def descended(net, loss):
+    """The network's weights after one such step, by hand."""
+    gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True, materialize_grads=True)
+    return torch.cat([(p - 0.5 * g).flatten() for p, g in zip(net.parameters(), gradients, strict=True)]).detach()
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -90,6 +101,37 @@ def test_a_feed_that_cannot_be_is_refused(build, words):
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="empty"):
         gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent=2, batch=1)
+
+
+def doubled(batch):
+    return batch._replace(real=batch.real + 100, label=2 * batch.real[:, :1])
+
+
+def test_what_prepare_makes_of_a_batch():
+    """It is applied to what would have been drawn without it; pictures' noise does not pass through."""
+    plain = gaussian_feed()
+    feed = gt.Feed(plain.data, 3, 16, prepare=doubled)
+    for _ in range(3):
+        expected, batch = next(plain), next(feed)
+        assert torch.equal(batch.real, expected.real + 100) and torch.equal(batch.label, 2 * expected.real[:, :1])
+        assert torch.equal(batch.z, expected.z) and torch.equal(batch.eps, expected.eps)
+    assert torch.equal(feed.noise(4), plain.noise(4))
+
+
+def test_a_prepared_batch_is_a_function_of_seed_and_number():
+    data = gaussian_feed().data
+    one, two = (gt.Feed(data, 3, 16, seed=5, prepare=doubled) for _ in range(2))
+    first = [next(one) for _ in range(3)]
+    two.drawn = 2
+    assert all(torch.equal(a, b) for a, b in zip(first[2], next(two), strict=True))
+
+
+def test_prepare_may_write_into_its_batch():
+    """The data are not touched by it."""
+    data = gaussian_feed().data
+    before = data.values.clone()
+    next(gt.Feed(data, 3, 16, prepare=lambda batch: batch._replace(real=batch.real.zero_())))
+    assert torch.equal(data.values, before)
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
@@ -350,6 +392,19 @@ def test_of_one_step_the_first_mover_is_blamed():
         gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 3)
 
 
+def test_a_hook_may_end_the_training():
+    def stop(step, log):
+        if step == 4:
+            raise gt.Stop
+
+    G, C = networks()
+    log = gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 100, hooks=[stop])
+    assert log.steps == 5 and not log.interrupted
+    G5, C5 = networks()
+    gt.fit(gt.adversaries(G5, C5, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 5)
+    assert all(torch.equal(a, b) for a, b in zip(G.parameters(), G5.parameters(), strict=True))
+
+
 def test_an_interrupt_returns_what_was_learned(capsys):
     def stop(step, log):
         if step == 4:
@@ -438,6 +493,225 @@ def test_an_optimiser_instead_of_a_function_is_refused():
 def test_adam_takes_whole_numbers_as_betas():
     net = nn.Linear(1, 1)
     assert gt.adam(1e-3, (0, 0.9))(net.parameters()).defaults["betas"] == (0.0, 0.9)  # trap 16
+
+
+# --- constraints -----------------------------------------------------------------------------------------------------
+
+def test_a_constraint_comes_after_every_update_of_the_critic_and_only_there():
+    """It gets all the critic's weights, after the optimiser moved them, outside of any graph."""
+    G, C = networks()
+    moments = []
+
+    def constraint(weights):
+        moments.append(("constraint", [id(w) for w in weights], torch.is_grad_enabled()))
+
+    players = gt.adversaries(G, C, replace(gt.hinge, updates=3, constraint=constraint), gt.adam(1e-3))
+    for player in players:
+        player.optimizer.register_step_post_hook(lambda *_, name=player.name: moments.append((name,)))
+    gt.fit(players, gaussian_feed(), 2)
+    applied = ("constraint", [id(p) for p in C.parameters()], False)
+    assert moments == 2 * (3 * [("critic",), applied] + [("generator",)])
+
+
+def test_clipping_holds_the_critic_and_leaves_the_generator_free():
+    G, C = networks()
+    gt.fit(gt.adversaries(G, C, gt.wgan, gt.adam(1e-2)), gaussian_feed(), 3)
+    assert weights(C).abs().max() == torch.tensor(0.01) and weights(G).abs().max() > 0.1
+
+
+def test_a_player_of_ones_own_may_be_constrained():
+    net = nn.Linear(3, 2)
+    player = gt.Player("one", net, lambda batch: {"game": -net(batch.z).sum()}, descent(net.parameters()),
+                       constraint=lambda weights: [w.fill_(7) for w in weights])
+    player.update(next(gaussian_feed()))
+    assert (weights(net) == 7).all() and not any(p.requires_grad for p in net.parameters())
+
+
+def test_wgan_is_its_algorithm():
+    """Arjovsky et al. 2017, algorithm 1, by hand with RMSprop: the same weights, bit for bit."""
+    rmsprop = lambda parameters: torch.optim.RMSprop(parameters, lr=5e-5)  # noqa: E731
+    G, C = networks()
+    gt.fit(gt.adversaries(G, C, gt.wgan, rmsprop), gaussian_feed(), 4)
+    G2, C2 = networks()
+    opt_C, opt_G, feed = rmsprop(C2.parameters()), rmsprop(G2.parameters()), gaussian_feed()
+    for _ in range(4):
+        for _ in range(5):
+            batch = next(feed)
+            opt_C.zero_grad()
+            (-(C2(batch.real).mean() - C2(G2(batch.z).detach()).mean())).backward()
+            opt_C.step()
+            for p in C2.parameters():
+                p.data = p.data.clip(-0.01, 0.01)
+        batch = next(feed)
+        opt_G.zero_grad()
+        (-C2(G2(batch.z)).mean()).backward()
+        opt_G.step()
+    assert torch.equal(weights(C), weights(C2)) and torch.equal(weights(G), weights(G2))
+
+
+# --- extra terms -----------------------------------------------------------------------------------------------------
+
+def test_extra_terms_are_added_to_the_loss_of_their_player():
+    """One step of descent for each player, against the gradient of a sum written by hand."""
+    G, C = networks()
+    critic, generator = gt.adversaries(
+        G, C, gt.nonsaturating, descent,
+        lambda batch, fake: {"a": 3 * C(fake).square().mean(), "b": C(batch.real).mean()},
+        lambda batch, fake: {"c": (fake - batch.real).square().mean()})
+    batch, softplus = next(gaussian_feed()), nn.functional.softplus
+
+    G2, C2 = networks()
+    real, fake = C2(batch.real), C2(G2(batch.z).detach())
+    expected = descended(C2, softplus(-real).mean() + softplus(fake).mean() + 3 * fake.square().mean() + real.mean())
+    terms = critic.update(batch)
+    torch.testing.assert_close(weights(C), expected)
+    assert list(terms) == ["game", "a", "b"]
+    torch.testing.assert_close(terms["a"], 3 * fake.square().mean().detach())
+
+    C2.load_state_dict(C.state_dict())
+    fake = G2(batch.z)
+    expected = descended(G2, softplus(-C2(fake)).mean() + (fake - batch.real).square().mean())
+    assert list(generator.update(batch)) == ["game", "c"]
+    torch.testing.assert_close(weights(G), expected)
+
+
+def test_extra_terms_get_the_samples_that_the_game_judges():
+    """Without a graph in the critic's turn, with one in the generator's; each term has its line in the log."""
+    seen, judged = [], []
+    G, C = networks()
+    C.register_forward_hook(lambda module, inputs, scores: judged.append(inputs[0]))
+
+    def terms(batch, fake):
+        seen.append((batch, fake, judged[-1]))
+        return {"nothing": fake.sum() * 0}
+
+    players = gt.adversaries(G, C, gt.hinge, gt.adam(1e-3), terms, terms)
+    feed = gaussian_feed()
+    batches = [next(feed) for _ in range(2)]
+    log = gt.fit(players, iter(batches), 1)
+    assert all(batch is drawn and fake is at for (batch, fake, at), drawn in zip(seen, batches, strict=True))
+    assert [fake.requires_grad for _, fake, _ in seen] == [False, True]
+    assert [list(log[player]) for player in log] == [["game", "nothing"]] * 2
+
+
+def test_a_penalty_and_extra_terms_stand_beside_each_other():
+    players = gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-3), lambda batch, fake: {"more": fake.sum() * 0})
+    log = gt.fit(players, gaussian_feed(), 1)
+    assert list(log["critic"]) == ["game", "penalty", "more"] and list(log["generator"]) == ["game"]
+
+
+@pytest.mark.parametrize(("objective", "whose", "more", "words"), [
+    (gt.hinge, "critic_terms", lambda x: {"game": x}, r"names than the objective's own, \['game'\].*\['game'\]"),
+    (gt.hinge, "generator_terms", lambda x: {"game": x, "more": x}, r"\['game'\].*\['game', 'more'\]"),
+    (gt.wgan_gp, "critic_terms", lambda x: {"penalty": x}, r"\['game', 'penalty'\].*\['penalty'\]"),
+    (gt.hinge, "generator_terms", lambda x: x, "named scalars.*not a Tensor"),
+    (gt.hinge, "critic_terms", lambda x: {"more": torch.stack([x, x])}, "critic must return named scalars"),
+])
+def test_extra_terms_without_a_name_of_their_own_are_refused(objective, whose, more, words):
+    terms = {whose: lambda batch, fake: more(fake.mean())}
+    with pytest.raises(ValueError, match=words):
+        gt.fit(gt.adversaries(*networks(), objective, gt.adam(1e-3), **terms), gaussian_feed(), 1)
+
+
+class Guessing(nn.Module):
+    """A critic that does not look at the label, and has a second last layer which guesses it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.score, self.guess = nn.Linear(2, 8), nn.Linear(8, 1), nn.Linear(8, 3)
+
+    def forward(self, x, label=None):
+        return self.score(self.body(x).relu()).squeeze(1)
+
+    def error(self, x, label):
+        return nn.functional.cross_entropy(self.guess(self.body(x).relu()), label)
+
+
+def test_a_critic_that_guesses_labels():
+    """AC-GAN (Odena et al. 2017): both players minimise the cross-entropy of the guesses; by a loop of our own."""
+    def build():
+        torch.manual_seed(0)
+        return gt.MLPGenerator(3, width=8, label=gt.OneHot(3)), Guessing()
+
+    G, C = build()
+    players = gt.adversaries(
+        G, C, gt.nonsaturating, descent,
+        lambda batch, fake: {"class": C.error(batch.real, batch.label) + C.error(fake, batch.label)},
+        lambda batch, fake: {"class": C.error(fake, batch.label)})
+    gt.fit(players, gaussian_feed(labelled=True), 3)
+
+    (G2, C2), feed, softplus = build(), gaussian_feed(labelled=True), nn.functional.softplus
+    for _ in range(3):
+        real, label, z, _ = next(feed)
+        fake = G2(z, label).detach()
+        game = softplus(-C2(real)).mean() + softplus(C2(fake)).mean()
+        moved = descended(C2, game + C2.error(real, label) + C2.error(fake, label))
+        nn.utils.vector_to_parameters(moved, C2.parameters())
+        _, label, z, _ = next(feed)
+        fake = G2(z, label)
+        moved = descended(G2, softplus(-C2(fake)).mean() + C2.error(fake, label))
+        nn.utils.vector_to_parameters(moved, G2.parameters())
+    torch.testing.assert_close(weights(C), weights(C2))
+    torch.testing.assert_close(weights(G), weights(G2))
+
+
+# --- conditional and normalised critics ------------------------------------------------------------------------------
+
+def image_batch():
+    generator = torch.Generator().manual_seed(3)
+    return gt.Batch(torch.rand(6, 1, 8, 8, generator=generator) * 2 - 1, torch.arange(6) % 3,
+                    torch.randn(6, 3, generator=generator), torch.rand(6, generator=generator))
+
+
+@pytest.mark.parametrize("label", [gt.OneHot, gt.Embedding, gt.Projection])
+@pytest.mark.parametrize("spectral", [False, True])
+def test_a_penalty_on_a_critic_with_labels_and_spectral_normalisation(label, spectral):
+    """Traps 12 and 13: a step by autograd's double backward instead, where the power iteration goes on at each of the
+    critic's three calls."""
+    torch.manual_seed(0)
+    G = gt.ConvGenerator(3, 8, width=2, norm=None, label=gt.OneHot(3))
+    C = gt.ConvCritic(8, width=2, label=label(3), spectral=spectral)
+    if label is gt.Projection and not spectral:
+        nn.init.normal_(C.score.project.weight)
+    twin, batch = copy.deepcopy(C), image_batch()
+    fake = G(batch.z, batch.label).detach()
+    game = -twin(batch.real, batch.label).mean() + twin(fake, batch.label).mean()
+    points = torch.stack([e * r + (1 - e) * f for e, r, f in zip(batch.eps, batch.real, fake, strict=True)])
+    slopes, = torch.autograd.grad(twin(points.requires_grad_(), batch.label).sum(), points, create_graph=True)
+    expected = descended(twin, game + 10 * sum((slope.norm() - 1) ** 2 for slope in slopes) / 6)
+
+    gt.adversaries(G, C, gt.wgan_gp, descent)[0].update(batch)
+    torch.testing.assert_close(weights(C), expected, atol=1e-4, rtol=1e-4)
+    for mine, theirs in zip(C.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_a_stacked_level_is_a_game_conditioned_on_smaller_images():
+    """Both networks get the halved real images of the batch at every call, by `prepare`."""
+    halve = lambda batch: batch._replace(label=nn.functional.avg_pool2d(batch.real, 2))  # noqa: E731
+    torch.manual_seed(0)
+    values = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    G, C = gt.StackedGenerator(3, 8, width=2), gt.ConvCritic(8, width=2, label=gt.CoarseImage())
+    seen = []
+    for net in (G, C):
+        net.register_forward_hook(lambda net, inputs, out: seen.append((type(net).__name__, inputs[1])))
+    feed = gt.Feed(gt.Data("noise", values), 3, 6, prepare=halve)
+    gt.fit(gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), feed, 1)
+    feed.drawn = 0
+    first, second = next(feed), next(feed)
+    assert [name for name, _ in seen] == ["StackedGenerator", "ConvCritic", "ConvCritic"] + [
+        "StackedGenerator", "ConvCritic"]
+    for (_, label), batch in zip(seen, [first] * 3 + [second] * 2, strict=True):
+        torch.testing.assert_close(label, batch.real.view(6, 1, 4, 2, 4, 2).mean((3, 5)))
+
+
+def test_weights_that_both_networks_hold_are_refused():
+    """The critic's turn would move the generator too."""
+    label = gt.Embedding(3)
+    with pytest.raises(ValueError, match="an Embedding of its own"):
+        gt.adversaries(gt.MLPGenerator(3, label=label), gt.MLPCritic(label=label), gt.hinge, gt.adam(1e-3))
+    label = gt.OneHot(3)  # holds none
+    gt.adversaries(gt.MLPGenerator(3, label=label), gt.MLPCritic(label=label), gt.hinge, gt.adam(1e-3))
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import nn
 import gan_tutorial as gt
 
 OBJECTIVES = {"minimax": gt.minimax, "nonsaturating": gt.nonsaturating, "least_squares": gt.least_squares,
-              "hinge": gt.hinge, "wasserstein": gt.wasserstein, "wgan_gp": gt.wgan_gp}
+              "hinge": gt.hinge, "wasserstein": gt.wasserstein, "wgan": gt.wgan, "wgan_gp": gt.wgan_gp}
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 
 
@@ -116,7 +116,44 @@ def test_r1_is_half_the_squared_slope_at_the_real_samples():
 
 def test_how_often_a_critic_moves():
     """The papers': five critic updates in WGAN (algorithm 1) and WGAN-GP (algorithm 1), else one."""
-    assert {name: o.updates for name, o in OBJECTIVES.items() if o.updates != 1} == {"wasserstein": 5, "wgan_gp": 5}
+    often = {name: o.updates for name, o in OBJECTIVES.items() if o.updates != 1}
+    assert often == {"wasserstein": 5, "wgan": 5, "wgan_gp": 5}
+
+
+def test_three_ways_to_hold_a_wasserstein_critic():
+    """The same scores count the same; what holds the critic differs."""
+    real, fake = torch.randn(2, 50, dtype=torch.float64)
+    for objective in (gt.wasserstein, gt.wgan, gt.wgan_gp):
+        torch.testing.assert_close(objective.critic(real, fake), fake.mean() - real.mean())
+        torch.testing.assert_close(objective.generator(fake), -fake.mean())
+    held = {name: (o.penalty is not None, o.constraint is not None) for name, o in OBJECTIVES.items()}
+    assert {name: how for name, how in held.items() if any(how)} == {"wgan": (False, True), "wgan_gp": (True, False)}
+
+
+@pytest.mark.parametrize("bound", [0.01, 2])
+def test_clipping_moves_only_what_lies_outside(bound):
+    """In place, to the nearest number in [-c, c]: every weight, biases too."""
+    torch.manual_seed(0)
+    weights = [torch.randn(40, 30) * 2 * bound, torch.randn(40) * 2 * bound]
+    expected = [[min(max(v, -bound), bound) for v in w.flatten().tolist()] for w in weights]
+    places = [w.data_ptr() for w in weights]
+    assert gt.clipping(bound)(weights) is None
+    for w, e, place in zip(weights, expected, places, strict=True):
+        torch.testing.assert_close(w.flatten(), torch.tensor(e))
+        assert w.data_ptr() == place and w.abs().max() == w.new_tensor(bound)
+
+
+def test_weights_are_clipped_to_a_hundredth_by_default():
+    for constraint in (gt.clipping(), gt.wgan.constraint):
+        weights = [torch.tensor([-1.0, -0.011, -0.009, 0.0, 0.009, 7.0])]
+        constraint(weights)
+        assert torch.equal(weights[0], torch.tensor([-0.01, -0.01, -0.009, 0.0, 0.009, 0.01]))
+
+
+@pytest.mark.parametrize("bound", [0, -0.01, float("nan")])
+def test_a_bound_that_is_not_positive_is_refused(bound):
+    with pytest.raises(ValueError, match=r"clipped to \[-c, c\] with a positive c"):
+        gt.clipping(bound)
 
 
 def test_eps_is_the_share_of_the_real_sample():
