@@ -125,15 +125,16 @@ def table(rows: list[dict]) -> str:
 
 
 def compare(pair: Pair, script: Path, judge: Judge, test: gt.Data, options) -> dict:
-    """Both sides in turn, once for each seed, and what came of it."""
-    label, scores = test.label if pair.agreement else None, {"theirs": [], "ours": []}
+    """Both sides in turn, once for each seed, and what came of it. They train for as long as our whole call took."""
+    label, scores = test.label if pair.agreement else None, {"ours": [], "theirs": []}
     for seed in range(options.repeats):
-        for side, function, what in (("theirs", theirs, script), ("ours", ours, pair.recipe)):
-            training = apart(function, what, options.seconds, seed, options.threads, len(test), label)
-            score = judge.score(training, label)
+        seconds = options.seconds
+        for side, function, what, name in (("ours", ours, pair.recipe, pair.recipe),
+                                           ("theirs", theirs, script, script.name)):
+            training = apart(function, what, seconds, seed, options.threads, len(test), label)
+            seconds, score = training.seconds, judge.score(training, label)
             scores[side].append(score)
-            name = pair.script if side == "theirs" else pair.recipe
-            agree = "" if score.agreement is None else f", agreement {score.agreement:.1%}"
+            agree = "" if label is None else f", agreement {score.agreement:.1%}"
             print(f"{name}, seed {seed}: {short(score.distance)}{agree} after {score.seconds:.1f} s, "
                   f"{score.steps:,} steps ({score.mode} mode)", file=sys.stderr, flush=True)
     return row(pair, scores)

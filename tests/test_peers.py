@@ -3,11 +3,14 @@
 import importlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate, one_hot
 from torch.utils.data import DataLoader
@@ -28,7 +31,7 @@ TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
 def torchvision(monkeypatch):
     """The stand-in, imported as the scripts do, on twenty pictures of noise; forgotten afterwards."""
     monkeypatch.syspath_prepend(str(trainings.STANDIN))
-    monkeypatch.setattr(gt.data, "mnist", lambda split="train": TINY)
+    monkeypatch.setattr(gt.data, "mnist", lambda split="train": TINY if split == "train" else TINY[:5])
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "torchvision"}
     yield importlib.import_module("torchvision")
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
@@ -53,6 +56,7 @@ def test_the_digits_go_through_the_transforms(torchvision):
     assert images.shape == (8, 1, 28, 28) and images.dtype == torch.float32
     assert torch.equal(digits, TINY.label[:8])
     assert torch.equal(TINY.values, PICTURES)  # nothing was changed in place
+    assert len(torchvision.datasets.MNIST("nowhere", train=False)) == 5
 
 
 @pytest.mark.parametrize("size", [32, 14])
@@ -82,7 +86,8 @@ def test_pictures_of_samples_are_not_written(torchvision, tmp_path, monkeypatch)
 # ---------------------------------------------------------------------------------------------------------- training
 
 # A script as theirs are: settings from the command line, work on the module's level, endless printing. Its generator
-# shows one grey level: the steps so far, in tenths, and a half less in training mode.
+# shows one grey level: the steps so far, in tenths, and a half less in training mode, which spoils its evaluation mode,
+# as BatchNorm's statistics are moved by sampling.
 SCRIPT = """
 import argparse, os
 import torch
@@ -101,10 +106,11 @@ opt = parser.parse_args()
 class Generator(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.level = torch.nn.Parameter(torch.zeros(1))
+        self.level, self.spoilt = torch.nn.Parameter(torch.zeros(1)), 0.0
     def forward(self, z):
         assert z.shape == (8, 3)
-        return (self.level / 10 - 0.5 * self.training).expand(len(z), 1, 28, 28)
+        self.spoilt += 0.01 * self.training
+        return (self.level / 10 - (0.5 if self.training else self.spoilt)).expand(len(z), 1, 28, 28)
 
 generator, critic = Generator(), torch.nn.Linear(1, 1)
 optimizer_G = torch.optim.SGD(generator.parameters(), lr=1.0)
@@ -175,6 +181,23 @@ def test_a_script_that_trains_on_something_else_is_an_error(clock, tmp_path, mon
         train(tmp_path, monkeypatch, SCRIPT.replace("EPOCHS", "99").replace(" in loader", " in [(None, None)]"), 7)
 
 
+@pytest.mark.parametrize("recipe, label", [("DCGAN", None), ("CONDITIONAL", torch.arange(20) % 10)])
+def test_a_recipe_of_the_book(clock, monkeypatch, recipe, label):
+    reads = iter(range(99))
+    clock.perf_counter = lambda: next(reads)  # a second from one look to the next
+    monkeypatch.setattr(gt.recipes, "time", clock)
+    monkeypatch.setattr(gt.recipes, "SETTLING", 1)
+    small = replace(getattr(gt.recipes, recipe), batch=4)
+    monkeypatch.setattr(gt.recipes, recipe, small)
+    many = gt.Data("mnist", PICTURES.repeat(5, 1, 1, 1), TINY.label.repeat(5))
+    monkeypatch.setattr(gt.data, "mnist", lambda: many)
+    with torch.random.fork_rng():
+        made = trainings.ours(recipe, 3, 0, torch.get_num_threads(), 20, label)
+    assert made.steps == 3 and made.seconds > 4  # by the recipe's own clock 3 at the last step; the whole call is more
+    again = small.train(many, steps=3, seed=0).sample(20, label, seed=0)
+    torch.testing.assert_close(torch.from_numpy(made.samples["eval"]), again)
+
+
 def test_a_process_of_its_own_works_in_a_folder_that_is_gone_afterwards():
     folder = Path(trainings.apart(os.getcwd))
     assert len(folder.parents) > 3 and folder != Path.cwd() and not folder.parents[1].exists()
@@ -226,8 +249,12 @@ def test_larger_images_are_compared_in_the_way_that_suits_them(judge):
     plain, there_and_back = judge.real(32)
     assert torch.equal(plain, Reader().features(real)) and not torch.allclose(plain, there_and_back, atol=0.01)
     assert len(judge.real(28)) == 1 and peers.resized(real, 28) is real
-    flat = torch.full((1, 1, 32, 32), 0.3)
-    torch.testing.assert_close(peers.resized(flat, 28), torch.full((1, 1, 28, 28), 0.3))
+
+
+def test_the_way_back_to_28_does_not_alias():
+    noise = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    pillow = Image.fromarray(noise.numpy()).resize((28, 28), Image.Resampling.BILINEAR)
+    torch.testing.assert_close(peers.resized(noise[None, None], 28)[0, 0], torch.from_numpy(np.array(pillow)))
 
 
 def test_agreement_is_that_of_the_mode_that_counts(judge):
@@ -282,7 +309,8 @@ def calls(monkeypatch, judge):
 
     def apart(function, what, seconds, seed, threads, n, label):
         calls.append((function.__name__, Path(what).name, seconds, seed, threads, n, label is not None))
-        return trainings.Training(seconds, 1, {"eval": judge.images.numpy() / (1 + (function is trainings.theirs))})
+        samples = judge.images.numpy() / (1 + (function is trainings.theirs))
+        return trainings.Training(seconds + 0.5, 1, {"eval": samples})
 
     monkeypatch.setattr(peers, "apart", apart)
     monkeypatch.setattr(peers, "Judge", lambda test: judge)
@@ -299,12 +327,12 @@ def test_the_sides_take_turns(clone, calls, tmp_path, monkeypatch, capsys):
     assert peers.main([str(clone), "--only", "dcgan", "cgan", "--seconds", "7", "--repeats", "2",
                        "--json", str(file)]) == 0
     assert peers.os.environ["GAN_TUTORIAL_DATA"] == str(tmp_path.resolve() / "digits")
-    assert calls == [(side, what, 7, seed, 2, 20, labelled)
-                     for theirs, ours, labelled in (("dcgan.py", "DCGAN", False), ("cgan.py", "CONDITIONAL", True))
-                     for seed in (0, 1) for side, what in (("theirs", theirs), ("ours", ours))]
+    assert calls == [call for ours, theirs, labelled in (("DCGAN", "dcgan.py", False), ("CONDITIONAL", "cgan.py", True))
+                     for seed in (0, 1) for call in (("ours", ours, 7, seed, 2, 20, labelled),
+                                                     ("theirs", theirs, 7.5, seed, 2, 20, labelled))]
     said = capsys.readouterr()
     assert "| DCGAN | " in said.out and "| CONDITIONAL | " in said.out and str(tmp_path) not in said.out
-    assert "dcgan, seed 1: " in said.err
+    assert "dcgan.py, seed 1: " in said.err
     assert '"seconds": 7' in file.read_text() and str(tmp_path) not in file.read_text()
 
 
