@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 and BSD tools, so on macOS as it comes.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint chapters chapter notebooks claims serve home lock clean
+.PHONY: help book test lint chapters chapter notebooks claims classifiers serve home lock clean
 SHELL := /bin/sh
 ENV := .venv
 PY := $(ENV)/bin/python
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 book: $(ENV)/.ready  ## build the pages, in _build/html
 	@$(PY) tools/book.py
@@ -50,6 +50,9 @@ notebooks: $(ENV)/.ready  ## execute chapters in place and store their outputs: 
 
 claims: $(ENV)/.ready  ## rerun stale claims over seeds, data sets and sabotages; writes book/claims.json (hours)
 	@$(PY) tools/claims.py $(ARGS)
+
+classifiers: $(ENV)/.ready  ## train the digit classifiers of metrics.py anew, from data to files (two minutes)
+	@$(PY) tools/train_classifier.py
 
 serve: book  ## show the pages at http://localhost:8000 (PORT= for another)
 	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"

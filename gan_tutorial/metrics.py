@@ -2,7 +2,7 @@ r"""How good are the samples? Numbers that compare two sets of them, most of the
 
 Every set is summed up by features (n, d): what a small network, trained to tell the ten digits apart, sees in each
 image. The numbers depend on that network: they compare with one another, and not with those of papers, which take the
-features of Inception. `python tools/train_classifier.py` trains it, on MNIST and on drawn digits.
+features of Inception. `make classifiers` trains it, once on MNIST and once on drawn digits.
 """
 
 from pathlib import Path
@@ -12,8 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from .data import Data
+from .files import read_checked
 
-CLASSIFIERS = Path(__file__).parent / "classifiers"
+WEIGHTS = Path(__file__).parent / "classifiers"
+CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make classifiers` writes here
+    "mnist": "2e235deb945b5b21e8baabeaa7fefd41e00bcbe639264092e41be0712c34a0c8",
+    "drawn": "0515abe3feb5b880e920f31983dc116e114b1adc222fe73a9c24c0f2495ece99",
+}
 
 
 # ---------------------------------------------------------------------------------------------------- the classifier
@@ -22,8 +27,8 @@ class DigitClassifier(nn.Module):
     """Images of digits (n, 1, 28, 28) in [-1, 1] -> logits (n, 10), by way of `width` features.
 
     Three convolutions, each of which halves the image, then two linear layers. The features are what the first of
-    these makes, standardised: over the training images each has mean 0 and variance 1. They are taken before the
-    activation, which would cut off their negative side.
+    these makes, standardised: over the training images each has about mean 0 and variance 1. They are taken before the
+    activation, which would flatten their negative side.
     """
 
     def __init__(self, width: int = 64):
@@ -54,31 +59,22 @@ def classifier(digits: str | Data, device: torch.device | str | None = None) -> 
     digits  the name, or a data set, whose name and device are taken: `classifier(data)`
     device  where it shall live; the data's or the CPU where it is not given
 
-    Raises ValueError for digits that have no classifier, and for a file that is missing or damaged.
+    Its test error is 0.6 % for MNIST and 0.03 % for drawn digits. It was trained on images that were moved and speckled
+    a little, and reads generated ones that are. Raises ValueError for digits that have no classifier, and where its
+    file is not the one that was shipped.
     """
+    from safetensors.torch import load
+
     name = digits.name if isinstance(digits, Data) else digits
-    known = sorted(path.stem for path in CLASSIFIERS.glob("*.safetensors"))
-    if name not in known:
-        raise ValueError(f"There is no classifier for {name!r}, only for {' and '.join(known)}.")
+    if name not in CLASSIFIERS:
+        raise ValueError(f"There is no classifier for {name!r}, only for {' and '.join(CLASSIFIERS)} digits.")
     if device is None and isinstance(digits, Data):
         device = digits.values.device
-    return load(CLASSIFIERS / f"{name}.safetensors").to(device)
-
-
-def load(path: Path) -> DigitClassifier:
-    """A classifier from its file, frozen and in evaluation mode. ValueError, with the file's name, if it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    with torch.device("meta"):  # draws no first weights, so that no other network's are changed by this
+    weights = load(read_checked(WEIGHTS / f"{name}.safetensors", CLASSIFIERS[name]))  # in half precision
+    with torch.device("meta"):  # draws no first weights, which would move the seeds of networks that are built later
         net = DigitClassifier()
-    try:
-        weights = load_file(path)  # in half precision
-        net.load_state_dict({k: w.float() if w.is_floating_point() else w for k, w in weights.items()}, assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or holds another network: install the package anew, or train the "
-                         "classifier again with `make classifiers`.") from error
-    return net.requires_grad_(False).eval()
+    net.load_state_dict({key: w.float() if w.is_floating_point() else w for key, w in weights.items()}, assign=True)
+    return net.requires_grad_(False).eval().to(device)
 
 
 def features(classifier: nn.Module, images: Tensor, batch: int = 500) -> Tensor:
@@ -144,7 +140,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
     The squared Wasserstein-2 distance between the Gaussians that have the sets' means and covariances (divided by
     n - 1): zero if these agree, whatever else differs. In units of the features squared. From few samples it is
     estimated too *high*, even between two halves of one set: compare sets of equal sizes, with many more samples
-    than dimensions. Heusel et al. 2017, eq. 6.
+    than dimensions. Heusel et al. 2017.
     Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite.
     """
     a, b = _two_sets(a, b)
@@ -162,8 +158,8 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
     - \frac{2}{nm} \sum_{i,j} k(a_i, b_j)$
 
     It sees means, covariances and third moments. Its mean is right for sets of any size, zero where the laws agree,
-    so that single values may be negative. Computed `block` rows at a time. Bińkowski et al. 2018, section 4; Gretton
-    et al. 2012, eq. 3. Raises what `frechet` raises.
+    so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012; the kernel is that
+    of Bińkowski et al. 2018. Raises what `frechet` raises.
     """
     a, b = _two_sets(a, b)
     n, m, d = len(a), len(b), a.shape[1]
@@ -208,14 +204,14 @@ def modes(points: Tensor, data: Data) -> Modes:
     """How many modes of `data` the points (n, d) find. A point is good if it is within 3 sigma of the nearest mode.
 
     Even the data miss a little: in the plane a Gaussian leaves that circle with probability exp(-9/2) = 1.1 %.
-    Srivastava et al. 2017, section 4. Raises ValueError for data without modes, or points of another shape.
+    Srivastava et al. 2017. Raises ValueError for data without modes, or points of another shape.
     """
     if data.modes is None or data.sigma is None:
         raise ValueError(f"{data.name} has no known modes: use data.ring, data.grid or data.gaussians.")
     if points.ndim != 2 or points.shape[1:] != data.modes.shape[1:] or len(points) == 0:
         raise ValueError(f"Points of {data.name} have shape (n, {data.modes.shape[1]}), not {tuple(points.shape)}.")
-    points = points.detach().to(data.modes.device)
-    sigmas, nearest = (torch.cdist(points, data.modes) / data.sigma).min(1)  # (n, k) -> (n,)
+    differences = points.detach().to(data.modes)[:, None] - data.modes  # (n, k, d)
+    sigmas, nearest = (differences.norm(dim=2) / data.sigma).min(1)     # (n, k) -> (n,)
     good = sigmas <= 3
     hits = nearest[good].bincount(minlength=len(data.modes))
     return Modes(int((hits > 0).sum()), good.float().mean().item(), hits)

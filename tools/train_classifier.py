@@ -11,12 +11,15 @@ seed decides everything: a second run on the same machine writes the same bytes.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -64,13 +67,23 @@ def accuracy(net: metrics.DigitClassifier, data: gt.Data) -> float:
     return metrics.agreement(net, data.take(slice(None)), data.label)
 
 
-def write(path: Path, net: torch.nn.Module, recipe: dict) -> None:
-    """The file takes its place at a stroke, so that nobody ever reads half of one."""
-    from safetensors.torch import save
+def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
+    """The file, and its SHA-256 in metrics.py, by which a damaged file is noticed and claims know their weights."""
+    content = save(halved(net), {"recipe": json.dumps(recipe)})  # one entry of metadata: several have no fixed order
+    metrics.WEIGHTS.mkdir(exist_ok=True)
+    put(metrics.WEIGHTS / f"{name}.safetensors", content)
+    source = Path(metrics.__file__)
+    text, found = re.subn(rf'("{name}": )"[0-9a-f]*"', rf'\1"{hashlib.sha256(content).hexdigest()}"',
+                          source.read_text(encoding="utf-8"))
+    assert found == 1, f"{source} names no SHA-256 of {name}"
+    put(source, text.encode())
+    print(f"{name}.safetensors: {len(content):,} bytes, {recipe}")
 
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(save(halved(net), {"recipe": json.dumps(recipe)}))  # one entry: several have no fixed order
+
+def put(path: Path, content: bytes) -> None:
+    """A file takes its place at a stroke, so that nobody ever reads half of one."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
     os.replace(part, path)
 
 
@@ -87,9 +100,7 @@ def main() -> None:
         net = train(data)
         recipe = {"digits": name, "images": len(data), "seed": SEED, "steps": STEPS, "batch": BATCH,
                   "test accuracy": round(accuracy(net, DATA[name]["test"]()), 4)}
-        path = metrics.CLASSIFIERS / f"{name}.safetensors"
-        write(path, net, recipe)
-        print(f"{path.name}: {path.stat().st_size:,} bytes, {recipe}")
+        write(name, net, recipe)
 
 
 if __name__ == "__main__":
