@@ -187,7 +187,7 @@ def _rows(features: Tensor) -> Tensor:
         raise ValueError(f"Features have shape (n, d), with n at least 2, not {tuple(features.shape)}.")
     if not features.isfinite().all():
         raise ValueError("These features are not all finite: look at the samples that they come from.")
-    return features.detach().to("cpu", torch.float64)
+    return features.detach().cpu().double()
 
 
 # ------------------------------------------------------------------------------------------------- points with modes
