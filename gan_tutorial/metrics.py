@@ -144,8 +144,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
     Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite.
     """
     a, b = _two_sets(a, b)
-    # S = R'R for the triangular factor R of the centred, scaled samples. The eigenvalues of S S' are the squared
-    # singular values of R R'^T: no square root of a matrix, which rounding makes complex where S is nearly singular.
+    # With the triangular factor of the centred samples S = r^T r, and S' = s^T s. The eigenvalues of S S' are then the
+    # squared singular values of r s^T: no root of a matrix, which rounding makes complex where S is nearly singular.
     r, s = (torch.linalg.qr((x - x.mean(0)) / (len(x) - 1) ** 0.5, mode="r").R for x in (a, b))
     means = (a.mean(0) - b.mean(0)).square().sum()
     return (means + r.square().sum() + s.square().sum() - 2 * torch.linalg.svdvals(r @ s.T).sum()).item()
