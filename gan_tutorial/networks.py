@@ -47,7 +47,7 @@ class Embedding(nn.Module):
 class Projection:
     """For critics: the score of features h(x) is w·h + b + v(label)·h, with a learned v for each class.
 
-    So each class has a last layer of its own, w + v(label). Miyato & Koyama 2018, eq. 4.
+    So each class has a last layer of its own, w + v(label). Miyato & Koyama 2018, eq. 3, with a linear ψ.
     """
 
     classes: int
