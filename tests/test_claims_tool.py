@@ -380,10 +380,12 @@ def test_code_is_reached_through_the_package():
 
 
 def test_a_film_whose_frames_a_claim_counts_matters():
-    """Claim 2.5 counts modes in the frames of a film: a film that collects other frames makes chapter 2 stale."""
+    """Claim 2.5 counts modes in the frames of a film: a film that collects other frames makes chapter 2 stale, and
+    every other chapter that makes one."""
     book = claim_sources.Book(ROOT)
     changed = book.tree.sabotaged("gan_tutorial/hooks.py", "self.frames.append(frame)", "self.frames.insert(0, frame)")
     package = code_key.Package(changed.package)
     stale = {c.number for c in book.chapters.values()
              if code_key.code_key(changed.notebooks[c.notebook], package)[0] != c.key}
-    assert stale == {"02"}
+    filming = {c.number for c in book.chapters.values() if "hooks.Film(" in (ROOT / "book" / c.notebook).read_text()}
+    assert "02" in stale and stale == filming
