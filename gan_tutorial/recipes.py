@@ -113,7 +113,7 @@ WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCri
                  replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=2_000)
 
 #: The convolutional GAN, told the digit: beside z in the generator, by projection in the critic. R1 holds the critic's
-#: slope down: under spectral normalisation, this game collapses within classes on drawn digits.
+#: slope down: under spectral normalisation this game collapsed within classes in a trial on drawn digits.
 CONDITIONAL = Recipe("conditional", lambda: ConvGenerator(64, width=16, label=Embedding(10)),
                      lambda: ConvCritic(width=16, label=Projection(10)),
                      replace(nonsaturating, penalty=partial(r1, weight=0.1)), adam(2e-3, (0.0, 0.99)),
