@@ -239,11 +239,15 @@ class ConvGenerator(nn.Module):
 class ConvCritic(nn.Module):
     """From images to scores: `depth` convolutions of stride 2, each with twice the channels, and a linear layer.
 
+    That layer adds up what is seen in windows, of 10 × 10 pixels at depth 2: without a hidden layer before it, nothing
+    in the critic can notice that two distant parts of an image do not belong together.
+
     size      of the image, a multiple of 2^depth
     channels  of the image
     width     channels after the first convolution
     label     how a label enters: OneHot, Embedding or CoarseImage beside the image, Projection in the score, or None
     norm      channels -> a normalising module after every convolution but the first; None, as here, for none
+    hidden    units of a fully connected layer before the score, which see the whole image at once; None for none
     spectral  whether every weight matrix is divided by its largest singular value (Miyato et al. 2018). A pixel lies in
               four windows of a convolution, so that each stretches by 2 at most, and the critic by 2^depth (by twice
               that under Projection). The power iteration behind it moves a buffer at every forward pass in training.
@@ -254,7 +258,7 @@ class ConvCritic(nn.Module):
 
     def __init__(self, size: int = 28, channels: int = 1, width: int = 32, depth: int = 2,
                  label: nn.Module | Projection | None = None, norm: Callable[[int], nn.Module] | None = None,
-                 spectral: bool = False):
+                 hidden: int | None = None, spectral: bool = False):
         super().__init__()
         self.shape, self.label = (channels, size, size), label
         wrap = spectral_norm if spectral else lambda layer: layer
@@ -264,8 +268,11 @@ class ConvCritic(nn.Module):
             layers += [wrap(nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)),
                        *_normed(norm if level else None, outputs), nn.LeakyReLU(0.2)]  # 28 -> 14 -> 7
             inputs = outputs
-        self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.score = _Score(inputs * small**2, label, wrap)
+        layers, inputs = [*layers, nn.Flatten()], inputs * small**2
+        if hidden is not None:
+            layers, inputs = [*layers, wrap(nn.Linear(inputs, hidden)), nn.LeakyReLU(0.2)], hidden
+        self.layers = nn.Sequential(*layers)
+        self.score = _Score(inputs, label, wrap)
 
     def features(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         join = _join(self, label)

@@ -120,6 +120,8 @@ def test_numbers_of_weights_of_convolutions():
     assert count(gt.ConvCritic(28, 3, width=4)) == conv(3) + last + 1
     assert count(gt.ConvCritic(28, 3, width=4, spectral=True)) == conv(3) + last + 1
     assert count(gt.ConvCritic(28, 3, width=4, norm=nn.BatchNorm2d)) == conv(3) + 2 * 8 + last + 1  # not the first one
+    assert count(gt.ConvCritic(28, 3, width=4, hidden=5)) == conv(3) + (last + 1) * 5 + 5 + 1
+    assert count(gt.ConvCritic(28, 3, width=4, hidden=5, label=gt.Projection(10))) == conv(3) + (last + 1) * 5 + 6 + 50
     assert count(gt.ConvCritic(28, 3, width=4, label=gt.OneHot(10))) == conv(3 + 10) + last + 1
     assert count(gt.ConvCritic(28, 3, width=4, label=gt.Embedding(10, 5))) == 50 + conv(3 + 5) + last + 1
     assert count(gt.ConvCritic(28, 3, width=4, label=gt.Projection(10))) == conv(3) + last + 1 + 10 * last
@@ -148,6 +150,30 @@ def test_a_critic_is_its_formula():
     h = F.leaky_relu(F.conv2d(h, second.weight, second.bias, stride=2, padding=1), 0.2).flatten(1)
     torch.testing.assert_close(C.features(x), h)
     torch.testing.assert_close(C(x), h @ last.weight[0] + last.bias)
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+def test_without_a_hidden_layer_a_critic_judges_distant_parts_apart(hidden):
+    """f(a, c) + f(b, d) = f(a, d) + f(b, c), parts being 12 rows apart: no window of 10 × 10 pixels sees two of them.
+
+    So no such critic, whatever its weights, prefers the two right pairs to the two wrong ones.
+    """
+    C, (a, b) = gt.ConvCritic(28, width=4, hidden=hidden), torch.randn(2, 1, 8, 28)
+    c, d, gap = *torch.randn(2, 1, 8, 28), torch.zeros(1, 12, 28)
+    right, wrong = (C(torch.stack([torch.cat([top, gap, below], 1) for top, below in pairs])).sum().detach()
+                    for pairs in ([(a, c), (b, d)], [(a, d), (b, c)]))
+    assert torch.isclose(right, wrong, rtol=0, atol=1e-5) == (hidden is None)
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_the_hidden_layer_stands_between_the_convolutions_and_the_score(spectral):
+    C, x = gt.ConvCritic(size=8, width=4, hidden=5, spectral=spectral).eval(), torch.randn(6, 1, 8, 8)
+    *_, hidden, last = (m for m in C.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    maps = C.layers[:5](x)  # two convolutions, each with its activation, flattened
+    assert maps.shape == (6, 8 * 2 * 2)
+    torch.testing.assert_close(C.features(x), F.leaky_relu(maps @ hidden.weight.T + hidden.bias, 0.2))
+    torch.testing.assert_close(C(x), C.features(x) @ last.weight[0] + last.bias)
+    assert len(normalised(C)) == 4 * spectral
 
 
 def test_three_ways_to_double_a_map():
