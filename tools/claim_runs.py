@@ -97,7 +97,8 @@ class Process:
             **({"GAN_TUTORIAL_DOWNLOAD": "0"} if job.sabotage else {}))
         command = [sys.executable, str(Path(__file__).resolve()), str(cells)]
         with open(self.folder / "output", "w", encoding="utf-8") as output:
-            self.process = subprocess.Popen([*command, *job.must] if job.sabotage else command, env=environment,
+            early = job.sabotage or job.seed  # what comes after the last claim, the solutions, runs with seed 0 alone
+            self.process = subprocess.Popen([*command, *job.must] if early else command, env=environment,
                                             cwd=self.folder / "book", stdout=output, stderr=subprocess.STDOUT)
 
     def done(self) -> bool:
