@@ -229,6 +229,14 @@ def test_a_sabotage_may_be_given_one_more_claim(done, capsys):
     assert "11 of 12 runs are up to date" in out and "claim 1.1 under 'two is three' still holds, with 2" in out
 
 
+def test_what_comes_after_the_last_claim_runs_with_seed_0_alone(toy):
+    """The solutions: they claim nothing, and cost as much for every seed."""
+    after = f'import os\nopen(r"{toy.root / "ran"}", "a").write(os.environ["GAN_TUTORIAL_SEED"] + "\\n")'
+    toy.chapter(*CELLS, after)
+    assert toy.claims("--seeds", "3") == 0
+    assert (toy.root / "ran").read_text() == "0\n"
+
+
 def test_by_value_not_by_a_crash(toy, capsys):
     toy.change("book/sabotages.toml", '"return 3 +"', '"return 1 / 0 +"')
     assert toy.claims("--seeds", "1") == 1
