@@ -106,13 +106,13 @@ class Recipe:
 #: The convolutional GAN. A critic of bounded slope bears a learning rate that is high for a GAN. Without its hidden
 #: layer it judges distant parts of an image apart, and the generator comes to rest at shapes between two digits.
 DCGAN = Recipe("dcgan", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128, spectral=True),
-               nonsaturating, adam(4e-3, (0.0, 0.99)), steps=4_000)
+               nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500)
 
 #: The same networks under the gradient penalty, without spectral normalisation.
 WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128),
-                 replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=2_000)
+                 replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=1_800)
 
 #: The first again, told the digit: beside z in the generator, by projection in the critic.
 CONDITIONAL = Recipe("conditional", lambda: ConvGenerator(64, width=16, label=Embedding(10)),
                      lambda: ConvCritic(width=16, hidden=128, spectral=True, label=Projection(10)),
-                     nonsaturating, adam(4e-3, (0.0, 0.99)), steps=4_000, labelled=True)
+                     nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500, labelled=True)
