@@ -4,8 +4,12 @@
     images = made.sample(100)
 """
 
+import copy
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,24 +21,29 @@ from .data import Data
 from .game import Feed, Log, Stop, adam, adversaries, fit, sample
 from .networks import ConvCritic, ConvGenerator, Embedding, Projection
 from .objectives import Objective, nonsaturating, wgan_gp
-from .runtime import derived_seed
+from .runtime import derived_seed, stopwatch
 
-SETTLING = 50  # batches of 100 samples that BatchNorm's statistics are measured on, after training
+SETTLING = 50     # batches of 100 samples that BatchNorm's statistics are measured on, after training
+ENDLESS = 10**9   # steps, where seconds decide
+History = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Trained:
     """What a training made.
 
-    generator  the running average of the generator, frozen, its BatchNorm statistics measured anew
-    seconds    of training; steps: how many
+    generator    the running average of the generator, frozen, its BatchNorm statistics measured anew
+    log          its history, `log["critic"]["game"]` of shape (steps,)
+    seconds      of training; steps: how many
+    interrupted  whether somebody ended it before its time
     """
 
     recipe: "Recipe"
     generator: nn.Module
-    log: Log
+    log: History
     steps: int
     seconds: float
+    interrupted: bool = False
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -56,7 +65,7 @@ class Trained:
 class Recipe:
     """A GAN on digits of 28 × 28 pixels, with every number that its training needs.
 
-    generator, critic  functions that build the networks
+    generator, critic  functions that build the networks; these draw nothing at random while they train
     optimizer          parameters -> optimiser, one for each player
     labelled           whether both networks are told the digit
     half_life          of the generator's running average, in images
@@ -81,26 +90,111 @@ class Recipe:
         The same seed and steps give the same weights on one CPU. Ctrl-C ends the training and keeps what was learned.
         ValueError if both steps and seconds are given, or the recipe needs labels that the data do not have.
         """
-        if steps is not None and seconds is not None:
-            raise ValueError("Train for a number of steps or of seconds, not for both.")
-        feed = Feed(data, self.latent, self.batch, seed, self.labelled)
+        training = Training(self, data, seed)
+        training.run(self.steps if steps is None and seconds is None else steps, seconds, hooks)
+        return training.trained()
+
+
+class Training:
+    """A recipe at work: all that changes while it trains, so that it can stop, be saved, and go on.
+
+        training = Training(recipes.DCGAN, data)
+        training.run(steps=500)
+        training.run(steps=1000)   # the same weights as 1000 steps at once, bit for bit on a CPU
+
+    players, feed, average  as `fit` takes them; the average is the one that samples are made with
+    steps, seconds          of training so far
+
+    Raises ValueError for data without the labels that the recipe needs.
+    """
+
+    def __init__(self, recipe: Recipe, data: Data, seed: int = 0):
+        self.recipe, self.data, self.seed = recipe, data, seed
+        self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, self.name, "weights"))
-            generator, critic = self.generator().to(data.values.device), self.critic().to(data.values.device)
-        players = adversaries(generator, critic, self.objective, self.optimizer)
-        average = Average(generator, self.half_life, self.batch)
-        start = time.perf_counter()
+            torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
+            generator, critic = (build().to(data.values.device) for build in (recipe.generator, recipe.critic))
+        self.players = adversaries(generator, critic, recipe.objective, recipe.optimizer)
+        self.average = Average(generator, recipe.half_life, recipe.batch)
+        self.steps, self.seconds, self.interrupted = 0, 0.0, False
+        self.past: list[History] = []  # what `fit` returned so far, and at last what it is writing
 
-        def clock(step: int, log: Log) -> None:
-            if seconds is not None and time.perf_counter() - start >= seconds:
-                raise Stop
+    def run(self, steps: int | None = None, seconds: float | None = None,
+            hooks: Sequence[Callable[[int, Log], None]] = (), save: Callable[["Training"], None] | None = None,
+            every: float = 60.0) -> None:
+        """Go on until so many steps, or so many seconds of training, are done in all.
 
-        log = fit(players, feed, 10**9 if seconds is not None else self.steps if steps is None else steps,
-                  [average, *hooks, clock])
-        spent = time.perf_counter() - start
-        settling = Feed(data, self.latent, 100, derived_seed(seed, "settling"), self.labelled)
-        settled = average.settle((batch.z, batch.label) for batch in islice(settling, SETTLING))
-        return Trained(self, settled, log, log.steps, spent)
+        hooks  as `fit` calls them, with steps counted from this call on
+        save   is given this training after a whole step, `every` so many seconds; what it takes is no training
+
+        Ctrl-C, and SIGTERM, end it after the step at hand, with `interrupted` set: half a step could not be resumed.
+        A second Ctrl-C ends it at once, and raises KeyboardInterrupt. Raises NonFiniteLoss as `fit` does, and
+        ValueError where not one of steps and seconds is given.
+        """
+        if (steps is None) == (seconds is None):
+            raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
+        before, away, saved = self.seconds, 0.0, 0.0
+        with asked_to_stop() as asked, stopwatch(steps, seconds, self.steps, self.seconds) as show:
+            start = time.perf_counter()
+
+            def after(step: int, log: Log) -> None:
+                nonlocal away, saved
+                if step == 0:
+                    self.past.append(log)
+                self.steps += 1
+                passed = time.perf_counter() - start
+                self.seconds = before + passed - away
+                show(self.steps, self.seconds)
+                if asked or (seconds is not None and self.seconds >= seconds):
+                    raise Stop
+                if save and passed - saved >= every:
+                    save(self)
+                    saved = time.perf_counter() - start
+                    away += saved - passed
+
+            todo = ENDLESS if steps is None else max(steps - self.steps, 0)
+            if seconds is None or self.seconds < seconds:
+                log = fit(self.players, self.feed, todo, [self.average, *hooks, after])
+                if log.interrupted:
+                    raise KeyboardInterrupt  # somewhere within a step: nothing that could be resumed
+        self.interrupted = bool(asked)
+
+    @property
+    def log(self) -> History:
+        """The history of all runs together: the terms of each player, (steps,) each."""
+        names = {player: list(terms) for player, terms in self.past[0].items()} if self.past else {}
+        return {player: {term: torch.cat([log[player][term] for log in self.past]) for term in terms}
+                for player, terms in names.items()}
+
+    def trained(self) -> Trained:
+        """What it has made so far; the training itself is left as it is."""
+        settling = Feed(self.data, self.recipe.latent, 100, derived_seed(self.seed, "settling"), self.recipe.labelled)
+        settled = copy.copy(self.average)
+        settled.net = copy.deepcopy(self.average.net)
+        generator = settled.settle((batch.z, batch.label) for batch in islice(settling, SETTLING))
+        return Trained(self.recipe, generator, self.log, self.steps, self.seconds, self.interrupted)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C or SIGTERM arrives, instead of the usual exception; a second one raises.
+
+    Signals reach the main thread only: elsewhere nothing changes.
+    """
+    asked: list[int] = []
+
+    def note(number, frame):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    watching = threading.current_thread() is threading.main_thread()
+    usual = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)} if watching else {}
+    try:
+        yield asked
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 #: The convolutional GAN. A critic of bounded slope bears a learning rate that is high for a GAN. Without its hidden
@@ -116,3 +210,13 @@ WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCri
 CONDITIONAL = Recipe("conditional", lambda: ConvGenerator(64, width=16, label=Embedding(10)),
                      lambda: ConvCritic(width=16, hidden=128, spectral=True, label=Projection(10)),
                      nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500, labelled=True)
+
+#: All of them, by name.
+RECIPES = {recipe.name: recipe for recipe in (DCGAN, WGAN_GP, CONDITIONAL)}
+
+
+def named(name: str) -> Recipe:
+    """The recipe of this name. ValueError, with those that there are, for any other."""
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe {name!r}, only {', '.join(RECIPES)}.")
+    return RECIPES[name]

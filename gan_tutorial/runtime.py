@@ -3,12 +3,16 @@
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
 SCALES = ("smoke", "cpu", "gpu")
+_muted = ContextVar("_muted", default=False)  # while a stopwatch shows the progress of several loops
 
 
 def scale_from_environment() -> str | None:
@@ -47,6 +51,8 @@ def derived_seed(*words) -> int:
 
 def watched() -> bool:
     """Whether somebody looks on, so that progress is worth showing. GAN_TUTORIAL_PROGRESS=0 or 1 decides."""
+    if _muted.get():
+        return False
     setting = os.environ.get("GAN_TUTORIAL_PROGRESS")
     if setting:
         return setting != "0"
@@ -59,6 +65,31 @@ def progress(steps: int) -> tqdm:
     """`range(steps)` with a progress bar where somebody watches, and nothing printed where nobody does."""
     # Standard output, since a notebook shows standard error on red.
     return tqdm(range(steps), disable=not watched(), file=sys.stdout, leave=False, mininterval=0.5)
+
+
+@contextmanager
+def stopwatch(steps: int | None, seconds: float | None, steps_done: int = 0,
+              seconds_done: float = 0.0) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar towards a number of steps or of seconds, in place of those of the loops inside.
+
+    Yields show(steps, seconds), to be called with what has been done in all, before as well.
+    """
+    by_time = steps is None
+    bar = tqdm(total=round(seconds) if by_time else steps, initial=round(seconds_done) if by_time else steps_done,
+               disable=not watched(), file=sys.stdout, leave=False, mininterval=0.5, unit="s" if by_time else " steps",
+               bar_format="{l_bar}{bar}| {n_fmt} of {total_fmt} {unit}, {postfix}" if by_time else None)
+
+    def show(steps: int, seconds: float) -> None:
+        if by_time:
+            bar.set_postfix_str(f"{steps:,} steps", refresh=False)
+        bar.update((min(int(seconds), bar.total) if by_time else steps) - bar.n)
+
+    token = _muted.set(True)
+    try:
+        yield show
+    finally:
+        _muted.reset(token)
+        bar.close()
 
 
 class Run:

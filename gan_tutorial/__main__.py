@@ -1,0 +1,228 @@
+"""The package's command line: python -m gan_tutorial train dcgan --seconds 60 --out digits.safetensors"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import checkpoint, data, metrics, plots
+from .game import NonFiniteLoss
+from .recipes import RECIPES, Trained, Training, named
+from .runtime import pick_device
+
+EXAMPLES = """\
+  python -m gan_tutorial recipes
+  python -m gan_tutorial train dcgan --seconds 60 --out digits.safetensors
+  python -m gan_tutorial train --resume digits.safetensors --steps 20000
+  python -m gan_tutorial sample digits.safetensors --n 100 --out digits.png
+  python -m gan_tutorial evaluate digits.safetensors
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 if it did what was asked, 1 if not, with a sentence on standard error, 2 for bad arguments."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (OSError, ValueError, NonFiniteLoss) as error:
+        for sentence in [str(error), *getattr(error, "__notes__", [])]:
+            print(sentence, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    top = argparse.ArgumentParser("python -m gan_tutorial", epilog=EXAMPLES,
+                                  description="Train GANs on digits, sample from them, judge them.",
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, words: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        made.set_defaults(run=run)
+        return made
+
+    command("recipes", recipes, "list the recipes")
+
+    train_ = command("train", train, "train a recipe into a file, or go on with one")
+    train_.add_argument("recipe", nargs="?", metavar="RECIPE", help="its name; with --resume the file knows it")
+    amount = train_.add_mutually_exclusive_group()
+    amount.add_argument("--steps", type=positive(int), metavar="N", help="train for N steps in all")
+    amount.add_argument("--seconds", type=positive(float), metavar="S",
+                        help="train for S seconds in all, evaluation and saving excluded")
+    train_.add_argument("--data", choices=("mnist", "drawn"), help="without it MNIST if it can be had")
+    train_.add_argument("--seed", type=int, metavar="N", help="of all random numbers (default 0)")
+    train_.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default RECIPE.safetensors)")
+    train_.add_argument("--resume", type=Path, metavar="FILE", help="go on with this file, and write it anew, or --out")
+    train_.add_argument("--every", type=positive(float), default=60.0, metavar="S",
+                        help="save every S seconds (default 60)")
+
+    sample_ = command("sample", sample, "sample from a model")
+    sample_.add_argument("model", metavar="MODEL", type=Path, help="a file")
+    sample_.add_argument("--n", type=positive(int), default=100, metavar="N", help="how many images (default 100)")
+    sample_.add_argument("--label", type=int, choices=range(10), metavar="K", help="the digit; without it all in turn")
+    sample_.add_argument("--seed", type=int, default=0, metavar="N")
+    sample_.add_argument("--out", type=Path, required=True, metavar="FILE",
+                         help=".npy (float32, (n, 1, 28, 28), in [-1, 1]) or .png (a grid)")
+
+    evaluate_ = command("evaluate", evaluate, "compare a model's samples with test images")
+    evaluate_.add_argument("model", metavar="MODEL", type=Path, help="a file")
+    evaluate_.add_argument("--n", type=positive(int), default=10_000, metavar="N", help="samples (default 10000)")
+    evaluate_.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    return top
+
+
+def positive(kind: type) -> Callable[[str], float]:
+    """A type of argument: a positive number of this kind."""
+    def convert(text: str):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not positive")
+        return value
+
+    convert.__name__ = "number"  # argparse names it in its message
+    return convert
+
+
+# ------------------------------------------------------------------------------------------------------ the commands
+
+def recipes(options) -> int:
+    """List the recipes."""
+    for name, recipe in RECIPES.items():
+        print(f"{name:12} {recipe.steps:6,} steps of {recipe.batch}{', told the digit' if recipe.labelled else ''}")
+    return 0
+
+
+def train(options) -> int:
+    """Train a recipe, or go on with a file, and save what was made."""
+    if options.resume:
+        card, _ = checkpoint.read(options.resume)
+        for name, asked in (("recipe", options.recipe), ("seed", options.seed), ("data", options.data)):
+            if asked is not None and asked != card[name]:
+                raise ValueError(f"{options.resume} was trained with {name} {card[name]}, not {asked}. Leave {asked} "
+                                 "out to go on, or train anew without --resume.")
+        training = checkpoint.resume(options.resume, digits(card["data"], device=True))
+        out, goal = options.out or options.resume, card.get("goal")
+    elif options.recipe is None:
+        raise ValueError(f"Name a recipe to train, one of {', '.join(RECIPES)}, or go on with a file: --resume FILE.")
+    else:
+        recipe = named(options.recipe)
+        out, goal = options.out or Path(f"{recipe.name}.safetensors"), None
+        if out.exists():
+            raise ValueError(f"{out} is there already. Go on with it by --resume {out}, or name another file by --out.")
+        training = Training(recipe, digits(options.data, device=True), options.seed or 0)
+    if options.steps or options.seconds:
+        goal = {"steps": options.steps, "seconds": options.seconds}
+    goal = goal or {"steps": training.recipe.steps, "seconds": None}
+
+    def save(training: Training) -> None:
+        checkpoint.save(training, out, goal=goal)
+        if not sys.stdout.isatty():
+            print(line(training, goal), flush=True)
+
+    save(training)  # a place that cannot be written to is better known before than after
+    try:
+        training.run(**goal, save=save, every=options.every)
+    except NonFiniteLoss as error:
+        raise ValueError(f"{error}\n{out} holds the last state that was saved.") from None
+    if training.interrupted:
+        checkpoint.save(training, out, goal=goal)
+        print(f"{line(training, goal)}. Saved. Go on with: python -m gan_tutorial train --resume {out}")
+        return 130
+    report = judged(training.trained(), training.data.name)
+    checkpoint.save(training, out, goal=goal, metrics=report)
+    print(f"{line(training, goal)}. {out} holds the model.")
+    print(table({"the model": report}))
+    return 0
+
+
+def sample(options) -> int:
+    """Write samples of a model to a file."""
+    kind = options.out.suffix
+    if kind not in (".npy", ".png"):
+        raise ValueError(f"Samples go to a .npy or a .png file, not to {options.out}.")
+    made = checkpoint.load(options.model, pick_device()[0])
+    if options.label is not None and not made.recipe.labelled:
+        raise ValueError(f"{options.model} was not told digits, so it cannot be asked for one: leave --label out.")
+    images = made.sample(options.n, labels(made, options.n, options.label), options.seed).cpu()
+    part = options.out.with_name(options.out.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            if kind == ".npy":
+                np.save(file, images.numpy())
+            else:
+                Image.fromarray(plots.tile(images)).save(file, "PNG")
+        part.replace(options.out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(f"{options.out} could not be written ({error.strerror or error}).") from None
+    print(f"{options.out} holds {options.n:,} images.")
+    return 0
+
+
+def evaluate(options) -> int:
+    """Print a model's metrics beside those of real training images, which are the best that can be expected."""
+    made, (card, _) = checkpoint.load(options.model, pick_device()[0]), checkpoint.read(options.model)
+    test = digits(card["data"], "test")
+    model = judged(made, card["data"], options.n, test)
+    if options.json:
+        print(json.dumps({"card": {k: v for k, v in card.items() if k != "metrics"}, "metrics": model}, indent=1))
+        return 0
+    train_ = digits(card["data"])
+    real = metrics.report(train_.take(slice(0, options.n)), test, train_.label[:options.n])
+    print(f"{options.model}: {card['recipe']}, {card['step']:,} steps in {card['seconds']:.0f} s, {card['machine']}\n")
+    print(table({"the model": model, "training images": real}))
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------------- their parts
+
+def digits(name: str | None, split: str = "train", device: bool = False) -> data.Data:
+    """The digits of this name, or those that can be had; on the fastest device if asked."""
+    if name is None:
+        made = data.digits(split=split)
+    else:
+        made = data.mnist(split) if name == "mnist" else data.drawn(data.SPLITS[split][1], split=split)
+    return made.to(pick_device()[0]) if device else made
+
+
+def labels(made: Trained, n: int, label: int | None = None) -> torch.Tensor | None:
+    """The digits to ask a model for: one of them, or all in turn; None where it takes none."""
+    if not made.recipe.labelled:
+        return None
+    return torch.arange(n) % 10 if label is None else torch.full((n,), label)
+
+
+def judged(made: Trained, name: str, n: int = 10_000, test: data.Data | None = None) -> dict[str, float]:
+    """The metrics of n samples of a model against the test images of the digits that it was trained on."""
+    asked = labels(made, n)
+    return metrics.report(made.sample(n, asked).cpu(), digits(name, "test") if test is None else test, asked)
+
+
+def line(training: Training, goal: dict) -> str:
+    """Where a training stands, in words."""
+    share = training.steps / goal["steps"] if goal["steps"] else training.seconds / goal["seconds"]
+    left = training.seconds * (1 / share - 1) if share else float("nan")
+    return f"{training.steps:,} steps in {training.seconds:.0f} s" + (f", {left:.0f} s left" if 0 < share < 1 else "")
+
+
+def table(columns: dict[str, dict[str, float]]) -> str:
+    """Metrics side by side: one row for each, one column for each set of images."""
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    lines = [" " * 24 + "".join(f"{title:>18}" for title in columns)]
+    for name in names:
+        cells = (f"{column[name]:18.4g}" if name in column else " " * 18 for column in columns.values())
+        lines.append(f"{name:24}" + "".join(cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

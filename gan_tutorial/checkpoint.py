@@ -1,0 +1,179 @@
+"""Trainings and models as files: save, load, go on. A file is safetensors, with a card in its metadata.
+
+    training = Training(recipes.DCGAN, data)
+    training.run(steps=1000)
+    save(training, "digits.safetensors")            # at a stroke: never half a file
+    training = resume("digits.safetensors", data)
+    training.run(steps=3500)                        # as if it had never stopped
+    images = load("digits.safetensors").sample(100)
+
+Tensors are named by their place: `model.…` is the averaged generator, settled, all that sampling needs;
+`critic.net.…`, `critic.optimizer.3.exp_avg`, `generator.…` and `log.critic.game` are what training needs to go on.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .data import Data
+from .recipes import Trained, Training, named
+
+CARD, FORMAT = "gan_tutorial", 1  # the metadata's one entry, and which version of this layout
+
+
+def save(training: Training, path: str | Path, **facts) -> None:
+    """Write a training to a file, from which `resume` goes on and `load` samples.
+
+    facts  for the card, beside recipe, step, seed, data, code, machine and seconds; anything that JSON holds
+
+    The file is written beside its place, flushed to the disk, and put there at a stroke: whoever reads it, or kills
+    this process, finds the old file or the new one. OSError, with a sentence, where it cannot be written.
+    """
+    made = training.trained()
+    tensors = {f"model.{name}": value for name, value in made.generator.state_dict().items()}
+    for player in training.players:
+        tensors |= {f"{player.name}.net.{name}": value for name, value in player.net.state_dict().items()}
+        for index, own in player.optimizer.state_dict()["state"].items():
+            tensors |= {f"{player.name}.optimizer.{index}.{name}": torch.as_tensor(x) for name, x in own.items()}
+    tensors |= {f"log.{player}.{term}": values for player, terms in made.log.items() for term, values in terms.items()}
+    card = {"format": FORMAT, "recipe": training.recipe.name, "step": training.steps, "seed": training.seed,
+            "data": training.data.name, "samples": len(training.data), "seconds": round(training.seconds, 3),
+            "code": code(), "machine": machine(training.data.values.device),
+            "drawn": training.feed.drawn, "images": training.average.images, **facts}
+    write({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, card, path)
+
+
+def write(tensors: Mapping[str, Tensor], card: Mapping, path: str | Path) -> None:
+    """A file of tensors and a card, at a stroke. OSError where it cannot be written."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(dict(tensors), part, {CARD: json.dumps(card, ensure_ascii=False)})
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())  # the bytes before the name
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise OSError(f"{path} could not be written ({error}). Name a place that can: its folder must exist, and have "
+                      f"room.") from None
+
+
+def read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+    """A file's card and tensors.
+
+    FileNotFoundError, or ValueError for a file that is damaged, of another program, or newer than this code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with safe_open(path, "pt") as file:
+            words = (file.metadata() or {}).get(CARD)
+            card = None if words is None else json.loads(words)
+            if card is not None and card["format"] > FORMAT:
+                raise ValueError(f"{path} was written by a newer version of this package ({card.get('code')}): "
+                                 "update it to read the file.")
+            tensors = {} if card is None else {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no model of this package, or it is damaged ({error}).") from None
+    if card is None:
+        raise ValueError(f"{path} holds tensors, but no card of this package: it was written by another program.")
+    return card, tensors
+
+
+def resume(path: str | Path, data: Data) -> Training:
+    """The training that a file holds, ready to go on with the same data.
+
+    On a CPU it goes on bit for bit as if it had never stopped. ValueError where the file holds a model alone, where it
+    was trained on other data, or by a recipe that is another one now; and what `read` raises.
+    """
+    card, tensors = read(path)
+    training = Training(named(card["recipe"]), data, card["seed"])
+    if (card["data"], card["samples"]) != (data.name, len(data)):
+        raise ValueError(f"{path} was trained on {card['samples']:,} samples of {card['data']}, not on {len(data):,} "
+                         f"of {data.name}: going on with other data would be another training.")
+    if not any(name.startswith("critic.") for name in tensors):
+        raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
+    for player in training.players:
+        _fill(player.net, _part(tensors, f"{player.name}.net."), path)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, f"{player.name}.optimizer.").items():
+            index, entry = name.split(".", 1)
+            state.setdefault(int(index), {})[entry] = value
+        player.optimizer.load_state_dict({**player.optimizer.state_dict(), "state": state})
+    _fill(training.average.net, _part(tensors, "model."), path)
+    training.average.images, training.feed.drawn = card["images"], card["drawn"]
+    training.steps, training.seconds = card["step"], card["seconds"]
+    training.past = [_log(tensors)] if training.steps else []
+    return training
+
+
+def load(path: str | Path, device: torch.device | str | None = None) -> Trained:
+    """The model in a file: its generator, ready to sample, with the history of its training where that is kept.
+
+    ValueError as `read` raises it, and where the recipe builds another network now.
+    """
+    card, tensors = read(path)
+    recipe = named(card["recipe"])
+    with torch.random.fork_rng(devices=[]):
+        generator = recipe.generator()
+    _fill(generator, {name: value.float() if value.is_floating_point() else value  # shipped in half precision
+                      for name, value in _part(tensors, "model.").items()}, path)
+    return Trained(recipe, generator.requires_grad_(False).eval().to(device), _log(tensors), card["step"],
+                   card["seconds"])
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _log(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    log: dict[str, dict[str, Tensor]] = {}
+    for name, values in _part(tensors, "log.").items():
+        player, term = name.split(".", 1)
+        log.setdefault(player, {})[term] = values
+    return log
+
+
+def _fill(net: nn.Module, state: Mapping[str, Tensor], path) -> None:
+    try:
+        net.load_state_dict(state)
+    except RuntimeError:
+        raise ValueError(f"{path} was made by another version of its recipe, whose networks had other shapes: the code "
+                         "that wrote it can read it.") from None
+
+
+@cache
+def code() -> str:
+    """The package's version and, where it lies in a repository, the commit, with + for changes on top."""
+    from . import __version__
+
+    here = Path(__file__).resolve().parent
+    git = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    if (here.parent / ".git").exists():
+        try:
+            return f"{__version__}, {subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()}"
+        except (OSError, subprocess.CalledProcessError):  # no git at hand
+            pass
+    return __version__
+
+
+def machine(device: torch.device) -> str:
+    """What computes, in words: a processor with its threads, or a GPU, and PyTorch's version."""
+    if device.type == "cuda":
+        what = torch.cuda.get_device_name(device)
+    else:
+        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = models[0] if models else platform.processor() or platform.machine()
+        what = f"{torch.get_num_threads()} threads of {model}"
+    return f"{what}, torch {torch.__version__}"

@@ -1,0 +1,135 @@
+"""The command line: what it writes, what it prints, and a sentence where it cannot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gan_tutorial as gt
+from gan_tutorial import __main__ as cli
+from gan_tutorial import checkpoint, metrics
+
+few = gt.data.drawn(400, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """Few digits, few samples to judge, and a folder to write in."""
+    monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
+    monkeypatch.setattr(cli.judged, "__defaults__", (200, None))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def test_train_sample_evaluate(capsys):
+    assert run("train", "conditional", "--steps", 3, "--out", "c.safetensors") == 0
+    card = checkpoint.read("c.safetensors")[0]
+    assert card["step"] == 3 and card["seed"] == 0 and set(card["metrics"]) >= {"Fréchet distance", "label agreement"}
+    assert "3 steps" in capsys.readouterr().out
+
+    assert run("sample", "c.safetensors", "--n", 12, "--label", 7, "--out", "seven.npy") == 0
+    images = np.load("seven.npy")
+    assert images.shape == (12, 1, 28, 28) and images.dtype == np.float32
+    sevens = checkpoint.load("c.safetensors").sample(12, torch.full((12,), 7))
+    assert np.array_equal(images, sevens.numpy())
+    assert run("sample", "c.safetensors", "--n", 12, "--out", "ten.png") == 0
+    assert Image.open("ten.png").size == (4 * 29 - 1, 3 * 29 - 1)
+
+    capsys.readouterr()
+    assert run("evaluate", "c.safetensors", "--n", 200, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["card"]["recipe"] == "conditional" and told["metrics"] == pytest.approx(card["metrics"])
+    assert run("evaluate", "c.safetensors", "--n", 200) == 0
+    table = capsys.readouterr().out
+    assert "training images" in table and all(name in table for name in card["metrics"])
+
+
+def test_going_on_reaches_the_goal_of_the_first_call():
+    assert run("train", "dcgan", "--steps", 2, "--seed", 5, "--out", "a.safetensors") == 0
+    assert run("train", "--resume", "a.safetensors", "--steps", 4, "--out", "b.safetensors") == 0
+    assert run("train", "dcgan", "--steps", 4, "--seed", 5, "--out", "whole.safetensors") == 0
+    (_, one), (_, other) = checkpoint.read("b.safetensors"), checkpoint.read("whole.safetensors")
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert checkpoint.read("a.safetensors")[0]["step"] == 2
+    assert run("train", "--resume", "b.safetensors") == 0 and checkpoint.read("b.safetensors")[0]["step"] == 4
+
+
+def test_an_interrupted_training_says_how_to_go_on(capsys, monkeypatch):
+    seen = cli.line
+    monkeypatch.setattr(cli, "line", lambda training, goal: (
+        training.steps == 2 and os.kill(os.getpid(), signal.SIGINT), seen(training, goal))[1])
+    assert run("train", "dcgan", "--steps", 5, "--every", 1e-9, "--out", "a.safetensors") == 130
+    out = capsys.readouterr().out
+    assert "Go on with: python -m gan_tutorial train --resume a.safetensors" in out
+    assert checkpoint.read("a.safetensors")[0]["step"] in (2, 3)
+    monkeypatch.setattr(cli, "line", seen)
+    assert run("train", "--resume", "a.safetensors") == 0 and checkpoint.read("a.safetensors")[0]["step"] == 5
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["train"], "Name a recipe to train, one of dcgan"),
+    (["train", "nobody"], "There is no recipe 'nobody'"),
+    (["train", "dcgan", "--out", "none/a.safetensors"], "folder must exist"),
+    (["train", "dcgan", "--out", "there.safetensors"], "is there already. Go on with it by --resume"),
+    (["train", "wgan-gp", "--resume", "there.safetensors"], "was trained with recipe dcgan, not wgan-gp"),
+    (["train", "--resume", "there.safetensors", "--seed", "1"], "was trained with seed 0, not 1"),
+    (["sample", "nowhere", "--out", "a.png"], "There is no file nowhere"),
+    (["sample", "there.safetensors", "--out", "a.gif"], "a .npy or a .png file"),
+    (["sample", "there.safetensors", "--out", "a.png", "--label", "3"], "leave --label out"),
+    (["sample", "there.safetensors", "--out", "none/a.png"], "none/a.png could not be written (No such file"),
+    (["evaluate", "hello.txt"], "no model of this package"),
+])
+def test_mistakes_get_a_sentence(words, sentence, capsys, tmp_path):
+    checkpoint.save(gt.recipes.Training(gt.recipes.DCGAN, few), "there.safetensors")
+    before = (tmp_path / "there.safetensors").read_bytes()
+    (tmp_path / "hello.txt").write_text("hello")
+    assert run(*words) == 1
+    told = capsys.readouterr().err
+    assert sentence in told and "Traceback" not in told
+    assert (tmp_path / "there.safetensors").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"there.safetensors", "hello.txt"}
+
+
+@pytest.mark.parametrize("words", [["train", "dcgan", "--steps", "0"], ["train", "dcgan", "--seconds", "nan"],
+                                   ["train", "dcgan", "--steps", "2", "--seconds", "2"], [], ["sing"],
+                                   ["sample", "a", "--label", "10", "--out", "a.png"]])
+def test_bad_arguments(words):
+    with pytest.raises(SystemExit) as end:
+        run(*words)
+    assert end.value.code == 2
+
+
+def test_recipes_are_listed_and_the_module_runs(capsys):
+    assert run("recipes") == 0
+    listed = capsys.readouterr().out
+    assert [line.split()[0] for line in listed.splitlines()] == list(gt.recipes.RECIPES)
+    done = subprocess.run([sys.executable, "-m", "gan_tutorial", "recipes"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0 and done.stdout == listed
+
+
+def test_the_report_holds_what_its_parts_say():
+    images, label = few.take(slice(0, 150)), few.label[:150]
+    test = gt.data.drawn(300, seed=1)
+    judge = metrics.classifier(test)
+    made, real = metrics.features(judge, images), metrics.features(judge, test.take(slice(0, 150)))
+    report = metrics.report(images, test, label)
+    assert report["Fréchet distance"] == metrics.frechet(made, real)
+    assert report["kernel distance"] == metrics.kernel_distance(made, real)
+    assert report["label agreement"] == metrics.agreement(judge, images, label)
+    assert report["spread"] == pytest.approx((torch.cov(made.T).trace() / torch.cov(real.T).trace()).item())
+    probability = judge(images).softmax(1).max(1).values
+    assert report["read with p > 0.9"] == pytest.approx(sum(p > 0.9 for p in probability.tolist()) / 150)
+    same = metrics.report(images, few[:150], label)  # the test images themselves
+    assert same["Fréchet distance"] == pytest.approx(0, abs=1e-6)
+    assert same["spread"] == same["spread within class"] == 1
+    assert "label agreement" not in metrics.report(images, test)
