@@ -1,6 +1,6 @@
 """Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
 
-from . import checkpoint, data, hooks, metrics, plots, recipes
+from . import checkpoint, data, hooks, metrics, plots, processes, recipes
 from .average import Average
 from .claims import ClaimFailed, claim
 from .data import Data
@@ -41,6 +41,6 @@ __all__ = [
     "Average", "Batch", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding", "Feed",
     "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection", "Run",
     "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data", "dcgan_init", "fit",
-    "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots", "r1",
-    "recipes", "sample", "shuffled", "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
+    "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots",
+    "processes", "r1", "recipes", "sample", "shuffled", "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

@@ -1,7 +1,9 @@
 """The package's command line: python -m gan_tutorial train dcgan --seconds 60 --out digits.safetensors"""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import checkpoint, data, metrics, plots
+from . import checkpoint, data, metrics, plots, processes
 from .game import NonFiniteLoss
 from .recipes import RECIPES, Trained, Training, named
 from .runtime import pick_device
@@ -28,10 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it did what was asked, 1 if not, with a sentence on standard error, 2 for bad arguments."""
     options = parser().parse_args(arguments)
     try:
-        return options.run(options)
+        processes.join()
+        if processes.rank():
+            os.environ["GAN_TUTORIAL_PROGRESS"] = "0"
+        with contextlib.redirect_stdout(None) if processes.rank() else contextlib.nullcontext():  # the first one speaks
+            return options.run(options)
     except (OSError, ValueError, NonFiniteLoss) as error:
         for sentence in [str(error), *getattr(error, "__notes__", [])]:
             print(sentence, file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if processes.count() == 1:
+            raise
+        print(f"Process {processes.rank()} ends since another one has, or cannot be reached: "
+              f"{str(error).splitlines()[0]}. What was saved last is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -116,6 +128,9 @@ def train(options) -> int:
     else:
         recipe = named(options.recipe)
         out, goal = options.out or Path(f"{recipe.name}.safetensors"), None
+        if out.exists() and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":  # torchrun starts us once more
+            options.resume, options.recipe = out, None
+            return train(options)
         if out.exists():
             raise ValueError(f"{out} is there already. Go on with it by --resume {out}, or name another file by --out.")
         training = Training(recipe, digits(options.data, device=True), options.seed or 0)
@@ -123,24 +138,32 @@ def train(options) -> int:
         goal = {"steps": options.steps, "seconds": options.seconds}
     goal = goal or {"steps": training.recipe.steps, "seconds": None}
 
-    def save(training: Training) -> None:
-        checkpoint.save(training, out, goal=goal)
-        if not sys.stdout.isatty():
+    def save(training: Training, **facts) -> None:
+        if processes.rank():
+            return
+        checkpoint.save(training, out, goal=goal, **facts)
+
+    def report(training: Training) -> None:
+        save(training)
+        if sys.stdout and not sys.stdout.isatty():
             print(line(training, goal), flush=True)
 
-    save(training)  # a place that cannot be written to is better known before than after
+    if not options.resume:
+        save(training)  # a place that cannot be written to is better known before than after
     try:
-        training.run(**goal, save=save, every=options.every)
+        training.run(**goal, save=report, every=options.every)
     except NonFiniteLoss as error:
         raise ValueError(f"{error}\n{out} holds the last state that was saved.") from None
     if training.interrupted:
-        checkpoint.save(training, out, goal=goal)
+        save(training)
         print(f"{line(training, goal)}. Saved. Go on with: python -m gan_tutorial train --resume {out}")
         return 130
-    report = judged(training.trained(), training.data.name)
-    checkpoint.save(training, out, goal=goal, metrics=report)
+    if processes.rank():
+        return 0
+    numbers = judged(training.trained(), training.data.name)
+    save(training, metrics=numbers)
     print(f"{line(training, goal)}. {out} holds the model.")
-    print(table({"the model": report}))
+    print(table({"the model": numbers}))
     return 0
 
 

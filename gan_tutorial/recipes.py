@@ -16,6 +16,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from . import processes
 from .average import Average
 from .data import Data
 from .game import Feed, Log, Stop, adam, adversaries, fit, sample
@@ -105,16 +106,20 @@ class Training:
     players, feed, average  as `fit` takes them; the average is the one that samples are made with
     steps, seconds          of training so far
 
-    Raises ValueError for data without the labels that the recipe needs.
+    Where several processes have joined, each takes its part of every batch, and its log is that of its part. Raises
+    ValueError for data without the labels that the recipe needs, and for a batch that the processes cannot share.
     """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int = 0):
         self.recipe, self.data, self.seed = recipe, data, seed
-        self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled)
+        shared = processes.count() > 1
+        self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled, processes.part if shared else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
             generator, critic = (build().to(data.values.device) for build in (recipe.generator, recipe.critic))
         self.players = adversaries(generator, critic, recipe.objective, recipe.optimizer)
+        if shared:
+            processes.together(self.players)
         self.average = Average(generator, recipe.half_life, recipe.batch)
         self.steps, self.seconds, self.interrupted = 0, 0.0, False
         self.past: list[History] = []  # what `fit` returned so far, and at last what it is writing
@@ -133,7 +138,7 @@ class Training:
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
-        before, away, saved = self.seconds, 0.0, 0.0
+        before, away, saved, self.interrupted = self.seconds, 0.0, 0.0, False
         with asked_to_stop() as asked, stopwatch(steps, seconds, self.steps, self.seconds) as show:
             start = time.perf_counter()
 
@@ -145,7 +150,10 @@ class Training:
                 passed = time.perf_counter() - start
                 self.seconds = before + passed - away
                 show(self.steps, self.seconds)
-                if asked or (seconds is not None and self.seconds >= seconds):
+                if processes.agreed(bool(asked)):
+                    self.interrupted = True
+                    raise Stop
+                if seconds is not None and processes.agreed(self.seconds >= seconds and processes.rank() == 0):
                     raise Stop
                 if save and passed - saved >= every:
                     save(self)
@@ -157,7 +165,6 @@ class Training:
                 log = fit(self.players, self.feed, todo, [self.average, *hooks, after])
                 if log.interrupted:
                     raise KeyboardInterrupt  # somewhere within a step: nothing that could be resumed
-        self.interrupted = bool(asked)
 
     @property
     def log(self) -> History:
@@ -170,7 +177,7 @@ class Training:
         """What it has made so far; the training itself is left as it is."""
         settling = Feed(self.data, self.recipe.latent, 100, derived_seed(self.seed, "settling"), self.recipe.labelled)
         settled = copy.copy(self.average)
-        settled.net = copy.deepcopy(self.average.net)
+        settled.net = processes.alone(copy.deepcopy(self.average.net))
         generator = settled.settle((batch.z, batch.label) for batch in islice(settling, SETTLING))
         return Trained(self.recipe, generator, self.log, self.steps, self.seconds, self.interrupted)
 

@@ -9,7 +9,7 @@ import pytest
 import gan_tutorial as gt
 
 MODULES = [gt.average, gt.checkpoint, gt.claims, gt.data, gt.drawn, gt.files, gt.game, gt.hooks, gt.metrics,
-           gt.networks, gt.objectives, gt.plots, gt.recipes, gt.runtime]
+           gt.networks, gt.objectives, gt.plots, gt.processes, gt.recipes, gt.runtime]
 
 
 def test_an_example():

@@ -1,0 +1,143 @@
+"""Several processes play one game: each takes its part of every batch, and gradients are averaged before each update.
+
+    torchrun --nproc-per-node=4 -m gan_tutorial train wgan-gp --out digits.safetensors
+
+Every process draws the same batch, a function of (seed, number), and keeps its own part. Losses are means over samples,
+so that with parts of equal size the mean of the processes' gradients is the gradient of the whole batch: one, two and
+four processes learn the same weights, up to rounding. What couples samples needs more: `SharedBatchNorm` takes its
+statistics over the parts of all. Li et al. 2020, section 2.
+"""
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .game import Batch, Player
+
+
+def count() -> int:
+    """How many processes play: 1, unless they have joined."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0 on. The first one saves, and shows its progress."""
+    return dist.get_rank() if count() > 1 else 0
+
+
+def join() -> None:
+    """Join the others that torchrun started; alone, do nothing. By NCCL where there are GPUs, else gloo."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or count() > 1:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def part(batch: Batch) -> Batch:
+    """This process's part of a batch, for `Feed(prepare=…)`. ValueError where the batch does not divide."""
+    if len(batch.real) % count():
+        raise ValueError(f"A batch of {len(batch.real)} cannot be shared evenly by {count()} processes: choose a "
+                         "number of processes that divides it.")
+    return Batch(*(None if x is None else x.chunk(count())[rank()] for x in batch))
+
+
+def together(players: Sequence[Player]) -> None:
+    """Let players average their gradients over all processes before every update, from equal weights on.
+
+    BatchNorm becomes `SharedBatchNorm`; ValueError where it cannot. (A bias before BatchNorm has no gradient but
+    rounding, which Adam scales up: there processes differ, to no effect.)
+    """
+    for player in players:
+        share_norms(player.net)
+        for value in [*player.net.parameters(), *player.net.buffers()]:
+            dist.broadcast(value.detach(), 0)
+        player.optimizer.register_step_pre_hook(lambda optimizer, *_: average(
+            [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]))
+
+
+def average(values: Sequence[Tensor]) -> None:
+    """The mean over processes, in place, in one exchange."""
+    flat = torch.cat([value.flatten() for value in values])
+    dist.all_reduce(flat)
+    for value, mean in zip(values, flat.div_(count()).split([value.numel() for value in values]), strict=True):
+        value.copy_(mean.view_as(value))
+
+
+def agreed(flag: bool) -> bool:
+    """Whether any process says so: all of them learn it at the same moment."""
+    if count() == 1:
+        return flag
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    said = torch.tensor(float(flag), device=device)
+    dist.all_reduce(said, dist.ReduceOp.MAX)
+    return bool(said.item())
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes. Each of them gets it, so that a gradient is the sum of what all of them send back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    r"""BatchNorm in training over the parts of all processes together, and what it was in evaluation.
+
+    Mean and variance are taken over the whole batch, in two exchanges that gradients flow back through:
+    $\mu = \frac1P\sum_p \mu_p$, $\sigma^2 = \frac1P\sum_p \operatorname{mean}(x - \mu)^2$ for P parts of equal size.
+    `alone` makes it ordinary again, for one process that samples while the others wait.
+    """
+
+    alone = False
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of dimensions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.alone or count() == 1:
+            return super().forward(x)
+        over = [d for d in range(x.ndim) if d != 1]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        mean = _Sum.apply(x.mean(over)) / count()
+        centred = x - mean.view(shape)
+        variance = _Sum.apply(centred.square().mean(over)) / count()
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            n = x.numel() // x.shape[1] * count()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+        normed = centred * (variance + self.eps).rsqrt().view(shape)
+        return normed * self.weight.view(shape) + self.bias.view(shape)
+
+
+def share_norms(net: nn.Module) -> None:
+    """Replace every BatchNorm within by one that is shared, with the same weights and statistics."""
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, SharedBatchNorm):
+                if not child.affine or child.running_mean is None or child.momentum is None:
+                    raise ValueError("Several processes share a BatchNorm with weights, running statistics and a "
+                                     "momentum only: build the network with one, or with another norm.")
+                shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
+                for key in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+                    setattr(shared, key, getattr(child, key))  # the optimiser holds these very weights
+                setattr(parent, name, shared.train(child.training))
+
+
+def alone(net: nn.Module) -> nn.Module:
+    """The network, whose BatchNorms from now on see this process only: others need not take part. Returns it."""
+    for module in net.modules():
+        if isinstance(module, SharedBatchNorm):
+            module.alone = True
+    return net

@@ -1,0 +1,160 @@
+"""One, two and four processes learn the same weights; what couples samples is shared or refused."""
+
+import copy
+import os
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+import gan_tutorial as gt
+from gan_tutorial import checkpoint, processes
+
+ring = gt.data.ring(n=500, seed=0)
+digits = gt.data.drawn(64, seed=0)
+
+
+def double(batch):
+    return gt.Batch(batch.real.double(), batch.label, batch.z.double(), batch.eps.double())
+
+
+class Normed(nn.Module):
+    """A generator with BatchNorm."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+
+    def forward(self, z, label=None):
+        return self.layers(z)
+
+
+def mlp():
+    return gt.MLPGenerator(3, (2,), width=16, output=None)
+
+
+def plain():
+    return gt.MLPCritic((2,), width=16)
+
+
+adam = gt.adam(1e-2, (0.5, 0.9))
+# A bias before BatchNorm has a gradient of zero, and Adam would divide rounding by rounding there.
+sgd = partial(torch.optim.SGD, lr=0.05)
+GAMES = {
+    "wgan-gp": (ring, mlp, plain, gt.wgan_gp, adam),
+    "R1": (ring, mlp, plain, gt.Objective(gt.nonsaturating.critic, gt.nonsaturating.generator, gt.r1), adam),
+    "BatchNorm": (ring, Normed, plain, gt.nonsaturating, sgd),
+    "DCGAN": (digits, lambda: gt.ConvGenerator(3, width=4),
+              lambda: gt.ConvCritic(width=4, hidden=8, spectral=True), gt.nonsaturating, sgd),
+}
+
+
+def play(name, steps=5):
+    """All weights and statistics after some steps, as far as one process sees them."""
+    data, build, build_critic, objective, optimizer = GAMES[name]
+    torch.manual_seed(0)
+    generator, critic = build().double(), build_critic().double()
+    feed = gt.Feed(data, latent=3, batch=16, seed=1, prepare=lambda batch: processes.part(double(batch)))
+    players = gt.adversaries(generator, critic, objective, optimizer)
+    if processes.count() > 1:
+        torch.manual_seed(processes.rank())
+        for p in [*generator.parameters(), *critic.parameters()]:  # only the first one's weights count
+            p.data += processes.rank()
+        processes.together(players)
+    gt.fit(players, feed, steps)
+    return {f"{name}.{key}": value for name, net in (("generator", generator), ("critic", critic))
+            for key, value in net.state_dict().items()}
+
+
+def child(rank, world, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
+                      LOCAL_RANK=str(rank))
+    torch.set_num_threads(1)
+    processes.join()
+    made = {name: play(name) for name in GAMES}
+    words = []
+    try:
+        processes.part(next(gt.Feed(ring, 3, 15)))
+    except ValueError as error:
+        words.append(str(error))
+    flags = [processes.agreed(rank == world - 1), processes.agreed(False)]
+    torch.save((made, words, flags), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_same_weights_as_one_process(world, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(child, (world, port, str(tmp_path)), world)
+    alone = {name: play(name) for name in GAMES}
+    for rank in range(world):
+        made, words, flags = torch.load(tmp_path / f"{rank}.pt")
+        for name, weights in made.items():
+            for key, value in weights.items():
+                torch.testing.assert_close(value, alone[name][key], rtol=0, atol=1e-10, msg=f"{name}: {key}")
+        assert len(words) == 1 and "cannot be shared evenly" in words[0]
+        assert flags == [True, False]
+
+
+def test_alone_nothing_changes():
+    batch = next(gt.Feed(ring, 3, 15))
+    assert processes.count() == 1 and processes.rank() == 0 and processes.agreed(True) and not processes.agreed(False)
+    assert all(torch.equal(a, b) for a, b in zip(processes.part(batch), batch, strict=True) if a is not None)
+
+
+def test_a_shared_norm_keeps_the_weights_that_the_optimiser_holds():
+    net = Normed()
+    held = {id(p) for p in net.parameters()}
+    before, z = copy.deepcopy(net), torch.randn(8, 3)
+    processes.share_norms(net)
+    assert {id(p) for p in net.parameters()} == held and net.state_dict().keys() == before.state_dict().keys()
+    torch.testing.assert_close(net(z), before(z))
+    torch.testing.assert_close(net.layers[1].running_var, before.layers[1].running_var)
+
+
+def test_norms_that_cannot_be_shared_are_refused():
+    with pytest.raises(ValueError, match="momentum only"):
+        processes.share_norms(nn.Sequential(nn.BatchNorm1d(3, affine=False)))
+
+
+SCRIPT = """
+import os, signal, sys, threading, time
+import gan_tutorial as gt
+from gan_tutorial import __main__ as cli, checkpoint
+
+few, out = gt.data.drawn(200, seed=0), sys.argv[1]
+cli.digits, cli.judged.__defaults__, gt.recipes.SETTLING = lambda *_, **__: few, (100, None), 1
+
+def die():
+    while not os.path.exists(out) or checkpoint.read(out)[0]["step"] < 3:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    threading.Thread(target=die, daemon=True).start()
+sys.exit(cli.main(["train", "wgan-gp", "--steps", "20", "--every", "0.001", "--out", out]))
+"""
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_process_that_dies_ends_the_run_and_a_restart_goes_on(restarts, tmp_path):
+    (tmp_path / "run.py").write_text(SCRIPT)
+    out = tmp_path / "made.safetensors"
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+                           f"--max-restarts={restarts}", tmp_path / "run.py", out], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(gt.__file__).parents[1]), "OMP_NUM_THREADS": "1"})
+    training = checkpoint.resume(out, gt.data.drawn(200, seed=0))
+    assert len(training.log["critic"]["game"]) == training.steps
+    if restarts:
+        assert done.returncode == 0 and training.steps == 20
+    else:
+        assert done.returncode != 0 and 3 <= training.steps < 20
