@@ -2,8 +2,11 @@
 
 import argparse
 import contextlib
+import io
 import json
+import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +17,10 @@ from PIL import Image
 
 from . import checkpoint, data, metrics, plots, processes
 from .game import NonFiniteLoss
-from .recipes import RECIPES, Trained, Training, named
+from .recipes import RECIPES, Trained, Training, asked_to_stop, named
 from .runtime import pick_device
 
+JUDGED = 10_000  # samples that a model is judged by
 EXAMPLES = """\
   python -m gan_tutorial recipes
   python -m gan_tutorial train dcgan --seconds 60 --out digits.safetensors
@@ -27,23 +31,21 @@ EXAMPLES = """\
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 if it did what was asked, 1 if not, with a sentence on standard error, 2 for bad arguments."""
+    """Run a command. 0 if it did what was asked; 1 if not, with a sentence on standard error; 2 for bad arguments; 130
+    after Ctrl-C."""
     options = parser().parse_args(arguments)
+    if options.run is not train and os.environ.get("RANK", "0") != "0":
+        return 0  # one process is enough for what is no training
     try:
-        processes.join()
-        if processes.rank():
+        if options.run is train:
+            processes.join()
+        if processes.rank():  # the first one speaks
             os.environ["GAN_TUTORIAL_PROGRESS"] = "0"
-        with contextlib.redirect_stdout(None) if processes.rank() else contextlib.nullcontext():  # the first one speaks
+        with contextlib.redirect_stdout(None) if processes.rank() else contextlib.nullcontext():
             return options.run(options)
     except (OSError, ValueError, NonFiniteLoss) as error:
         for sentence in [str(error), *getattr(error, "__notes__", [])]:
             print(sentence, file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if processes.count() == 1:
-            raise
-        print(f"Process {processes.rank()} ends since another one has, or cannot be reached: "
-              f"{str(error).splitlines()[0]}. What was saved last is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -87,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate_ = command("evaluate", evaluate, "compare a model's samples with test images")
     evaluate_.add_argument("model", metavar="MODEL", type=Path, help="a file")
-    evaluate_.add_argument("--n", type=positive(int), default=10_000, metavar="N", help="samples (default 10000)")
+    evaluate_.add_argument("--n", type=positive(int), default=JUDGED, metavar="N", help=f"samples (default {JUDGED})")
     evaluate_.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return top
 
@@ -97,7 +99,7 @@ def positive(kind: type) -> Callable[[str], float]:
     def convert(text: str):
         value = kind(text)
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not positive")
+            raise argparse.ArgumentTypeError(f"{text} is no positive number")
         return value
 
     convert.__name__ = "number"  # argparse names it in its message
@@ -115,53 +117,58 @@ def recipes(options) -> int:
 
 def train(options) -> int:
     """Train a recipe, or go on with a file, and save what was made."""
-    if options.resume:
-        card, _ = checkpoint.read(options.resume)
+    source, out = options.resume, options.out or options.resume
+    if out is None and options.recipe is not None:
+        out = Path(f"{named(options.recipe).name}.safetensors")
+    if restarted(out):  # torchrun starts us once more: go on with what the last start had saved
+        source = out
+    if source is None and options.recipe is None:
+        raise ValueError(f"Name a recipe to train, one of {', '.join(RECIPES)}, or go on with a file: --resume FILE.")
+    if out.exists() and out != source:
+        how = f"Go on with it by --resume {out}, or name" if out.is_file() else "Name"
+        raise ValueError(f"{out} is there already. {how} another file by --out.")
+    if source is None:
+        training = Training(named(options.recipe), digits(options.data, device=True), options.seed or 0)
+        goal = {"steps": training.recipe.steps, "seconds": None}
+    else:
+        card, _ = checkpoint.read(source, tensors=False)
         for name, asked in (("recipe", options.recipe), ("seed", options.seed), ("data", options.data)):
             if asked is not None and asked != card[name]:
-                raise ValueError(f"{options.resume} was trained with {name} {card[name]}, not {asked}. Leave {asked} "
-                                 "out to go on, or train anew without --resume.")
-        training = checkpoint.resume(options.resume, digits(card["data"], device=True))
-        out, goal = options.out or options.resume, card.get("goal")
-    elif options.recipe is None:
-        raise ValueError(f"Name a recipe to train, one of {', '.join(RECIPES)}, or go on with a file: --resume FILE.")
-    else:
-        recipe = named(options.recipe)
-        out, goal = options.out or Path(f"{recipe.name}.safetensors"), None
-        if out.exists() and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":  # torchrun starts us once more
-            options.resume, options.recipe = out, None
-            return train(options)
-        if out.exists():
-            raise ValueError(f"{out} is there already. Go on with it by --resume {out}, or name another file by --out.")
-        training = Training(recipe, digits(options.data, device=True), options.seed or 0)
+                raise ValueError(f"{source} was trained with {name} {card[name]}, not {asked}. Leave {asked} out to go "
+                                 "on, or train anew without --resume.")
+        training = checkpoint.resume(source, digits(card["data"], device=True))
+        goal = card.get("goal") or {"steps": training.recipe.steps, "seconds": None}
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}
-    goal = goal or {"steps": training.recipe.steps, "seconds": None}
+    if training.steps > (goal["steps"] or math.inf) or training.seconds > (goal["seconds"] or math.inf):
+        raise ValueError(f"{source} has {training.steps:,} steps in {training.seconds:.0f} s behind it, more than was "
+                         "asked for: --steps and --seconds count from the beginning.")
 
-    def save(training: Training, **facts) -> None:
-        if processes.rank():
-            return
-        checkpoint.save(training, out, goal=goal, **facts)
+    def save(training: Training, made: Trained | None = None, **facts) -> None:
+        if processes.rank() == 0:
+            checkpoint.save(training, out, made, goal=goal, launch=launch(), **facts)
 
     def report(training: Training) -> None:
         save(training)
         if sys.stdout and not sys.stdout.isatty():
             print(line(training, goal), flush=True)
 
-    if not options.resume:
+    if out != source:
         save(training)  # a place that cannot be written to is better known before than after
-    try:
-        training.run(**goal, save=report, every=options.every)
-    except NonFiniteLoss as error:
-        raise ValueError(f"{error}\n{out} holds the last state that was saved.") from None
-    if training.interrupted:
-        save(training)
+    with asked_to_stop() as asked:  # until it is saved
+        try:
+            training.run(**goal, save=report, every=options.every)
+        except NonFiniteLoss as error:
+            raise ValueError(f"{error}\n{out} holds the last state that was saved.") from None
+        if processes.rank():
+            return 0
+        made = training.trained()
+        save(training, made)
+    if training.interrupted or asked:
         print(f"{line(training, goal)}. Saved. Go on with: python -m gan_tutorial train --resume {out}")
         return 130
-    if processes.rank():
-        return 0
-    numbers = judged(training.trained(), training.data.name)
-    save(training, metrics=numbers)
+    numbers = judged(made, training.data.name)
+    save(training, made, metrics=numbers)
     print(f"{line(training, goal)}. {out} holds the model.")
     print(table({"the model": numbers}))
     return 0
@@ -176,24 +183,20 @@ def sample(options) -> int:
     if options.label is not None and not made.recipe.labelled:
         raise ValueError(f"{options.model} was not told digits, so it cannot be asked for one: leave --label out.")
     images = made.sample(options.n, labels(made, options.n, options.label), options.seed).cpu()
-    part = options.out.with_name(options.out.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            if kind == ".npy":
-                np.save(file, images.numpy())
-            else:
-                Image.fromarray(plots.tile(images)).save(file, "PNG")
-        part.replace(options.out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(f"{options.out} could not be written ({error.strerror or error}).") from None
+    content = io.BytesIO()
+    if kind == ".npy":
+        np.save(content, images.numpy())
+    else:
+        Image.fromarray(plots.tile(images)).save(content, "PNG")
+    checkpoint.write(content.getvalue(), options.out)
     print(f"{options.out} holds {options.n:,} images.")
     return 0
 
 
 def evaluate(options) -> int:
     """Print a model's metrics beside those of real training images, which are the best that can be expected."""
-    made, (card, _) = checkpoint.load(options.model, pick_device()[0]), checkpoint.read(options.model)
+    made = checkpoint.load(options.model, pick_device()[0])
+    card, _ = checkpoint.read(options.model, tensors=False)
     test = digits(card["data"], "test")
     model = judged(made, card["data"], options.n, test)
     if options.json:
@@ -208,8 +211,23 @@ def evaluate(options) -> int:
 
 # --------------------------------------------------------------------------------------------------------- their parts
 
+def restarted(out: Path | None) -> bool:
+    """Whether torchrun started this process again, and an earlier start of the same launch wrote the file."""
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0" or launch() is None or not out or not out.is_file():
+        return False
+    return checkpoint.read(out, tensors=False)[0].get("launch") == launch()
+
+
+def launch() -> str | None:
+    """torchrun's name for this launch, the same after a restart; None without one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if name == "none" else name
+
+
 def digits(name: str | None, split: str = "train", device: bool = False) -> data.Data:
-    """The digits of this name, or those that can be had; on the fastest device if asked."""
+    """The digits of this name, or those that can be had; on the fastest device if asked. ValueError for others."""
+    if name not in (None, "mnist", "drawn"):
+        raise ValueError(f"There are mnist and drawn digits, but no {name!r}.")
     if name is None:
         made = data.digits(split=split)
     else:
@@ -224,8 +242,9 @@ def labels(made: Trained, n: int, label: int | None = None) -> torch.Tensor | No
     return torch.arange(n) % 10 if label is None else torch.full((n,), label)
 
 
-def judged(made: Trained, name: str, n: int = 10_000, test: data.Data | None = None) -> dict[str, float]:
+def judged(made: Trained, name: str, n: int | None = None, test: data.Data | None = None) -> dict[str, float]:
     """The metrics of n samples of a model against the test images of the digits that it was trained on."""
+    n = JUDGED if n is None else n
     asked = labels(made, n)
     return metrics.report(made.sample(n, asked).cpu(), digits(name, "test") if test is None else test, asked)
 
@@ -248,4 +267,5 @@ def table(columns: dict[str, dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # whoever ends us wants it saved
     raise SystemExit(main())

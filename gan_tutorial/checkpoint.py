@@ -19,82 +19,113 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .data import Data
 from .recipes import Trained, Training, named
 
 CARD, FORMAT = "gan_tutorial", 1  # the metadata's one entry, and which version of this layout
+ENTRIES = {"recipe": str, "step": int, "seed": int, "data": str, "samples": int, "seconds": int | float, "code": str,
+           "machine": str, "drawn": int, "images": int, "settings": dict}
 
 
-def save(training: Training, path: str | Path, **facts) -> None:
+def save(training: Training, path: str | Path, made: Trained | None = None, **facts) -> None:
     """Write a training to a file, from which `resume` goes on and `load` samples.
 
+    made   what `training.trained()` returns, where it is at hand
     facts  for the card, beside recipe, step, seed, data, code, machine and seconds; anything that JSON holds
 
     The file is written beside its place, flushed to the disk, and put there at a stroke: whoever reads it, or kills
-    this process, finds the old file or the new one. OSError, with a sentence, where it cannot be written.
+    this process, finds the old file or the new one. (A process that is killed while it writes leaves FILE.….part
+    behind.) OSError where it cannot be written; ValueError, and nothing is written, where a weight is not finite.
     """
-    made = training.trained()
+    made = training.trained() if made is None else made
     tensors = {f"model.{name}": value for name, value in made.generator.state_dict().items()}
     for player in training.players:
         tensors |= {f"{player.name}.net.{name}": value for name, value in player.net.state_dict().items()}
         for index, own in player.optimizer.state_dict()["state"].items():
             tensors |= {f"{player.name}.optimizer.{index}.{name}": torch.as_tensor(x) for name, x in own.items()}
+    spoilt = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if spoilt:
+        raise ValueError(f"After {training.steps:,} steps {spoilt[0]} is not finite any more, and {path} is left as it "
+                         "was: train with a lower learning rate.")
     tensors |= {f"log.{player}.{term}": values for player, terms in made.log.items() for term, values in terms.items()}
     card = {"format": FORMAT, "recipe": training.recipe.name, "step": training.steps, "seed": training.seed,
             "data": training.data.name, "samples": len(training.data), "seconds": round(training.seconds, 3),
-            "code": code(), "machine": machine(training.data.values.device),
-            "drawn": training.feed.drawn, "images": training.average.images, **facts}
-    write({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, card, path)
+            "code": code(), "machine": machine(training.data.values.device), "drawn": training.feed.drawn,
+            "images": training.average.images, "settings": settings(training), **facts}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write(safetensors.torch.save(tensors, {CARD: json.dumps(card, ensure_ascii=False)}), path)
 
 
-def write(tensors: Mapping[str, Tensor], card: Mapping, path: str | Path) -> None:
-    """A file of tensors and a card, at a stroke. OSError where it cannot be written."""
+def settings(training: Training) -> dict:
+    """The numbers of a recipe, and of its optimisers, that decide how a training goes on."""
+    recipe = training.recipe
+    numbers = {name: getattr(recipe, name) for name in ("batch", "latent", "labelled", "half_life")}
+    for player in training.players:
+        numbers[player.name] = {"updates": player.updates, "optimizer": type(player.optimizer).__name__} | {
+            name: value for name, value in player.optimizer.defaults.items() if isinstance(value, int | float | tuple)}
+    return json.loads(json.dumps(numbers))  # as it comes out of a file
+
+
+def write(content: bytes, path: str | Path) -> None:
+    """Put a file in its place at a stroke. OSError, with a sentence, where it cannot be written."""
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file(dict(tensors), part, {CARD: json.dumps(card, ensure_ascii=False)})
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())  # the bytes before the name
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise OSError(f"{path} could not be written ({error}). Name a place that can: its folder must exist, and have "
-                      f"room.") from None
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # the bytes before the name
+            os.replace(part, path)
+        except BaseException:
+            if part.is_file():
+                part.unlink()
+            raise
+    except OSError as error:
+        raise OSError(f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, "
+                      "can be written to, and has room.") from None
 
 
-def read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
-    """A file's card and tensors.
+def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
+    """A file's card and tensors, or its card alone.
 
     FileNotFoundError, or ValueError for a file that is damaged, of another program, or newer than this code.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    damaged = f"{path} is no model of this package, or it is damaged"
     try:
         with safe_open(path, "pt") as file:
             words = (file.metadata() or {}).get(CARD)
             card = None if words is None else json.loads(words)
-            if card is not None and card["format"] > FORMAT:
-                raise ValueError(f"{path} was written by a newer version of this package ({card.get('code')}): "
-                                 "update it to read the file.")
-            tensors = {} if card is None else {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no model of this package, or it is damaged ({error}).") from None
+            # Copies: the file may change under a view of it.
+            found = {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{damaged} ({error}).") from None
     if card is None:
         raise ValueError(f"{path} holds tensors, but no card of this package: it was written by another program.")
-    return card, tensors
+    if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+        raise ValueError(f"{damaged}: its card has no format.")
+    if card["format"] > FORMAT:
+        raise ValueError(f"{path} was written by a newer version of this package ({card.get('code')}): update it to "
+                         "read the file.")
+    wrong = [name for name, kind in ENTRIES.items() if not isinstance(card.get(name), kind)]
+    if wrong:
+        raise ValueError(f"{damaged}: its card has no proper entry for {', '.join(wrong)}.")
+    return card, found
 
 
 def resume(path: str | Path, data: Data) -> Training:
     """The training that a file holds, ready to go on with the same data.
 
-    On a CPU it goes on bit for bit as if it had never stopped. ValueError where the file holds a model alone, where it
-    was trained on other data, or by a recipe that is another one now; and what `read` raises.
+    On a CPU it goes on bit for bit as if it had never stopped. ValueError where the file holds a model alone, or a part
+    of a training, where it was trained on other data, or by a recipe that is another one now; and what `read` raises.
     """
     card, tensors = read(path)
     training = Training(named(card["recipe"]), data, card["seed"])
@@ -103,17 +134,24 @@ def resume(path: str | Path, data: Data) -> Training:
                          f"of {data.name}: going on with other data would be another training.")
     if not any(name.startswith("critic.") for name in tensors):
         raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
+    _fill(training.average.net, _part(tensors, "model."), path)
+    if card["settings"] != settings(training):
+        raise ValueError(_changed(path))
+    log, complete = _log(tensors), True
     for player in training.players:
         _fill(player.net, _part(tensors, f"{player.name}.net."), path)
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _part(tensors, f"{player.name}.optimizer.").items():
             index, entry = name.split(".", 1)
             state.setdefault(int(index), {})[entry] = value
+        complete &= len(state) == (len(player.weights) if card["step"] else 0)
+        complete &= all(len(values) == card["step"] for values in log.get(player.name, {"": []}).values())
         player.optimizer.load_state_dict({**player.optimizer.state_dict(), "state": state})
-    _fill(training.average.net, _part(tensors, "model."), path)
+    if not complete or bool(log) != bool(card["step"]):
+        raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with.")
     training.average.images, training.feed.drawn = card["images"], card["drawn"]
     training.steps, training.seconds = card["step"], card["seconds"]
-    training.past = [_log(tensors)] if training.steps else []
+    training.past = [log] if log else []
     return training
 
 
@@ -148,8 +186,12 @@ def _fill(net: nn.Module, state: Mapping[str, Tensor], path) -> None:
     try:
         net.load_state_dict(state)
     except RuntimeError:
-        raise ValueError(f"{path} was made by another version of its recipe, whose networks had other shapes: the code "
-                         "that wrote it can read it.") from None
+        raise ValueError(_changed(path)) from None
+
+
+def _changed(path) -> str:
+    return (f"{path} was made by another version of its recipe, with other networks or settings: the code that wrote "
+            "it can go on with it.")
 
 
 @cache

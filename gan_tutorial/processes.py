@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from .game import Batch, Player
 
+ASK_EVERY = 10  # steps between two exchanges about going on: each makes the host wait for the device
+
 
 def count() -> int:
     """How many processes play: 1, unless they have joined."""
@@ -28,21 +30,49 @@ def rank() -> int:
     return dist.get_rank() if count() > 1 else 0
 
 
+class Lost(ConnectionError):
+    """Another process cannot be reached any more."""
+
+
 def join() -> None:
-    """Join the others that torchrun started; alone, do nothing. By NCCL where there are GPUs, else gloo."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or count() > 1:
+    """Join the others that torchrun started; alone, do nothing. By NCCL where there are GPUs, else gloo.
+
+    ValueError for more processes than GPUs on a machine, Lost where the others cannot be reached.
+    """
+    if "LOCAL_RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1 or count() > 1:
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if gpus and local >= gpus:
+        raise ValueError(f"Each process takes a GPU, and there are {gpus} here: --nproc-per-node={gpus}.")
+    if gpus:
+        torch.cuda.set_device(local)
+    _exchange(dist.init_process_group, "nccl" if gpus else "gloo")
 
 
 def part(batch: Batch) -> Batch:
     """This process's part of a batch, for `Feed(prepare=…)`. ValueError where the batch does not divide."""
-    if len(batch.real) % count():
-        raise ValueError(f"A batch of {len(batch.real)} cannot be shared evenly by {count()} processes: choose a "
-                         "number of processes that divides it.")
+    share(len(batch.real))
     return Batch(*(None if x is None else x.chunk(count())[rank()] for x in batch))
+
+
+def share(batch: int) -> int:
+    """How many samples of a batch each process gets. ValueError where the batch does not divide."""
+    if batch % count():
+        raise ValueError(f"A batch of {batch} cannot be shared evenly by {count()} processes: choose a number of "
+                         "processes that divides it.")
+    return batch // count()
+
+
+def same(**facts) -> None:
+    """See whether all processes say the same. ValueError, with what they say, where they do not."""
+    if count() == 1:
+        return
+    said: list = [None] * count()
+    _exchange(dist.all_gather_object, said, facts)
+    for name, value in facts.items():
+        if any(other[name] != value for other in said):
+            raise ValueError(f"The processes play different games: their {name} is "
+                             f"{', '.join(str(other[name]) for other in said)}. Give all of them the same.")
 
 
 def together(players: Sequence[Player]) -> None:
@@ -54,7 +84,7 @@ def together(players: Sequence[Player]) -> None:
     for player in players:
         share_norms(player.net)
         for value in [*player.net.parameters(), *player.net.buffers()]:
-            dist.broadcast(value.detach(), 0)
+            _exchange(dist.broadcast, value.detach(), 0)
         player.optimizer.register_step_pre_hook(lambda optimizer, *_: average(
             [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]))
 
@@ -62,19 +92,29 @@ def together(players: Sequence[Player]) -> None:
 def average(values: Sequence[Tensor]) -> None:
     """The mean over processes, in place, in one exchange."""
     flat = torch.cat([value.flatten() for value in values])
-    dist.all_reduce(flat)
+    _exchange(dist.all_reduce, flat)
     for value, mean in zip(values, flat.div_(count()).split([value.numel() for value in values]), strict=True):
         value.copy_(mean.view_as(value))
 
 
-def agreed(flag: bool) -> bool:
-    """Whether any process says so: all of them learn it at the same moment."""
+def agreed(number: int, step: int = 0) -> int:
+    """The largest number that any process says, the same for all. Asked at every tenth step only, and 0 in between."""
     if count() == 1:
-        return flag
-    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-    said = torch.tensor(float(flag), device=device)
-    dist.all_reduce(said, dist.ReduceOp.MAX)
-    return bool(said.item())
+        return number
+    if step % ASK_EVERY:
+        return 0
+    said = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    _exchange(dist.all_reduce, said, dist.ReduceOp.MAX)
+    return int(said.item())
+
+
+def _exchange(function, *arguments) -> None:
+    """Call a function that waits for the others. Lost where they are gone."""
+    try:
+        function(*arguments)
+    except RuntimeError as error:
+        raise Lost(f"Process {os.environ.get('RANK', '0')} has lost another one, and ends: "
+                   f"{str(error).splitlines()[0]}") from None
 
 
 class _Sum(torch.autograd.Function):
@@ -83,7 +123,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         x = x.clone()
-        dist.all_reduce(x)
+        _exchange(dist.all_reduce, x)
         return x
 
     @staticmethod

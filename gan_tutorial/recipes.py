@@ -113,6 +113,9 @@ class Training:
     def __init__(self, recipe: Recipe, data: Data, seed: int = 0):
         self.recipe, self.data, self.seed = recipe, data, seed
         shared = processes.count() > 1
+        if shared:
+            processes.share(recipe.batch)
+            processes.same(recipe=recipe.name, seed=seed, data=data.name, samples=len(data))
         self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled, processes.part if shared else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
@@ -129,42 +132,53 @@ class Training:
             every: float = 60.0) -> None:
         """Go on until so many steps, or so many seconds of training, are done in all.
 
-        hooks  as `fit` calls them, with steps counted from this call on
+        hooks  as `fit` calls them, with steps counted from this call on; one that raises `Stop` ends this call
         save   is given this training after a whole step, `every` so many seconds; what it takes is no training
 
-        Ctrl-C, and SIGTERM, end it after the step at hand, with `interrupted` set: half a step could not be resumed.
-        A second Ctrl-C ends it at once, and raises KeyboardInterrupt. Raises NonFiniteLoss as `fit` does, and
-        ValueError where not one of steps and seconds is given.
+        Ctrl-C ends it after the step at hand, with `interrupted` set: half a step could not be resumed. A second Ctrl-C
+        ends it at once, and raises KeyboardInterrupt. Of several processes the first one calls hooks and `save`, and
+        looks at the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one of steps and seconds is given
+        or the processes have different games, and processes.Lost where another one is gone.
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
-        before, away, saved, self.interrupted = self.seconds, 0.0, 0.0, False
+        processes.same(step=self.steps)
+        first, before, away, saved, self.interrupted = processes.rank() == 0, self.seconds, 0.0, 0.0, False
         with asked_to_stop() as asked, stopwatch(steps, seconds, self.steps, self.seconds) as show:
             start = time.perf_counter()
+
+            def clock() -> float:
+                """Seconds since the start; the time of training is what is left of them without the saving."""
+                passed = time.perf_counter() - start
+                self.seconds = before + passed - away
+                return passed
 
             def after(step: int, log: Log) -> None:
                 nonlocal away, saved
                 if step == 0:
                     self.past.append(log)
                 self.steps += 1
-                passed = time.perf_counter() - start
-                self.seconds = before + passed - away
+                ended = _stopped(hooks, step, log) if first else False
+                passed = clock()
                 show(self.steps, self.seconds)
-                if processes.agreed(bool(asked)):
-                    self.interrupted = True
+                over = first and (ended or (seconds is not None and self.seconds >= seconds))
+                say = processes.agreed(2 if asked else 1 if over else 0, self.steps)
+                if say:
+                    self.interrupted = say == 2
                     raise Stop
-                if seconds is not None and processes.agreed(self.seconds >= seconds and processes.rank() == 0):
-                    raise Stop
-                if save and passed - saved >= every:
+                if save and first and passed - saved >= every:
+                    _wait(self.data.values.device)
+                    passed = clock()
                     save(self)
                     saved = time.perf_counter() - start
                     away += saved - passed
 
             todo = ENDLESS if steps is None else max(steps - self.steps, 0)
-            if seconds is None or self.seconds < seconds:
-                log = fit(self.players, self.feed, todo, [self.average, *hooks, after])
-                if log.interrupted:
+            if seconds is None or not processes.agreed(int(first and self.seconds >= seconds)):
+                if fit(self.players, self.feed, todo, [self.average, after]).interrupted:
                     raise KeyboardInterrupt  # somewhere within a step: nothing that could be resumed
+                _wait(self.data.values.device)
+                clock()
 
     @property
     def log(self) -> History:
@@ -184,9 +198,9 @@ class Training:
 
 @contextmanager
 def asked_to_stop() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C or SIGTERM arrives, instead of the usual exception; a second one raises.
+    """A list that fills when Ctrl-C arrives, instead of the usual exception; a second one raises KeyboardInterrupt.
 
-    Signals reach the main thread only: elsewhere nothing changes.
+    Signals reach the main thread only: elsewhere nothing changes; nor where Ctrl-C is ignored, as under nohup.
     """
     asked: list[int] = []
 
@@ -195,13 +209,31 @@ def asked_to_stop() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    watching = threading.current_thread() is threading.main_thread()
-    usual = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)} if watching else {}
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or usual is signal.SIG_IGN:
+        yield asked
+        return
+    signal.signal(signal.SIGINT, note)
     try:
         yield asked
     finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, usual)
+
+
+def _stopped(hooks: Iterable[Callable[[int, Log], None]], step: int, log: Log) -> bool:
+    """Call the hooks; whether one of them asked to stop."""
+    try:
+        for hook in hooks:
+            hook(step, log)
+    except Stop:
+        return True
+    return False
+
+
+def _wait(device: torch.device) -> None:
+    """Until what was given to a GPU is done, so that the clock tells the time of training."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 #: The convolutional GAN. A critic of bounded slope bears a learning rate that is high for a GAN. Without its hidden

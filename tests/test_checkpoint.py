@@ -114,6 +114,7 @@ def test_a_process_killed_at_any_moment_leaves_a_file_to_go_on_with(tmp_path, mo
         os.waitpid(child, 0)
         steps.append(checkpoint.resume(path, digits).steps)
     assert steps == sorted(steps) and steps[-1] > 5
+    assert all(p == path or p.suffix == ".part" for p in tmp_path.iterdir())
     rest, whole = checkpoint.resume(path, digits), Training(WGAN_GP, digits)
     whole.run(steps=steps[-1])
     assert same(everything(whole, tmp_path), everything(rest, tmp_path))
@@ -125,19 +126,56 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     checkpoint.save(training, path)
     good = path.read_bytes()
 
-    def full(tensors, part, metadata):
-        part.write_bytes(good[:1000])
+    def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="good.safetensors could not be written .*No space left"):
         checkpoint.save(training, path)
     assert path.read_bytes() == good and [p.name for p in tmp_path.iterdir()] == ["good.safetensors"]
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OSError, match="folder must exist"):
+    with pytest.raises(OSError, match="folder that exists"):
         checkpoint.save(Training(DCGAN, digits), tmp_path / "none" / "a.safetensors")
+
+
+def test_a_spoilt_state_does_not_take_the_place_of_a_good_one(tmp_path):
+    path, training = tmp_path / "good.safetensors", Training(DCGAN, digits)
+    training.run(steps=1)
+    checkpoint.save(training, path)
+    next(training.players[0].net.parameters()).data[0] = torch.nan
+    with pytest.raises(ValueError, match="is not finite any more"):
+        checkpoint.save(training, path)
+    assert checkpoint.resume(path, digits).steps == 1
+
+
+def test_what_is_read_is_a_copy_of_the_file(tmp_path):
+    path, training = tmp_path / "a.safetensors", Training(DCGAN, digits)
+    training.run(steps=1)
+    checkpoint.save(training, path)
+    training = checkpoint.resume(path, digits)
+    os.truncate(path, 0)  # under a view of the file, the next step would end the process
+    training.run(steps=2)
+    assert oct(path.stat().st_mode & 0o777) == oct(0o666 & ~umask())
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_hook_may_stop_it_and_the_rest_is_the_same(tmp_path):
+    def stop(step, log):
+        raise gt.Stop
+
+    stopped, whole = Training(DCGAN, digits), Training(DCGAN, digits)
+    stopped.run(steps=5, hooks=[stop])
+    assert stopped.steps == len(stopped.log["critic"]["game"]) == 1 and not stopped.interrupted
+    stopped.run(steps=3)
+    whole.run(steps=3)
+    assert same(everything(whole, tmp_path), everything(stopped, tmp_path))
 
 
 def rewritten(path, card=None, keep=lambda name: True):
@@ -174,6 +212,17 @@ def test_files_that_cannot_be_used_get_a_sentence(tmp_path):
     path.write_bytes(whole)
     rewritten(path, {"recipe": "nobody"})
     refused(ValueError, "no recipe 'nobody'")
+    for name in ("recipe", "step", "settings", "drawn"):
+        path.write_bytes(whole)
+        rewritten(path, {name: ["x"]})
+        refused(ValueError, f"no proper entry for {name}")
+    path.write_bytes(whole)
+    rewritten(path, {"settings": {"batch": 32}})
+    refused(ValueError, "other networks or settings")
+    for part in ("critic.optimizer.", "log.generator.", "log."):
+        path.write_bytes(whole)
+        rewritten(path, keep=lambda name, part=part: not name.startswith(part))
+        refused(ValueError, "only a part of its training")
     path.write_bytes(whole)
     rewritten(path, {"recipe": "conditional"})
     with pytest.raises(ValueError, match="another version of its recipe"):

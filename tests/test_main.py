@@ -22,7 +22,7 @@ few = gt.data.drawn(400, seed=0)
 def small(monkeypatch, tmp_path):
     """Few digits, few samples to judge, and a folder to write in."""
     monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
-    monkeypatch.setattr(cli.judged, "__defaults__", (200, None))
+    monkeypatch.setattr(cli, "JUDGED", 200)
     monkeypatch.chdir(tmp_path)
 
 
@@ -75,13 +75,46 @@ def test_an_interrupted_training_says_how_to_go_on(capsys, monkeypatch):
     assert run("train", "--resume", "a.safetensors") == 0 and checkpoint.read("a.safetensors")[0]["step"] == 5
 
 
+def test_ctrl_c_while_it_is_judged_loses_nothing(monkeypatch, capsys):
+    def judged(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "judged", judged)
+    assert run("train", "dcgan", "--steps", 2, "--out", "a.safetensors") == 130
+    assert checkpoint.read("a.safetensors")[0]["step"] == 2
+
+
+def test_seconds_of_training():
+    assert run("train", "dcgan", "--seconds", 0.3, "--out", "a.safetensors") == 0
+    card, tensors = checkpoint.read("a.safetensors")
+    assert card["goal"] == {"steps": None, "seconds": 0.3} and card["step"] == len(tensors["log.critic.game"]) > 0
+    assert 0.3 <= card["seconds"] < 10
+
+
+def test_only_a_restart_of_the_same_launch_takes_a_file_over(monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    assert run("train", "dcgan", "--steps", 2, "--out", "a.safetensors") == 0
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run("train", "dcgan", "--steps", 3, "--out", "a.safetensors") == 0
+    assert run("train", "wgan-gp", "--out", "a.safetensors") == 1  # a slip of the hand, started again or not
+    for other in ("two", "none"):
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", other)
+        assert run("train", "dcgan", "--out", "a.safetensors") == 1
+    assert checkpoint.read("a.safetensors")[0]["step"] == 3
+
+
 @pytest.mark.parametrize("words, sentence", [
     (["train"], "Name a recipe to train, one of dcgan"),
     (["train", "nobody"], "There is no recipe 'nobody'"),
-    (["train", "dcgan", "--out", "none/a.safetensors"], "folder must exist"),
+    (["train", "dcgan", "--out", "none/a.safetensors"], "folder that exists"),
     (["train", "dcgan", "--out", "there.safetensors"], "is there already. Go on with it by --resume"),
     (["train", "wgan-gp", "--resume", "there.safetensors"], "was trained with recipe dcgan, not wgan-gp"),
     (["train", "--resume", "there.safetensors", "--seed", "1"], "was trained with seed 0, not 1"),
+    (["train", "--resume", "there.safetensors", "--out", "hello.txt"], "hello.txt is there already"),
+    (["train", "dcgan", "--out", "folder"], "folder is there already. Name another file"),
+    (["train", "dcgan", "--out", "hello.txt/a"], "Not a directory"),
+    (["train", "--resume", "there.safetensors", "--out", "none/a"], "folder that exists"),
+    (["train", "--resume", "trained.safetensors", "--steps", "1"], "has 2 steps in"),
     (["sample", "nowhere", "--out", "a.png"], "There is no file nowhere"),
     (["sample", "there.safetensors", "--out", "a.gif"], "a .npy or a .png file"),
     (["sample", "there.safetensors", "--out", "a.png", "--label", "3"], "leave --label out"),
@@ -89,14 +122,17 @@ def test_an_interrupted_training_says_how_to_go_on(capsys, monkeypatch):
     (["evaluate", "hello.txt"], "no model of this package"),
 ])
 def test_mistakes_get_a_sentence(words, sentence, capsys, tmp_path):
-    checkpoint.save(gt.recipes.Training(gt.recipes.DCGAN, few), "there.safetensors")
-    before = (tmp_path / "there.safetensors").read_bytes()
+    training = gt.recipes.Training(gt.recipes.DCGAN, few)
+    checkpoint.save(training, "there.safetensors")
+    training.run(steps=2)
+    checkpoint.save(training, "trained.safetensors")
     (tmp_path / "hello.txt").write_text("hello")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
     assert run(*words) == 1
     told = capsys.readouterr().err
     assert sentence in told and "Traceback" not in told
-    assert (tmp_path / "there.safetensors").read_bytes() == before
-    assert {p.name for p in tmp_path.iterdir()} == {"there.safetensors", "hello.txt"}
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("words", [["train", "dcgan", "--steps", "0"], ["train", "dcgan", "--seconds", "nan"],

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from torch import nn
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, processes
+from gan_tutorial.recipes import Training
 
 ring = gt.data.ring(n=500, seed=0)
 digits = gt.data.drawn(64, seed=0)
@@ -73,19 +75,41 @@ def play(name, steps=5):
             for key, value in net.state_dict().items()}
 
 
+small = gt.recipes.Recipe("small", lambda: gt.MLPGenerator(3, (2,), width=16, output=None), plain, gt.wgan_gp, adam,
+                          steps=4, latent=3, batch=16)
+
+
+def recipe():
+    """A recipe's weights after some steps, in float32."""
+    training = Training(small, ring)
+    training.run(steps=4)
+    return dict(training.players[1].net.state_dict())
+
+
 def child(rank, world, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
                       LOCAL_RANK=str(rank))
     torch.set_num_threads(1)
     processes.join()
     made = {name: play(name) for name in GAMES}
-    words = []
+    whole = next(gt.Feed(ring, 3, 16))
+    words, mine = [], processes.part(whole)
+    gathered = [torch.empty_like(mine.z) for _ in range(world)]
+    dist.all_gather(gathered, mine.z.contiguous())
+    assert len(mine.real) == 16 // world and torch.equal(torch.cat(gathered), whole.z)
+    trained = recipe()
+    try:
+        processes.same(data=rank)
+    except ValueError as error:
+        assert "different games: their data is 0, 1" in str(error)
+    else:
+        raise AssertionError
     try:
         processes.part(next(gt.Feed(ring, 3, 15)))
     except ValueError as error:
         words.append(str(error))
-    flags = [processes.agreed(rank == world - 1), processes.agreed(False)]
-    torch.save((made, words, flags), f"{folder}/{rank}.pt")
+    flags = [processes.agreed(rank), processes.agreed(0), processes.agreed(1, step=7), processes.agreed(1, step=20)]
+    torch.save((made, words, flags, trained), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -95,19 +119,20 @@ def test_the_same_weights_as_one_process(world, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.spawn(child, (world, port, str(tmp_path)), world)
-    alone = {name: play(name) for name in GAMES}
+    alone, whole = {name: play(name) for name in GAMES}, recipe()
     for rank in range(world):
-        made, words, flags = torch.load(tmp_path / f"{rank}.pt")
+        made, words, flags, trained = torch.load(tmp_path / f"{rank}.pt")
+        assert all(torch.allclose(value, whole[key], rtol=0, atol=1e-5) for key, value in trained.items())
         for name, weights in made.items():
             for key, value in weights.items():
                 torch.testing.assert_close(value, alone[name][key], rtol=0, atol=1e-10, msg=f"{name}: {key}")
         assert len(words) == 1 and "cannot be shared evenly" in words[0]
-        assert flags == [True, False]
+        assert flags == [world - 1, 0, 0, 1]
 
 
 def test_alone_nothing_changes():
     batch = next(gt.Feed(ring, 3, 15))
-    assert processes.count() == 1 and processes.rank() == 0 and processes.agreed(True) and not processes.agreed(False)
+    assert processes.count() == 1 and processes.rank() == 0 and processes.agreed(2, step=7) == 2
     assert all(torch.equal(a, b) for a, b in zip(processes.part(batch), batch, strict=True) if a is not None)
 
 
@@ -132,13 +157,16 @@ import gan_tutorial as gt
 from gan_tutorial import __main__ as cli, checkpoint
 
 few, out = gt.data.drawn(200, seed=0), sys.argv[1]
-cli.digits, cli.judged.__defaults__, gt.recipes.SETTLING = lambda *_, **__: few, (100, None), 1
+cli.digits, cli.JUDGED, gt.recipes.SETTLING = lambda *_, **__: few, 100, 1
 
 def die():
     while not os.path.exists(out) or checkpoint.read(out)[0]["step"] < 3:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
 
+if os.environ["RANK"] == "0":
+    step = checkpoint.read(out)[0]["step"] if os.path.exists(out) else 0
+    print("begins at step", step, file=sys.stderr, flush=True)
 if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
     threading.Thread(target=die, daemon=True).start()
 sys.exit(cli.main(["train", "wgan-gp", "--steps", "20", "--every", "0.001", "--out", out]))
@@ -154,7 +182,8 @@ def test_a_process_that_dies_ends_the_run_and_a_restart_goes_on(restarts, tmp_pa
                           env={**os.environ, "PYTHONPATH": str(Path(gt.__file__).parents[1]), "OMP_NUM_THREADS": "1"})
     training = checkpoint.resume(out, gt.data.drawn(200, seed=0))
     assert len(training.log["critic"]["game"]) == training.steps
+    began = [int(n) for n in re.findall(r"begins at step (\d+)", done.stderr)]
     if restarts:
-        assert done.returncode == 0 and training.steps == 20
+        assert done.returncode == 0 and training.steps == 20 and began[0] == 0 and 3 <= began[1] < 20
     else:
-        assert done.returncode != 0 and 3 <= training.steps < 20
+        assert done.returncode != 0 and 3 <= training.steps < 20 and began == [0]
