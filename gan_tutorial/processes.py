@@ -10,6 +10,7 @@ statistics over the parts of all. Li et al. 2020, section 2.
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from .game import Batch, Player
 
+PATIENCE = timedelta(minutes=10)  # with a process that does not answer
 ASK_EVERY = 10  # steps between two exchanges about going on: each makes the host wait for the device
 
 
@@ -46,7 +48,7 @@ def join() -> None:
         raise ValueError(f"Each process takes a GPU, and there are {gpus} here: --nproc-per-node={gpus}.")
     if gpus:
         torch.cuda.set_device(local)
-    _exchange(dist.init_process_group, "nccl" if gpus else "gloo")
+    _exchange(lambda: dist.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE))
 
 
 def part(batch: Batch) -> Batch:
