@@ -18,6 +18,21 @@ from gan_tutorial.recipes import CONDITIONAL, DCGAN, RECIPES, WGAN_GP, Training
 digits = gt.data.drawn(200, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Ctrl-C as usual: background jobs ignore it, and so would what they start."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+def test_where_ctrl_c_is_ignored_it_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    training = Training(DCGAN, digits)
+    training.run(steps=2, hooks=[lambda step, log: os.kill(os.getpid(), signal.SIGINT)])
+    assert training.steps == 2 and not training.interrupted
+
+
 def everything(training, folder):
     """All tensors that a training consists of, by way of a file, and what its card says of its place."""
     checkpoint.save(training, folder / "all.safetensors")

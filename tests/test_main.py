@@ -20,10 +20,13 @@ few = gt.data.drawn(400, seed=0)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
-    """Few digits, few samples to judge, and a folder to write in."""
+    """Few digits, few samples to judge, a folder to write in, and Ctrl-C as usual, which background jobs ignore."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
     monkeypatch.setattr(cli, "JUDGED", 200)
     monkeypatch.chdir(tmp_path)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 def run(*words):
