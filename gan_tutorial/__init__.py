@@ -6,6 +6,7 @@ from .claims import ClaimFailed, claim
 from .data import Data
 from .game import Batch, Feed, Log, NonFiniteLoss, Player, Stop, adam, adversaries, fit, sample
 from .networks import (
+    Cascade,
     CoarseImage,
     ConvCritic,
     ConvGenerator,
@@ -38,9 +39,10 @@ from .runtime import Run
 __version__ = "0.1.0"
 
 __all__ = [
-    "Average", "Batch", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding", "Feed",
-    "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection", "Run",
-    "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data", "dcgan_init", "fit",
-    "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax", "nonsaturating", "plots",
-    "processes", "r1", "recipes", "sample", "shuffled", "transposed", "upsampled", "wasserstein", "wgan", "wgan_gp",
+    "Average", "Batch", "Cascade", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding",
+    "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection",
+    "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data",
+    "dcgan_init", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
+    "nonsaturating", "plots", "processes", "r1", "recipes", "sample", "shuffled", "transposed", "upsampled",
+    "wasserstein", "wgan", "wgan_gp",
 ]

@@ -132,7 +132,7 @@ def resume(path: str | Path, data: Data) -> Training:
     if (card["data"], card["samples"]) != (data.name, len(data)):
         raise ValueError(f"{path} was trained on {card['samples']:,} samples of {card['data']}, not on {len(data):,} "
                          f"of {data.name}: going on with other data would be another training.")
-    if not any(name.startswith("critic.") for name in tensors):
+    if not any(name.startswith(f"{training.players[0].name}.") for name in tensors):
         raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
     _fill(training.average.net, _part(tensors, "model."), path)
     if card["settings"] != settings(training):

@@ -319,6 +319,31 @@ class StackedGenerator(nn.Module):
         return torch.tanh(self.gain * _enlarged(label, self.coarse[0], self.size) + residual)
 
 
+class Cascade(nn.Module):
+    """A stack, coarsest level first: each level makes its image from a part of z and the image of the level before.
+
+    `forward(z)` maps (batch, latent), the sum of what the levels take, to the last level's images. Denton et al. 2015.
+    ValueError for another shape of z, or for a label.
+    """
+
+    def __init__(self, *levels: nn.Module):
+        super().__init__()
+        self.levels, self.label = nn.ModuleList(levels), None
+        self.latent = sum(level.latent for level in levels)
+
+    def parts(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Each level's own part of z."""
+        _expect(z, (self.latent,), "z")
+        return z.split([level.latent for level in self.levels], dim=1)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        _join(self, label)
+        image = None
+        for level, part in zip(self.levels, self.parts(z), strict=True):
+            image = level(part, image)
+        return image
+
+
 def dcgan_init(net: nn.Module) -> nn.Module:
     """DCGAN's first weights, set in place: N(0, 0.02²) for layers, N(1, 0.02²) for BatchNorm's scales, 0 for biases.
 

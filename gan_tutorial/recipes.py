@@ -11,17 +11,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from . import processes
 from .average import Average
 from .data import Data
-from .game import Feed, Log, Stop, adam, adversaries, fit, sample
-from .networks import ConvCritic, ConvGenerator, Embedding, Projection
-from .objectives import Objective, nonsaturating, wgan_gp
+from .game import Batch, Feed, Log, Player, Stop, adam, adversaries, fit, sample
+from .networks import (
+    Cascade,
+    CoarseImage,
+    ConvCritic,
+    ConvGenerator,
+    Embedding,
+    MLPCritic,
+    MLPGenerator,
+    Projection,
+    StackedGenerator,
+)
+from .objectives import Objective, clipping, nonsaturating, r1, wgan, wgan_gp
 from .runtime import derived_seed, stopwatch
 
 SETTLING = 50     # batches of 100 samples that BatchNorm's statistics are measured on, after training
@@ -84,6 +96,10 @@ class Recipe:
     labelled: bool = False
     half_life: float = 5_000
 
+    def players(self, generator: nn.Module, critic: nn.Module) -> Sequence[Player]:
+        """Who takes turns, in their order."""
+        return adversaries(generator, critic, self.objective, self.optimizer)
+
     def train(self, data: Data, steps: int | None = None, seconds: float | None = None, seed: int = 0,
               hooks: Sequence[Callable[[int, Log], None]] = ()) -> Trained:
         """Train on `data`, on its device: for `steps`, else for `seconds`, else for the recipe's own steps.
@@ -94,6 +110,37 @@ class Recipe:
         training = Training(self, data, seed)
         training.run(self.steps if steps is None and seconds is None else steps, seconds, hooks)
         return training.trained()
+
+
+@dataclass(frozen=True)
+class Stack(Recipe):
+    """A stack of GANs, coarsest level first. Each plays on real images of its size, given the real image of half of it.
+
+    The generator is a `Cascade`, the critic an nn.ModuleList; `objective` and `optimizer` are tuples, one for a level.
+    The levels meet only afterwards, when the first one's image becomes the second one's label. Denton et al. 2015.
+    """
+
+    def players(self, generator: Cascade, critic: nn.ModuleList) -> Sequence[Player]:
+        """Critic and generator of each level, `critic 0` and `generator 0` the coarsest."""
+        made = []
+        for k, game in enumerate(zip(generator.levels, critic, self.objective, self.optimizer, strict=True)):
+            for player in adversaries(*game):
+                player.name = f"{player.name} {k}"
+                player.loss = _at_level(k, generator, player.loss)
+                made.append(player)
+        return made
+
+
+def _at_level(k: int, generator: Cascade, loss: Callable[[Batch], dict[str, Tensor]]) -> Callable:
+    """The loss of level k, as a function of a batch of whole images and of z for all levels."""
+    def at_level(batch: Batch) -> dict[str, Tensor]:
+        image = batch.real
+        for _ in generator.levels[k + 1:]:
+            image = avg_pool2d(image, 2)
+        coarse = avg_pool2d(image, 2) if k else None
+        return loss(batch._replace(real=image, label=coarse, z=generator.parts(batch.z)[k]))
+
+    return at_level
 
 
 class Training:
@@ -120,7 +167,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
             generator, critic = (build().to(data.values.device) for build in (recipe.generator, recipe.critic))
-        self.players = adversaries(generator, critic, recipe.objective, recipe.optimizer)
+        self.players = recipe.players(generator, critic)
         if shared:
             processes.together(self.players)
         self.average = Average(generator, recipe.half_life, recipe.batch)
@@ -236,22 +283,38 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+#: Fully connected networks: the first GAN of the book.
+MLP = Recipe("mlp", lambda: MLPGenerator(64, (1, 28, 28), width=256), lambda: MLPCritic((1, 28, 28), width=256),
+             nonsaturating, adam(1e-3), steps=10_000)
+
 #: The convolutional GAN. A critic of bounded slope bears a learning rate that is high for a GAN. Without its hidden
 #: layer it judges distant parts of an image apart, and the generator comes to rest at shapes between two digits.
 DCGAN = Recipe("dcgan", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128, spectral=True),
                nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500)
 
-#: The same networks under the gradient penalty, without spectral normalisation.
-WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128),
-                 replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=1_800)
-
-#: The first again, told the digit: beside z in the generator, by projection in the critic.
+#: The same, told the digit: beside z in the generator, by projection in the critic.
 CONDITIONAL = Recipe("conditional", lambda: ConvGenerator(64, width=16, label=Embedding(10)),
                      lambda: ConvCritic(width=16, hidden=128, spectral=True, label=Projection(10)),
                      nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500, labelled=True)
 
+#: From 7 pixels to 14 to 28. The coarsest level is small and fully connected; R1 keeps its critic gentle.
+STACKED = Stack("stacked", lambda: Cascade(MLPGenerator(32, (1, 7, 7), width=256), StackedGenerator(16, 14, width=16),
+                                           StackedGenerator(16, 28, width=16)),
+                lambda: nn.ModuleList([MLPCritic((1, 7, 7), width=256), *(
+                    ConvCritic(size=size, width=16, depth=size // 14, hidden=64, spectral=True, label=CoarseImage())
+                    for size in (14, 28))]),
+                (replace(nonsaturating, penalty=partial(r1, weight=0.1)), nonsaturating, nonsaturating),
+                (adam(1e-3, (0.0, 0.99)), *[adam(4e-3, (0.0, 0.99))] * 2), steps=1_500)
+
+#: The convolutional networks under the gradient penalty, without spectral normalisation.
+WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128),
+                 replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=1_800)
+
+#: The same networks, the critic's weights clipped.
+WGAN = replace(WGAN_GP, name="wgan", objective=replace(wgan, constraint=clipping(0.03), updates=2), steps=3_000)
+
 #: All of them, by name.
-RECIPES = {recipe.name: recipe for recipe in (DCGAN, WGAN_GP, CONDITIONAL)}
+RECIPES = {recipe.name: recipe for recipe in (MLP, CONDITIONAL, STACKED, DCGAN, WGAN, WGAN_GP)}
 
 
 def named(name: str) -> Recipe:

@@ -107,7 +107,7 @@ def test_only_a_restart_of_the_same_launch_takes_a_file_over(monkeypatch, capsys
 
 
 @pytest.mark.parametrize("words, sentence", [
-    (["train"], "Name a recipe to train, one of dcgan"),
+    (["train"], "Name a recipe to train, one of mlp"),
     (["train", "nobody"], "There is no recipe 'nobody'"),
     (["train", "dcgan", "--out", "none/a.safetensors"], "folder that exists"),
     (["train", "dcgan", "--out", "there.safetensors"], "is there already. Go on with it by --resume"),

@@ -536,3 +536,16 @@ def test_networks_can_be_copied():
         twin, x = copy.deepcopy(net), torch.randn(3, 1, 8, 8)
         assert torch.equal(net(x, label), twin(x, label))
         assert not {id(p) for p in net.parameters()} & {id(p) for p in twin.parameters()}
+
+
+def test_a_cascade_hands_each_level_its_part_of_z_and_the_image_before():
+    torch.manual_seed(0)
+    levels = gt.MLPGenerator(3, (1, 7, 7)), gt.StackedGenerator(2, 14, width=4), gt.StackedGenerator(4, 28, width=4)
+    net, z = gt.Cascade(*levels).eval(), torch.randn(5, 9)
+    image = levels[0](z[:, :3])
+    image = levels[1](z[:, 3:5], image)
+    assert torch.equal(net(z), levels[2](z[:, 5:], image)) and net.latent == 9
+    with pytest.raises(ValueError, match=r"\(batch, 9\)"):
+        net(z[:, :8])
+    with pytest.raises(ValueError, match="takes no label"):
+        net(z, torch.zeros(5, dtype=torch.long))
