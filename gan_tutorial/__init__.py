@@ -2,6 +2,7 @@
 
 from . import checkpoint, data, hooks, metrics, plots, processes, recipes
 from .average import Average
+from .checkpoint import pretrained
 from .claims import ClaimFailed, claim
 from .data import Data
 from .game import Batch, Feed, Log, NonFiniteLoss, Player, Stop, adam, adversaries, fit, sample
@@ -43,6 +44,6 @@ __all__ = [
     "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection",
     "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data",
     "dcgan_init", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
-    "nonsaturating", "plots", "processes", "r1", "recipes", "sample", "shuffled", "transposed", "upsampled",
-    "wasserstein", "wgan", "wgan_gp",
+    "nonsaturating", "plots", "pretrained", "processes", "r1", "recipes", "sample", "shuffled", "transposed",
+    "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

@@ -27,6 +27,7 @@ EXAMPLES = """\
   python -m gan_tutorial train --resume digits.safetensors --steps 20000
   python -m gan_tutorial sample digits.safetensors --n 100 --out digits.png
   python -m gan_tutorial evaluate digits.safetensors
+  python -m gan_tutorial sample conditional --label 7 --out sevens.npy
 """
 
 
@@ -79,8 +80,9 @@ def parser() -> argparse.ArgumentParser:
     train_.add_argument("--every", type=positive(float), default=60.0, metavar="S",
                         help="save every S seconds (default 60)")
 
+    model = f"a file, or a model of the package's own: {', '.join(checkpoint.shipped())}"
     sample_ = command("sample", sample, "sample from a model")
-    sample_.add_argument("model", metavar="MODEL", type=Path, help="a file")
+    sample_.add_argument("model", metavar="MODEL", help=model)
     sample_.add_argument("--n", type=positive(int), default=100, metavar="N", help="how many images (default 100)")
     sample_.add_argument("--label", type=int, choices=range(10), metavar="K", help="the digit; without it all in turn")
     sample_.add_argument("--seed", type=int, default=0, metavar="N")
@@ -88,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
                          help=".npy (float32, (n, 1, 28, 28), in [-1, 1]) or .png (a grid)")
 
     evaluate_ = command("evaluate", evaluate, "compare a model's samples with test images")
-    evaluate_.add_argument("model", metavar="MODEL", type=Path, help="a file")
+    evaluate_.add_argument("model", metavar="MODEL", help=model)
     evaluate_.add_argument("--n", type=positive(int), default=JUDGED, metavar="N", help=f"samples (default {JUDGED})")
     evaluate_.add_argument("--json", action="store_true", help="print JSON in place of a table")
     return top
@@ -179,7 +181,7 @@ def sample(options) -> int:
     kind = options.out.suffix
     if kind not in (".npy", ".png"):
         raise ValueError(f"Samples go to a .npy or a .png file, not to {options.out}.")
-    made = checkpoint.load(options.model, pick_device()[0])
+    made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
     if options.label is not None and not made.recipe.labelled:
         raise ValueError(f"{options.model} was not told digits, so it cannot be asked for one: leave --label out.")
     images = made.sample(options.n, labels(made, options.n, options.label), options.seed).cpu()
@@ -195,16 +197,16 @@ def sample(options) -> int:
 
 def evaluate(options) -> int:
     """Print a model's metrics beside those of real training images, which are the best that can be expected."""
-    made = checkpoint.load(options.model, pick_device()[0])
-    card, _ = checkpoint.read(options.model, tensors=False)
-    test = digits(card["data"], "test")
-    model = judged(made, card["data"], options.n, test)
+    made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
+    test = digits(made.card["data"], "test")
+    model = judged(made, made.card["data"], options.n, test)
     if options.json:
-        print(json.dumps({"card": {k: v for k, v in card.items() if k != "metrics"}, "metrics": model}, indent=1))
+        card = {name: value for name, value in made.card.items() if name != "metrics"}
+        print(json.dumps({"card": card, "metrics": model}, indent=1))
         return 0
-    train_ = digits(card["data"])
+    train_ = digits(made.card["data"])
     real = metrics.report(train_.take(slice(0, options.n)), test, train_.label[:options.n])
-    print(f"{options.model}: {card['recipe']}, {card['step']:,} steps in {card['seconds']:.0f} s, {card['machine']}\n")
+    print(f"{made}\n")
     print(table({"the model": model, "training images": real}))
     return 0
 

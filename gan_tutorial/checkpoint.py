@@ -6,6 +6,7 @@
     training = resume("digits.safetensors", data)
     training.run(steps=3500)                        # as if it had never stopped
     images = load("digits.safetensors").sample(100)
+    images = pretrained("dcgan").sample(100)       # models that come with the package
 
 Tensors are named by their place: `model.…` is the averaged generator, settled, all that sampling needs;
 `critic.net.…`, `critic.optimizer.3.exp_avg`, `generator.…` and `log.critic.game` are what training needs to go on.
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 from .data import Data
 from .recipes import Trained, Training, named
 
+SHIPPED = Path(__file__).with_name("models")
+POINTS = 500  # of a loss curve that is shipped
 CARD, FORMAT = "gan_tutorial", 1  # the metadata's one entry, and which version of this layout
 ENTRIES = {"recipe": str, "step": int, "seed": int, "data": str, "samples": int, "seconds": int | float, "code": str,
            "machine": str, "drawn": int, "images": int, "settings": dict}
@@ -167,7 +170,43 @@ def load(path: str | Path, device: torch.device | str | None = None) -> Trained:
     _fill(generator, {name: value.float() if value.is_floating_point() else value  # shipped in half precision
                       for name, value in _part(tensors, "model.").items()}, path)
     return Trained(recipe, generator.requires_grad_(False).eval().to(device), _log(tensors), card["step"],
-                   card["seconds"])
+                   card["seconds"], card=card)
+
+
+def ship(source: str | Path, path: str | Path, **facts) -> None:
+    """Write the model of a training alone: its weights in half precision, its losses as means over equal spans.
+
+    facts  for the card, beside those of the training
+    """
+    card, tensors = read(source)
+    small = {name: value.half() if value.is_floating_point() else value
+             for name, value in tensors.items() if name.startswith("model.")}
+    small |= {name: torch.stack([span.mean() for span in values.tensor_split(min(POINTS, len(values)))])
+              for name, values in tensors.items() if name.startswith("log.")}
+    write(safetensors.torch.save(small, {CARD: json.dumps({**card, **facts}, ensure_ascii=False)}), path)
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find(model: str | Path) -> Path:
+    """The file of a model: one of this name, or else one that comes with the package. FileNotFoundError for neither."""
+    if not Path(model).is_file() and str(model) not in shipped():
+        raise FileNotFoundError(f"There is no file {model}, and the package's own models are "
+                                f"{', '.join(shipped())}.")
+    return Path(model) if Path(model).is_file() else SHIPPED / f"{model}.safetensors"
+
+
+def pretrained(name: str, device: torch.device | str | None = None) -> Trained:
+    """A model that comes with the package, trained on MNIST for long by the recipe of its name. Its card tells how.
+
+    ValueError, with those that there are, for another name.
+    """
+    if name not in shipped():
+        raise ValueError(f"No model {name!r} comes with the package, only {', '.join(shipped())}.")
+    return load(SHIPPED / f"{name}.safetensors", device)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -217,5 +256,6 @@ def machine(device: torch.device) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = models[0] if models else platform.processor() or platform.machine()
-        what = f"{torch.get_num_threads()} threads of {model}"
+        threads = torch.get_num_threads()
+        what = f"{threads} thread{'s' * (threads > 1)} of {model}"
     return f"{what}, torch {torch.__version__}"

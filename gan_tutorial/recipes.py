@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -49,6 +49,7 @@ class Trained:
     log          its history, `log["critic"]["game"]` of shape (steps,)
     seconds      of training; steps: how many
     interrupted  whether somebody ended it before its time
+    card         what its file says of it: data, machine, code, metrics; empty where it comes from no file
     """
 
     recipe: "Recipe"
@@ -57,6 +58,11 @@ class Trained:
     steps: int
     seconds: float
     interrupted: bool = False
+    card: Mapping = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        where = f" on {self.card['data']}, {self.card['machine']}" if self.card else ""
+        return f"{self.recipe.name}: {self.steps:,} steps in {self.seconds:,.0f} s{where}"
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -94,7 +100,7 @@ class Recipe:
     latent: int = 64
     batch: int = 64
     labelled: bool = False
-    half_life: float = 5_000
+    half_life: float = 50_000
 
     def players(self, generator: nn.Module, critic: nn.Module) -> Sequence[Player]:
         """Who takes turns, in their order."""

@@ -1,0 +1,89 @@
+"""The models that come with the package: each recipe has one, small, and as good as its card says."""
+
+import json
+import os
+
+import gallery
+import pytest
+import torch
+
+import gan_tutorial as gt
+from gan_tutorial import __main__ as cli
+from gan_tutorial import checkpoint, metrics
+from gan_tutorial.recipes import MLP, RECIPES, Training
+
+few = gt.data.drawn(300, seed=0)
+
+
+def test_what_is_shipped_is_the_average_in_half_precision_and_the_losses_means(tmp_path):
+    training = Training(MLP, few)
+    training.run(steps=2 * checkpoint.POINTS)
+    checkpoint.save(training, tmp_path / "whole.safetensors")
+    checkpoint.ship(tmp_path / "whole.safetensors", tmp_path / "mlp.safetensors", curve=[1, 2])
+    made, shipped = training.trained(), checkpoint.load(tmp_path / "mlp.safetensors")
+    for mine, theirs in zip(made.generator.state_dict().values(), shipped.generator.state_dict().values(), strict=True):
+        assert theirs.dtype == torch.float32 and torch.equal(mine.half().float(), theirs)
+    pairs = made.log["critic"]["game"].view(-1, 2)
+    torch.testing.assert_close(shipped.log["critic"]["game"], pairs.mean(1))
+    assert shipped.card["curve"] == [1, 2] and shipped.card["data"] == few.name and shipped.steps == 1000
+    size = 2 * sum(p.numel() for p in made.generator.parameters())
+    assert (tmp_path / "mlp.safetensors").stat().st_size < size + 20_000
+    with pytest.raises(ValueError, match="no training to go on with"):
+        checkpoint.resume(tmp_path / "mlp.safetensors", few)
+
+
+def test_a_training_for_the_gallery_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
+    call = ["mlp", "--folder", str(tmp_path / "work"), "--out", str(tmp_path / "models")]
+    assert gallery.main([*call, "--seconds", "0.6"]) == 0
+    first = checkpoint.load(tmp_path / "models" / "mlp.safetensors").card
+    assert gallery.main([*call, "--seconds", "1.2"]) == 0
+    made = checkpoint.load(tmp_path / "models" / "mlp.safetensors")
+    curve = made.card["curve"]
+    assert curve[:len(first["curve"])] == first["curve"] and curve[-1]["step"] == made.steps > first["step"]
+    assert 1.2 <= made.seconds < 10 and [point["seconds"] for point in curve] == sorted(p["seconds"] for p in curve)
+    assert made.card["metrics"] == pytest.approx(gallery.judged(made, few))
+    monkeypatch.setattr(gallery.metrics, "report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert gallery.main([*call, "--seconds", "2"]) == 130 and "goes on" in capsys.readouterr().err
+
+
+def test_every_recipe_has_a_model():
+    assert checkpoint.shipped() == sorted(RECIPES)
+    assert sum(path.stat().st_size for path in checkpoint.SHIPPED.iterdir()) < 4_000_000
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_model_makes_digits_and_its_card_tells_of_it(name):
+    made = gt.pretrained(name)
+    label = torch.arange(200) % 10 if made.recipe.labelled else None
+    images = made.sample(200, label)
+    assert images.shape == (200, 1, 28, 28) and images.abs().max() <= 1
+    card = made.card
+    assert card["recipe"] == name and card["data"] == "mnist" and card["step"] == made.steps
+    assert card["curve"][-1]["step"] == made.steps and card["metrics"]["Fréchet distance"] > 0
+    read = metrics.predict(metrics.classifier("mnist"), images)
+    assert len(read.unique()) == 10
+    if made.recipe.labelled:
+        assert (read == label).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_metrics_of_a_card_can_be_measured_again(name):
+    """The card's numbers are those of the file. Machines round otherwise: within a hundredth."""
+    if not os.environ.get("GAN_TUTORIAL_DATA"):
+        pytest.skip("needs MNIST")
+    made = gt.pretrained(name)
+    assert gallery.judged(made, gt.data.mnist("test")) == pytest.approx(made.card["metrics"], rel=1e-2)
+
+
+def test_a_model_is_a_file_or_one_of_the_package(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sample", "conditional", "--n", "3", "--label", "7", "--out", "sevens.npy"]) == 0
+    monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
+    assert cli.main(["evaluate", "dcgan", "--n", "100", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.split("images.\n")[1])
+    assert told["card"]["step"] == gt.pretrained("dcgan").steps
+    assert cli.main(["sample", "biggan", "--out", "x.png"]) == 1
+    assert "no file biggan" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="only conditional, dcgan"):
+        gt.pretrained("biggan")

@@ -1,0 +1,84 @@
+"""Train the models that ship with the book: every recipe for a long time, judged on the way, in half precision.
+
+    python tools/gallery.py                          all of them, into gan_tutorial/models/: hours
+    python tools/gallery.py dcgan --seconds 1800     one of them
+    python tools/gallery.py --folder FOLDER          where the trainings are kept, to go on with after Ctrl-C
+
+A model is judged when it has trained for 1/64, 1/32, … 1/2 and all of its seconds; its card keeps the curve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gan_tutorial import __main__ as cli
+from gan_tutorial import checkpoint, metrics
+from gan_tutorial.recipes import RECIPES, Trained, Training
+
+HALVINGS = 6
+SETS = ("mnist", "drawn")
+
+
+def judged(made: Trained, test) -> dict[str, float]:
+    """The metrics of as many samples as there are test images; labels are asked for in turn."""
+    label = cli.labels(made, len(test))
+    return metrics.report(made.sample(len(test), label), test, label)
+
+
+def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
+    """The file of a recipe's training, trained for so long, going on with it where it is there."""
+    train, test, path = cli.digits(data, device=True), cli.digits(data, "test"), folder / f"{name}.safetensors"
+    if path.is_file():
+        training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
+    else:
+        training, curve = Training(RECIPES[name], train), []
+    for k in range(HALVINGS, -1, -1):
+        training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
+        made = training.trained()
+        if training.interrupted:
+            checkpoint.save(training, path, made, curve=curve)
+            raise KeyboardInterrupt
+        if not curve or training.steps > curve[-1]["step"]:
+            curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **judged(made, test)})
+            checkpoint.save(training, path, made, curve=curve)
+            print(f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
+                  f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}", flush=True)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
+    parser.add_argument("--seconds", type=cli.positive(float), default=1200.0, help="of training (default 1200)")
+    parser.add_argument("--data", choices=SETS, default="mnist")
+    parser.add_argument("--folder", type=Path, default=Path("_gallery"), help="of the trainings (default _gallery)")
+    parser.add_argument("--out", type=Path, default=checkpoint.SHIPPED, help="of the models")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in RECIPES]
+    if unknown:
+        parser.error(f"there is no recipe {', '.join(unknown)}, only {', '.join(RECIPES)}")
+    for folder in (options.folder, options.out):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in options.names or RECIPES:
+            path = grown(name, options.seconds, options.data, options.folder)
+            checkpoint.ship(path, options.out / path.name)
+            made = checkpoint.load(options.out / path.name)
+            numbers = judged(made, cli.digits(options.data, "test"))  # of the very weights that are shipped
+            checkpoint.ship(path, options.out / path.name, metrics=numbers)
+            print(f"{made}\n{cli.table({name: numbers})}", flush=True)
+    except KeyboardInterrupt:
+        print(f"Interrupted. What was done is in {options.folder}: the same command goes on with it.", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, ArithmeticError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
