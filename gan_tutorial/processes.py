@@ -6,11 +6,16 @@ Every process draws the same batch, a function of (seed, number), and keeps its 
 so that with parts of equal size the mean of the processes' gradients is the gradient of the whole batch: one, two and
 four processes learn the same weights, up to rounding. What couples samples needs more: `SharedBatchNorm` takes its
 statistics over the parts of all. Li et al. 2020, section 2.
+
+Where a process dies the others end with a sentence, and the file stays as it was saved last. With --max-restarts=3
+torchrun then starts all of them again, up to three times, and they go on from it.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -48,7 +53,42 @@ def join() -> None:
         raise ValueError(f"Each process takes a GPU, and there are {gpus} here: --nproc-per-node={gpus}.")
     if gpus:
         torch.cuda.set_device(local)
-    _exchange(lambda: dist.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE))
+    _exchange(_start, "nccl" if gpus else "gloo")
+
+
+def _start(backend: str) -> None:
+    """Find the others, and connect to them. RuntimeError where they do not come.
+
+    torchrun keeps one store for all its starts. In it stand the addresses of processes that have died since, and who
+    reads one of them waits in vain (pytorch/pytorch#135712). So each start has a name, which keeps its entries apart.
+    """
+    store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+    name = _name(store, rank, world)
+    dist.init_process_group(backend, store=dist.PrefixStore(name, store), rank=rank, world_size=world, timeout=PATIENCE)
+
+
+def _name(store: dist.Store, rank: int, world: int) -> str:
+    """A name that the first process makes up, and tells every other one that asks with a word of its own.
+
+    An answer to a word that is new cannot be old. A question can: so the first one answers all it finds, until
+    everybody has called it by the new name. (How often torchrun has restarted is no name: each machine counts its own.)
+    """
+    word = uuid4().hex
+    if rank:
+        store.set(f"question/{rank}", word)
+        name = store.get(f"answer/{word}").decode()
+        store.set(f"{name}/{rank}", "heard")
+        return name
+    until, silent = time.monotonic() + PATIENCE.total_seconds(), set(range(1, world))
+    while silent:
+        for other in sorted(silent):
+            if store.check([f"question/{other}"]):
+                store.set(f"answer/{store.get(f'question/{other}').decode()}", word)
+        silent = {other for other in silent if not store.check([f"{word}/{other}"])}
+        if time.monotonic() > until:
+            raise RuntimeError(f"no sign of process {', '.join(map(str, sorted(silent)))}")
+        time.sleep(0.01)
+    return word
 
 
 def part(batch: Batch) -> Batch:

@@ -2,9 +2,15 @@
 
 import copy
 import os
+import re
+import signal
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +19,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 import gan_tutorial as gt
-from gan_tutorial import processes
+from gan_tutorial import checkpoint, processes
 from gan_tutorial.recipes import Training
 
 ring = gt.data.ring(n=500, seed=0)
@@ -147,3 +153,82 @@ def test_a_shared_norm_keeps_the_weights_that_the_optimiser_holds():
 def test_norms_that_cannot_be_shared_are_refused():
     with pytest.raises(ValueError, match="momentum only"):
         processes.share_norms(nn.Sequential(nn.BatchNorm1d(3, affine=False)))
+
+
+def test_each_start_has_a_name_of_its_own_in_the_same_store():
+    store, world, made = dist.HashStore(), 3, []
+    store.set_timeout(timedelta(seconds=20))
+    with ThreadPoolExecutor(world) as pool:
+        for _ in range(5):  # after the first one, the questions and answers of a start that has ended lie about
+            made.append({name.result() for name in [pool.submit(processes._name, store, rank, world)
+                                                    for rank in range(world)]})
+    assert all(len(names) == 1 for names in made) and len(set.union(*made)) == 5
+
+
+def test_a_process_that_does_not_come_is_named(monkeypatch):
+    monkeypatch.setattr(processes, "PATIENCE", timedelta(seconds=0.1))
+    with pytest.raises(processes.Lost, match="no sign of process 1, 2"):
+        processes._exchange(processes._name, dist.HashStore(), 0, 3)
+
+
+SCRIPT = """
+import datetime, os, signal, sys
+import gan_tutorial as gt
+from gan_tutorial import __main__ as cli, checkpoint, processes
+
+out, victim = sys.argv[1:]
+few, agreed = gt.data.drawn(200, seed=0), processes.agreed
+cli.digits, cli.JUDGED, gt.recipes.SETTLING = lambda *_, **__: few, 100, 1
+processes.PATIENCE = datetime.timedelta(minutes=1)  # a hanging test ends
+signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as __main__ does
+
+def agreed_or_dead(number, step=0):  # after step 5, before it is saved
+    if step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return agreed(number, step)
+
+if os.environ["RANK"] == victim and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    processes.agreed = agreed_or_dead
+if os.environ["RANK"] == "0":
+    print("begins at step", checkpoint.read(out)[0]["step"] if os.path.exists(out) else 0, file=sys.stderr, flush=True)
+sys.exit(cli.main(["train", "wgan-gp", "--steps", "12", "--every", "0.001", "--out", out]))
+"""
+
+
+def launched(folder, victim, restarts=0):
+    """A training by two processes, of which one dies in its midst: exit status, words, the steps it began at, file."""
+    out = folder / f"{victim}.safetensors"
+    (folder / "run.py").write_text(SCRIPT)
+    launch = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+                               f"--max-restarts={restarts}", folder / "run.py", out, str(victim)],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                              env={**os.environ, "PYTHONPATH": str(Path(gt.__file__).parents[1]),
+                                   "OMP_NUM_THREADS": "1"})
+    try:
+        words, _ = launch.communicate(timeout=240)
+    finally:
+        if launch.poll() is None:
+            launch.terminate()  # torchrun ends its processes, which are in groups of their own, within 30 seconds
+            try:
+                launch.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                os.killpg(launch.pid, signal.SIGKILL)
+    return launch.returncode, words, [int(n) for n in re.findall(r"begins at step (\d+)", words)], out
+
+
+def test_torchrun_restarts_a_training_from_its_file(tmp_path):
+    status, words, began, out = launched(tmp_path, victim=1, restarts=1)
+    assert status == 0 and began[0] == 0 and 3 <= began[1] <= 5, words
+    assert "Process 0 has lost another one" in words
+    status, words, began, whole = launched(tmp_path, victim=None)
+    assert status == 0 and began == [0], words
+    (card, made), (whole_card, expected) = checkpoint.read(out), checkpoint.read(whole)
+    assert card["step"] == whole_card["step"] == 12
+    assert made.keys() == expected.keys() and all(torch.equal(made[key], expected[key]) for key in expected)
+
+
+def test_a_process_that_dies_ends_the_run_and_leaves_the_file(tmp_path):
+    status, words, began, out = launched(tmp_path, victim=0)
+    assert status != 0 and began == [0] and "Process 1 has lost another one" in words, words
+    training = checkpoint.resume(out, gt.data.drawn(200, seed=0))
+    assert training.steps == 4 and len(training.log["critic"]["game"]) == 4
