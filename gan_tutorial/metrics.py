@@ -211,6 +211,16 @@ def report(images: Tensor, test: Data, label: Tensor | None = None) -> dict[str,
     return numbers
 
 
+def table(columns: dict[str, dict[str, float]]) -> str:
+    """Metrics side by side: one row for each, one column for each set of images."""
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    lines = [" " * 24 + "".join(f"{title:>18}" for title in columns)]
+    for name in names:
+        cells = (f"{column[name]:18.4g}" if name in column else " " * 18 for column in columns.values())
+        lines.append(f"{name:24}" + "".join(cells))
+    return "\n".join(lines)
+
+
 # ------------------------------------------------------------------------------------------------- points with modes
 
 class Modes(NamedTuple):

@@ -152,6 +152,29 @@ def losses(log, smooth=None, ax=None, title=None):
     return label(ax)
 
 
+def trained(model, images):
+    """Draw a model from a file beside its history: its images, its distance to test digits, and its losses.
+
+    model   what `pretrained` returns: its card holds the curve, and the distance of real training images
+    images  of the model, (n, 1, 28, 28) in [-1, 1]
+    """
+    curve = model.card["curve"]
+    figure = plt.figure(figsize=(WIDTH, 3.6))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 4))
+    grid(images, ax=left.subplots())
+    above, below = right.subplots(2, 1)
+    seconds, distance = ([point[name] for point in curve] for name in ("seconds", "Fréchet distance"))
+    above.loglog(seconds, distance, **LINES["generator"], marker=".")
+    above.axhline(model.card["training images"]["Fréchet distance"], **LINES["theory"], label="training images")
+    above.set(xlabel="seconds of training", title="Fréchet distance")
+    above.legend(loc="upper right")
+    for (player, terms), role in zip(list(model.log.items())[-2:], ("critic", "generator"), strict=True):
+        below.plot(np.linspace(0, model.steps, len(terms["game"])), terms["game"], label=player, **LINES[role])
+    below.set(xlabel="step", title="losses")
+    label(below)
+    return figure
+
+
 def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     """Draw sets in the plane on equal axes: data as a dark cloud, generated points as small light dots upon it.
 

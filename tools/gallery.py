@@ -64,13 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
+        train, test = cli.digits(options.data), cli.digits(options.data, "test")
+        real = metrics.report(train.take(slice(0, len(test))), test, train.label[:len(test)])  # the best to be expected
         for name in options.names or RECIPES:
             path = grown(name, options.seconds, options.data, options.folder)
             checkpoint.ship(path, options.out / path.name)
             made = checkpoint.load(options.out / path.name)
-            numbers = judged(made, cli.digits(options.data, "test"))  # of the very weights that are shipped
-            checkpoint.ship(path, options.out / path.name, metrics=numbers)
-            print(f"{made}\n{cli.table({name: numbers})}", flush=True)
+            numbers = judged(made, test)  # of the very weights that are shipped
+            checkpoint.ship(path, options.out / path.name, metrics=numbers, **{"training images": real})
+            print(made, metrics.table({name: numbers, "training images": real}), sep="\n", flush=True)
     except KeyboardInterrupt:
         print(f"Interrupted. What was done is in {options.folder}: the same command goes on with it.", file=sys.stderr)
         return 130

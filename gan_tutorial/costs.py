@@ -1,0 +1,50 @@
+"""What a computation costs, counted rather than timed: the same numbers on every machine."""
+
+from collections import Counter
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+VIEWS = ("view", "reshape", "expand", "detach", "alias", "t", "transpose", "permute", "unsqueeze", "squeeze", "select",
+         "slice", "split", "split_with_sizes", "unbind", "as_strided")
+
+
+class Costs(TorchDispatchMode):
+    r"""Count what PyTorch computes inside of a `with` block, forwards and backwards.
+
+        with Costs() as costs:
+            player.update(next(feed))
+        costs.flops, costs.bytes, costs.operations
+
+    flops       of matrix products and convolutions, a multiplication and an addition being two:
+                2·k²·C_in·C_out·h·w for a convolution. Everything else is elementwise, and counts as none.
+    bytes       read and written if nothing stays in a cache: each operation's tensors once. Views move nothing.
+    operations  that do something: on a GPU about as many kernels are launched
+    by_name     flops, bytes and operations of each kind, `costs.by_name["convolution"]`
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.by_name: dict[str, Counter] = {}
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = operation(*args, **kwargs)
+        packet = operation._overloadpacket
+        name = packet.__name__
+        if name not in VIEWS:
+            formula = flop_registry.get(packet)
+            tensors = {id(x): x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)}
+            self.by_name.setdefault(name, Counter()).update(
+                flops=formula(*args, **kwargs, out_val=result) if formula else 0,
+                bytes=sum(x.numel() * x.element_size() for x in tensors.values()), operations=1)
+        return result
+
+    def _sum(self, what: str) -> int:
+        return sum(own[what] for own in self.by_name.values())
+
+    flops = property(lambda self: self._sum("flops"))
+    bytes = property(lambda self: self._sum("bytes"))
+    operations = property(lambda self: self._sum("operations"))
