@@ -11,6 +11,7 @@ Where a process dies the others end with a sentence, and the file stays as it wa
 torchrun then starts all of them again, up to three times, and they go on from it.
 """
 
+import atexit
 import os
 import time
 from collections.abc import Sequence
@@ -65,6 +66,10 @@ def _start(backend: str) -> None:
     store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
     name = _name(store, rank, world)
     dist.init_process_group(backend, store=dist.PrefixStore(name, store), rank=rank, world_size=world, timeout=PATIENCE)
+    if backend == "gloo":
+        # Its threads, if Python ends before them, abort the process: torchrun would take a training that is done for
+        # one that has failed. NCCL is left to itself, as its farewell waits for the others, who may be dead.
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
 def _name(store: dist.Store, rank: int, world: int) -> str:
