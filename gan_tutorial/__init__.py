@@ -1,6 +1,6 @@
 """Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
 
-from . import checkpoint, data, hooks, metrics, plots, processes, recipes
+from . import checkpoint, data, faster, hooks, metrics, plots, processes, recipes
 from .average import Average
 from .checkpoint import pretrained
 from .claims import ClaimFailed, claim
@@ -43,7 +43,7 @@ __all__ = [
     "Average", "Batch", "Cascade", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding",
     "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection",
     "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data",
-    "dcgan_init", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
+    "dcgan_init", "faster", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
     "nonsaturating", "plots", "pretrained", "processes", "r1", "recipes", "sample", "shuffled", "transposed",
     "upsampled", "wasserstein", "wgan", "wgan_gp",
 ]

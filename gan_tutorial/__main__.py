@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 
 from . import checkpoint, data, metrics, plots, processes
+from .faster import MEASURES
+from .faster import named as measures
 from .game import NonFiniteLoss
 from .recipes import RECIPES, Trained, Training, asked_to_stop, named
 from .runtime import pick_device
@@ -79,6 +81,8 @@ def parser() -> argparse.ArgumentParser:
     train_.add_argument("--resume", type=Path, metavar="FILE", help="go on with this file, and write it anew, or --out")
     train_.add_argument("--every", type=positive(float), default=60.0, metavar="S",
                         help="save every S seconds (default 60)")
+    train_.add_argument("--faster", nargs="*", choices=list(MEASURES), metavar="MEASURE",
+                        help=f"be faster by some of {', '.join(MEASURES)}; with --resume the file knows them")
 
     model = f"a file, or a model of the package's own: {', '.join(checkpoint.shipped())}"
     sample_ = command("sample", sample, "sample from a model")
@@ -120,6 +124,7 @@ def recipes(options) -> int:
 def train(options) -> int:
     """Train a recipe, or go on with a file, and save what was made."""
     source, out = options.resume, options.out or options.resume
+    faster = None if options.faster is None else measures(options.faster)
     if out is None and options.recipe is not None:
         out = Path(f"{named(options.recipe).name}.safetensors")
     if restarted(out):  # torchrun starts us once more: go on with what the last start had saved
@@ -130,7 +135,7 @@ def train(options) -> int:
         how = f"Go on with it by --resume {out}, or name" if out.is_file() else "Name"
         raise ValueError(f"{out} is there already. {how} another file by --out.")
     if source is None:
-        training = Training(named(options.recipe), digits(options.data, device=True), options.seed or 0)
+        training = Training(named(options.recipe), digits(options.data, device=True), options.seed or 0, faster or ())
         goal = {"steps": training.recipe.steps, "seconds": None}
     else:
         card, _ = checkpoint.read(source, tensors=False)
@@ -138,7 +143,7 @@ def train(options) -> int:
             if asked is not None and asked != card[name]:
                 raise ValueError(f"{source} was trained with {name} {card[name]}, not {asked}. Leave {asked} out to go "
                                  "on, or train anew without --resume.")
-        training = checkpoint.resume(source, digits(card["data"], device=True))
+        training = checkpoint.resume(source, digits(card["data"], device=True), faster)
         goal = card.get("goal") or {"steps": training.recipe.steps, "seconds": None}
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}

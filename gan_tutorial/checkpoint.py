@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .data import Data
+from .faster import Measure
+from .faster import named as measures
 from .recipes import Trained, Training, named
 
 SHIPPED = Path(__file__).with_name("models")
@@ -59,7 +61,8 @@ def save(training: Training, path: str | Path, made: Trained | None = None, **fa
     card = {"format": FORMAT, "recipe": training.recipe.name, "step": training.steps, "seed": training.seed,
             "data": training.data.name, "samples": len(training.data), "seconds": round(training.seconds, 3),
             "code": code(), "machine": machine(training.data.values.device), "drawn": training.feed.drawn,
-            "images": training.average.images, "settings": settings(training), **facts}
+            "images": training.average.images, "settings": settings(training),
+            "faster": [measure.name for measure in training.faster], **facts}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write(safetensors.torch.save(tensors, {CARD: json.dumps(card, ensure_ascii=False)}), path)
 
@@ -119,19 +122,23 @@ def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor
         raise ValueError(f"{path} was written by a newer version of this package ({card.get('code')}): update it to "
                          "read the file.")
     wrong = [name for name, kind in ENTRIES.items() if not isinstance(card.get(name), kind)]
+    wrong += [] if isinstance(card.setdefault("faster", []), list) else ["faster"]  # older files have none
     if wrong:
         raise ValueError(f"{damaged}: its card has no proper entry for {', '.join(wrong)}.")
     return card, found
 
 
-def resume(path: str | Path, data: Data) -> Training:
+def resume(path: str | Path, data: Data, faster: Sequence[Measure] | None = None) -> Training:
     """The training that a file holds, ready to go on with the same data.
+
+    faster  measures to take from now on; without it those that the file was trained with
 
     On a CPU it goes on bit for bit as if it had never stopped. ValueError where the file holds a model alone, or a part
     of a training, where it was trained on other data, or by a recipe that is another one now; and what `read` raises.
     """
     card, tensors = read(path)
-    training = Training(named(card["recipe"]), data, card["seed"])
+    faster = measures(card["faster"]) if faster is None else faster
+    training = Training(named(card["recipe"]), data, card["seed"], faster)
     if (card["data"], card["samples"]) != (data.name, len(data)):
         raise ValueError(f"{path} was trained on {card['samples']:,} samples of {card['data']}, not on {len(data):,} "
                          f"of {data.name}: going on with other data would be another training.")
@@ -146,6 +153,9 @@ def resume(path: str | Path, data: Data) -> Training:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _part(tensors, f"{player.name}.optimizer.").items():
             index, entry = name.split(".", 1)
+            like = player.weights[int(index)] if int(index) < len(player.weights) else value
+            if value.shape == like.shape:  # a fused Adam takes for granted that all lie in memory as the weight does
+                value = torch.empty_like(like).copy_(value)
             state.setdefault(int(index), {})[entry] = value
         complete &= len(state) == (len(player.weights) if card["step"] else 0)
         complete &= all(len(values) == card["step"] for values in log.get(player.name, {"": []}).values())

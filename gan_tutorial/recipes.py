@@ -21,6 +21,8 @@ from torch.nn.functional import avg_pool2d
 from . import processes
 from .average import Average
 from .data import Data
+from .faster import Measure
+from .faster import players as hastened
 from .game import Batch, Feed, Log, Player, Stop, adam, adversaries, fit, sample
 from .networks import (
     Cascade,
@@ -107,13 +109,15 @@ class Recipe:
         return adversaries(generator, critic, self.objective, self.optimizer)
 
     def train(self, data: Data, steps: int | None = None, seconds: float | None = None, seed: int = 0,
-              hooks: Sequence[Callable[[int, Log], None]] = ()) -> Trained:
+              hooks: Sequence[Callable[[int, Log], None]] = (), faster: Sequence[Measure] = ()) -> Trained:
         """Train on `data`, on its device: for `steps`, else for `seconds`, else for the recipe's own steps.
+
+        faster  measures that leave the game alone, such as (faster.bfloat16, faster.fused)
 
         The same seed and steps give the same weights on one CPU. Ctrl-C ends the training and keeps what was learned.
         ValueError if both steps and seconds are given, or the recipe needs labels that the data do not have.
         """
-        training = Training(self, data, seed)
+        training = Training(self, data, seed, faster)
         training.run(self.steps if steps is None and seconds is None else steps, seconds, hooks)
         return training.trained()
 
@@ -158,22 +162,25 @@ class Training:
 
     players, feed, average  as `fit` takes them; the average is the one that samples are made with
     steps, seconds          of training so far
+    faster                  the measures that it takes, see `gan_tutorial.faster`
 
     Where several processes have joined, each takes its part of every batch, and its log is that of its part. Raises
-    ValueError for data without the labels that the recipe needs, and for a batch that the processes cannot share.
+    ValueError for data without the labels that the recipe needs, for a batch that the processes cannot share, and for
+    a measure that cannot be taken here.
     """
 
-    def __init__(self, recipe: Recipe, data: Data, seed: int = 0):
-        self.recipe, self.data, self.seed = recipe, data, seed
+    def __init__(self, recipe: Recipe, data: Data, seed: int = 0, faster: Sequence[Measure] = ()):
+        self.recipe, self.data, self.seed, self.faster = recipe, data, seed, tuple(faster)
         shared = processes.count() > 1
         if shared:
             processes.share(recipe.batch)
-            processes.same(recipe=recipe.name, seed=seed, data=data.name, samples=len(data))
+            processes.same(recipe=recipe.name, seed=seed, data=data.name, samples=len(data),
+                           faster=[measure.name for measure in faster])
         self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled, processes.part if shared else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
             generator, critic = (build().to(data.values.device) for build in (recipe.generator, recipe.critic))
-        self.players = recipe.players(generator, critic)
+        self.players = hastened(recipe, generator, critic, self.faster)
         if shared:
             processes.together(self.players)
         self.average = Average(generator, recipe.half_life, recipe.batch)
