@@ -1,6 +1,6 @@
 """Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
 
-from . import checkpoint, data, faster, hooks, metrics, plots, processes, recipes
+from . import checkpoint, costs, data, faster, hooks, metrics, plots, processes, recipes
 from .average import Average
 from .checkpoint import pretrained
 from .claims import ClaimFailed, claim

@@ -177,7 +177,7 @@ def train(options) -> int:
     numbers = judged(made, training.data.name)
     save(training, made, metrics=numbers)
     print(f"{line(training, goal)}. {out} holds the model.")
-    print(table({"the model": numbers}))
+    print(metrics.table({"the model": numbers}))
     return 0
 
 
@@ -212,7 +212,7 @@ def evaluate(options) -> int:
     train_ = digits(made.card["data"])
     real = metrics.report(train_.take(slice(0, options.n)), test, train_.label[:options.n])
     print(f"{made}\n")
-    print(table({"the model": model, "training images": real}))
+    print(metrics.table({"the model": model, "training images": real}))
     return 0
 
 
@@ -261,16 +261,6 @@ def line(training: Training, goal: dict) -> str:
     share = training.steps / goal["steps"] if goal["steps"] else training.seconds / goal["seconds"]
     left = training.seconds * (1 / share - 1) if share else float("nan")
     return f"{training.steps:,} steps in {training.seconds:.0f} s" + (f", {left:.0f} s left" if 0 < share < 1 else "")
-
-
-def table(columns: dict[str, dict[str, float]]) -> str:
-    """Metrics side by side: one row for each, one column for each set of images."""
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    lines = [" " * 24 + "".join(f"{title:>18}" for title in columns)]
-    for name in names:
-        cells = (f"{column[name]:18.4g}" if name in column else " " * 18 for column in columns.values())
-        lines.append(f"{name:24}" + "".join(cells))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,15 @@ class Trained:
         where = f" on {self.card['data']}, {self.card['machine']}" if self.card else ""
         return f"{self.recipe.name}: {self.steps:,} steps in {self.seconds:,.0f} s{where}"
 
+    @property
+    def metrics(self) -> dict[str, Mapping[str, float]]:
+        """What its card says of it: at first, at the end, and of real training images. Empty without a card."""
+        names = self.card.get("metrics", {})
+        early = {f"after {point['seconds']:.0f} s": {name: point[name] for name in names}
+                 for point in self.card.get("curve", [])[:1]}
+        late = {f"after {self.seconds:.0f} s": names, "training images": self.card.get("training images", {})}
+        return early | late if names else {}
+
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
         """n images (n, 1, 28, 28) in [-1, 1], made in pieces that fit into memory.
