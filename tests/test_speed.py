@@ -1,0 +1,301 @@
+"""The benchmark of speed, on a clock that goes only when it is told to: turns, medians, shares, tables, peers."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+import gan_tutorial as gt
+from gan_tutorial import faster
+from gan_tutorial.recipes import MLP, Training
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import speed  # noqa: E402
+
+PICTURES = torch.randint(256, (20, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(speed, "time", clock)
+    return clock
+
+
+# ------------------------------------------------------------------------------------------------- clock and medians
+
+def test_sides_take_turns_of_about_the_same_length(clock):
+    turns = []
+
+    def side(name, cost):
+        def run(steps):
+            turns.append((name, steps))
+            clock.now += cost * steps
+        return run
+
+    rates = speed.interleaved({"none": side("none", 0.5), "slow": side("slow", 5.0)}, 2, 2.0)
+    assert turns == [("none", speed.WARM), ("none", 2), ("slow", speed.WARM), ("slow", 2),
+                     ("none", 4), ("slow", 1), ("none", 4), ("slow", 1)]
+    assert rates == {"none": [2.0, 2.0], "slow": [0.2, 0.2]}
+
+
+def test_rounds_are_compared_with_themselves():
+    """In the second round something else made the machine three times slower, and no ratio shows it."""
+    rates = {"none": [6.0, 2.0, 6.0], "twice": [12.0, 4.0, 12.0]}
+    none, twice = speed.rows("x", rates, batch=10, count=100)
+    assert (none["ratio"], twice["ratio"]) == (1, 2) and (none["images"], twice["images"]) == (60, 120)
+    assert twice["flops_per_second"] == 1200 and speed.ratio(rates, "none", "twice") == 0.5
+
+
+def test_what_is_worth_it_is_combined():
+    rates = {"none": [1.0], "bf16": [1.5], "channels-last": [0.9], "fused": [1.2], "bf16 + fused": [2.0]}
+    assert speed.best(rates, (faster.bfloat16, faster.channels_last, faster.fused)) == (faster.bfloat16, faster.fused)
+    assert speed.title((faster.bfloat16, faster.fused)) == "bf16 + fused" and speed.title(()) == "none"
+
+
+def test_a_recipe_is_measured_plain_by_each_measure_and_by_the_best(clock, monkeypatch, capsys):
+    gain = {faster.channels_last: 1.25, faster.fused: 2.0}
+
+    def side(recipe, data, measures):
+        cost = 1.0
+        for measure in measures:
+            cost /= gain[measure]
+
+        def run(steps):
+            clock.now += cost * steps
+        return run
+
+    monkeypatch.setattr(speed, "side", side)
+    monkeypatch.setattr(speed, "flops", lambda training: 1000)
+    options = SimpleNamespace(repeats=3, seconds=10.0)
+    enough = gt.Data("mnist", PICTURES.repeat(4, 1, 1, 1))
+    found = speed.measured(MLP, "mlp", enough, tuple(gain), options)
+    assert [(row["measures"], round(row["ratio"], 9)) for row in found] == [
+        ("none", 1), ("channels-last", 1.25), ("fused", 2), ("channels-last + fused", 2.5)]
+    assert found[0]["images"] == pytest.approx(MLP.batch) and found[2]["flops_per_second"] == pytest.approx(2000)
+
+
+# ------------------------------------------------------------------------------------------------- flops and peaks
+
+def test_flops_of_a_linear_game_have_a_closed_form():
+    """Weights' gradients cost as much as the way forward, inputs' too; nobody asks for those of z and of real images,
+    nor in the critic's turn for those of fake images, nor in the generator's turn for those of the critic's weights."""
+    batch, z, width, pixels = 5, 3, 7, 784
+    recipe = replace(MLP, batch=batch, latent=z, generator=lambda: gt.MLPGenerator(z, (1, 28, 28), width, depth=1),
+                     critic=lambda: gt.MLPCritic((1, 28, 28), width, depth=1))
+    generator, critic = 2 * batch * (z * width + width * pixels), 2 * batch * (pixels * width + width)
+    critics_turn = generator + 2 * (2 * critic + 2 * batch * width)
+    generators_turn = 2 * generator + 2 * batch * width * pixels + 2 * critic
+    assert speed.flops(Training(recipe, TINY)) == critics_turn + generators_turn
+
+
+def test_more_updates_are_more_flops():
+    recipe = replace(MLP, batch=5, objective=replace(MLP.objective, updates=1))
+    one, two, three = (speed.flops(Training(replace(recipe, objective=replace(recipe.objective, updates=n)), TINY))
+                       for n in (1, 2, 3))
+    assert three - two == two - one > 0
+
+
+def test_peaks_are_of_products_that_the_device_has(monkeypatch):
+    monkeypatch.setattr(speed, "SIZES", (8, 16))
+    monkeypatch.setattr(speed, "bfloat16", SimpleNamespace(refusal=lambda device: "none here"))
+    found = speed.peaks(torch.device("cpu"))
+    assert "torch.mm, float32" in found and all(rate > 0 for rate in found.values())
+    assert not any("bf16" in way for way in found)
+
+
+# ------------------------------------------------------------------------------------------------------------- peers
+
+# A script as theirs are, with two thirds of the work elsewhere: the clock goes on by a second a step.
+SCRIPT = """
+import argparse
+import torch
+from torch import nn
+from make_believe import wait
+parser = argparse.ArgumentParser()
+parser.add_argument("--size", type=int, required=True)
+opt = parser.parse_args()
+opt.batch, opt.z, opt.side = 4, 3, 16
+
+class Generator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.main = nn.Sequential(nn.ConvTranspose2d(3, 1, opt.size), nn.Tanh())
+    def forward(self, z):
+        return self.main(z)
+
+class Critic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.main = nn.Sequential(nn.Conv2d(1, 1, opt.size), nn.Sigmoid())
+    def forward(self, x):
+        return self.main(x).view(-1, 1).squeeze(1)
+
+netG, netD = Generator(), Critic()
+optG = torch.optim.Adam(netG.parameters(), lr=0.1, betas=(0.5, 0.9))
+optD = torch.optim.Adam(netD.parameters(), lr=0.1, betas=(0.5, 0.9))
+for step in range(STEPS):
+    for optimizer, loss in ((optD, lambda: -netD(torch.rand(4, 1, 16, 16)).log().mean()),
+                            (optG, lambda: -netD(netG(torch.randn(4, 3, 1, 1))).log().mean())):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    wait(1)
+    print(step)
+"""
+PEER = speed.Peer("a peer", "script.py", "its address", ("--size", "16"), ("netG", "netD", "optG"),
+                  ("batch", "z", "side"), True)
+
+
+@pytest.fixture
+def script(clock, tmp_path, monkeypatch):
+    def wait(seconds):
+        clock.now += seconds
+
+    monkeypatch.setitem(sys.modules, "make_believe", SimpleNamespace(wait=wait))
+    monkeypatch.setattr(gt.data, "mnist", lambda: TINY)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.replace("STEPS", "99"))
+    return path
+
+
+def test_a_script_and_its_networks_take_turns(script, clock, monkeypatch, capsys):
+    recipes, turns = [], []
+
+    def side(recipe, data, measures):
+        recipes.append(recipe)
+        assert data.values.shape == (20, 1, 16, 16)
+        training = Training(recipe, data, 0, measures)
+
+        def run(steps):
+            turns.append(steps)
+            clock.now += steps / (4 if measures else 2)
+            if steps == speed.WARM:
+                training.run(steps=1)
+        return run
+
+    monkeypatch.setattr(speed, "side", side)
+    with torch.random.fork_rng():
+        found = speed.beside(PEER, script, ("fused",), torch.get_num_threads(), 3, 5.0)
+    assert found["rates"] == {"theirs": [1, 1, 1], "none": [2, 2, 2], "fused": [4, 4, 4]} and found["batch"] == 4
+    assert turns[-6:] == [5] * 6 and found["flops"] > 0
+    assert recipes[0].latent == 3 and recipes[0].optimizer.keywords == {"lr": 0.1, "betas": (0.5, 0.9)}
+    assert capsys.readouterr().out == ""
+    made = speed.rows("a peer", found["rates"], 4, found["flops"], "theirs")
+    assert [row["ratio"] for row in made] == [1, 2, 4]
+
+
+def test_a_script_that_ends_too_soon_is_an_error(script, monkeypatch):
+    script.write_text(SCRIPT.replace("STEPS", "3"))
+    with pytest.raises(RuntimeError, match="fewer repeats or seconds"):
+        speed.beside(PEER, script, (), torch.get_num_threads(), 3, 5.0)
+    weight = torch.ones(1, requires_grad=True)
+    weight.sum().backward()
+    torch.optim.SGD([weight], lr=1.0).step()  # nobody looks on any more
+
+
+def test_scores_are_those_before_the_sigmoid():
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(9, 1), nn.Sigmoid())
+    x = torch.randn(4, 1, 3, 3)
+    probability = critic(x)
+    scores = speed.Called(critic, scores=True)(x, None)
+    assert scores.shape == (4,)
+    torch.testing.assert_close(scores.sigmoid(), probability.flatten())
+    with pytest.raises(ValueError, match="no label"):
+        speed.Called(critic, scores=True)(x, torch.zeros(4))
+    generator = speed.Called(nn.ConvTranspose2d(3, 1, 4), deep=True)
+    assert generator(torch.randn(2, 3)).shape == (2, 1, 4, 4)
+
+
+def test_what_networks_do_not_bear_is_left_out(capsys):
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Conv2d(1, 3, 3)
+
+        def forward(self, x):
+            return self.net(x).view(len(x), -1).sum(1)
+
+    recipe = gt.recipes.Recipe("viewing", lambda: gt.MLPGenerator(3, (1, 28, 28), 8),
+                               lambda: speed.Called(Viewing(), scores=True), gt.nonsaturating, gt.adam(1e-3), 0, 3, 4)
+    assert speed.bears(recipe, TINY, faster.fused) and not speed.bears(recipe, TINY, faster.channels_last)
+    assert "viewing does not bear channels-last: view size" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- the table
+
+def test_shares_are_of_the_products_that_were_measured():
+    rows = speed.rows("mlp", {"none": [1.0], "fused": [2.0]}, 64, 10**9)
+    rows += [{"name": "a peer", "measures": "its script", "images": 12.0, "ratio": 1.0, "flops": None,
+              "flops_per_second": None}]
+    peak = {"torch.mm, float32": 10e9, "oneDNN, float32": 20e9, "torch.mm, bf16": 80e9}
+    lines = speed.table(rows, peak).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2] == "| mlp | none | 64 | 1.00 | 1 | 1 | 10% | 5% |"
+    assert lines[3] == "| mlp | fused | 128 | 2.00 | 1 | 2 | 20% | 10% |"
+    assert lines[4].startswith("| a peer | its script | 12 | 1.00 |")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """main without a training: what it would have measured, in order."""
+    calls = []
+
+    def measured(recipe, name, data, measures, options):
+        calls.append((name, [measure.name for measure in measures]))
+        if name == "stop":
+            raise KeyboardInterrupt
+        return speed.rows(name, {"none": [1.0]}, recipe.batch, 10**9)
+
+    monkeypatch.setattr(speed, "measured", measured)
+    monkeypatch.setattr(speed, "peaks", lambda device: {"torch.mm, float32": 1e10})
+    monkeypatch.setattr(speed.os, "environ", dict(speed.os.environ))
+    monkeypatch.setattr(gt.data, "digits", lambda: TINY)
+    monkeypatch.setattr(speed.torch, "set_num_threads", lambda n: None)
+    return calls
+
+
+def test_recipes_and_widths(calls, tmp_path, capsys):
+    file = tmp_path / "speed.json"
+    assert speed.main(["--only", "mlp", "--widths", "8", "--measures", "fused", "--json", str(file)]) == 0
+    assert calls == [("mlp", ["fused"]), ("dcgan of width 8", ["fused"])]
+    assert "| dcgan of width 8 | none | 64 |" in capsys.readouterr().out
+    assert [row["name"] for row in json.loads(file.read_text())["rows"]] == ["mlp", "dcgan of width 8"]
+    critic = speed.wider(8).critic()
+    assert critic.layers[0].out_channels == 8 and speed.wider(8).batch == gt.recipes.DCGAN.batch
+
+
+def test_ctrl_c_leaves_what_was_complete(calls, monkeypatch, capsys):
+    monkeypatch.setattr(speed, "RECIPES", {"mlp": MLP, "stop": MLP})
+    assert speed.main([]) == 130
+    said = capsys.readouterr()
+    assert "| mlp | none |" in said.out and "Interrupted" in said.err
+
+
+def test_measures_that_cannot_be_taken_are_told_about(calls, monkeypatch, capsys):
+    if not torch.cuda.is_available():
+        assert speed.main(["--only", "mlp", "--measures", "graphs"]) == 0
+        assert calls == [("mlp", [])] and "Without graphs. Only CUDA" in capsys.readouterr().err
+
+
+def test_what_is_no_clone_is_refused(calls, tmp_path):
+    with pytest.raises(SystemExit, match=r"no clone of PyTorch-GAN.*dcgan\.py.*git clone|Make one"):
+        speed.main(["--only", "--pytorch-gan", str(tmp_path)])
+
+
+@pytest.mark.parametrize("option", [["--seconds", "0"], ["--seconds", "nan"], ["--repeats", "0"], ["--threads", "0"],
+                                    ["--widths", "0"]])
+def test_numbers_that_make_no_sense_are_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        speed.main(option)
+    assert "positive" in capsys.readouterr().err
