@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
 from trainings import STANDIN, Enough, apart, seeded  # first: it finds the book's package, installed or not
 
 import gan_tutorial as gt
+from gan_tutorial.costs import Costs
 from gan_tutorial.faster import MEASURES, Measure, bfloat16
 from gan_tutorial.recipes import DCGAN, RECIPES, Recipe, Training
 from gan_tutorial.runtime import pick_device
@@ -122,12 +122,12 @@ def peaks(device: torch.device) -> dict[str, float]:
 
 def flops(training: Training) -> int:
     """Flops of a step, all updates of it, as PyTorch counts them: matrix products and convolutions alone."""
-    with FlopCounterMode(display=False) as counter:
+    with Costs() as costs:
         for player in training.players:
             player.net.train()
             for _ in range(player.updates):
                 player.update(next(training.feed))
-    return counter.get_total_flops()
+    return costs.flops
 
 
 # -------------------------------------------------------------------------------------------------------- our recipes

@@ -97,6 +97,13 @@ def test_flops_of_a_linear_game_have_a_closed_form():
     assert speed.flops(Training(recipe, TINY)) == critics_turn + generators_turn
 
 
+def test_a_penalty_is_more_flops():
+    """The penalty's point goes forward and back, and its slope once more in both directions."""
+    recipe = replace(gt.recipes.WGAN_GP, batch=5)
+    plain = replace(recipe, objective=replace(recipe.objective, penalty=None))
+    assert speed.flops(Training(recipe, TINY)) > 1.2 * speed.flops(Training(plain, TINY))
+
+
 def test_more_updates_are_more_flops():
     recipe = replace(MLP, batch=5, objective=replace(MLP.objective, updates=1))
     one, two, three = (speed.flops(Training(replace(recipe, objective=replace(recipe.objective, updates=n)), TINY))
