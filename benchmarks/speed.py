@@ -193,12 +193,15 @@ def wider(width: int) -> Recipe:
 class Called(nn.Module):
     """A peer's network, called as the book calls networks, `net(x, label)`. Scores are those before its sigmoid.
 
-    ValueError for a label: they take none.
+    What its blocks return lies in memory in the usual order, since peers `view` it. ValueError for a label: they take
+    none.
     """
 
     def __init__(self, net: nn.Module, deep: bool = False, scores: bool = False):
         super().__init__()
         self.net, self.deep, self.scores = net, deep, scores
+        for block in net.children():
+            block.register_forward_hook(lambda block, given, made: made.contiguous())
         for parent in list(net.modules()) if scores else []:
             for name, child in parent.named_children():
                 if isinstance(child, nn.Sigmoid):

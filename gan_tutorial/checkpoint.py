@@ -154,7 +154,7 @@ def resume(path: str | Path, data: Data, faster: Sequence[Measure] | None = None
         for name, value in _part(tensors, f"{player.name}.optimizer.").items():
             index, entry = name.split(".", 1)
             like = player.weights[int(index)] if int(index) < len(player.weights) else value
-            if value.shape == like.shape:  # a fused Adam takes for granted that all lie in memory as the weight does
+            if value.ndim and value.shape == like.shape:  # a fused Adam takes it to lie in memory as the weight does
                 value = torch.empty_like(like).copy_(value)
             state.setdefault(int(index), {})[entry] = value
         complete &= len(state) == (len(player.weights) if card["step"] else 0)
