@@ -14,7 +14,7 @@ torchrun then starts all of them again, up to three times, and they go on from i
 import atexit
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -125,6 +125,7 @@ def same(**facts) -> None:
 def together(players: Sequence[Player]) -> None:
     """Let players average their gradients over all processes before every update, from equal weights on.
 
+    What an update returns is averaged too: the losses of the whole batch, so that one that is not finite ends all.
     BatchNorm becomes `SharedBatchNorm`; ValueError where it cannot. (A bias before BatchNorm has no gradient but
     rounding, which Adam scales up: there processes differ, to no effect.)
     """
@@ -134,6 +135,17 @@ def together(players: Sequence[Player]) -> None:
             _exchange(dist.broadcast, value.detach(), 0)
         player.optimizer.register_step_pre_hook(lambda optimizer, *_: average(
             [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]))
+        player.update = _of_all(player.update)
+
+
+def _of_all(update: Callable[[Batch], dict[str, Tensor]]) -> Callable[[Batch], dict[str, Tensor]]:
+    """An update that returns the mean of what it returns in all processes."""
+    def averaged(batch: Batch) -> dict[str, Tensor]:
+        terms = {name: term.clone() for name, term in update(batch).items()}
+        average(list(terms.values()))
+        return terms
+
+    return averaged
 
 
 def average(values: Sequence[Tensor]) -> None:

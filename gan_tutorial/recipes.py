@@ -173,7 +173,7 @@ class Training:
     steps, seconds          of training so far
     faster                  the measures that it takes, see `gan_tutorial.faster`
 
-    Where several processes have joined, each takes its part of every batch, and its log is that of its part. Raises
+    Where several processes have joined, each takes its part of every batch; the log is that of whole batches. Raises
     ValueError for data without the labels that the recipe needs, for a batch that the processes cannot share, and for
     a measure that cannot be taken here.
     """

@@ -73,9 +73,10 @@ def play(name, steps=5):
         for p in [*generator.parameters(), *critic.parameters()]:  # only the first one's weights count
             p.data += processes.rank()
         processes.together(players)
-    gt.fit(players, feed, steps)
-    return {f"{name}.{key}": value for name, net in (("generator", generator), ("critic", critic))
-            for key, value in net.state_dict().items()}
+    log = gt.fit(players, feed, steps)
+    losses = {f"log.{player}.{term}": values for player in log for term, values in log[player].items()}
+    return losses | {f"{name}.{key}": value for name, net in (("generator", generator), ("critic", critic))
+                     for key, value in net.state_dict().items()}
 
 
 small = gt.recipes.Recipe("small", lambda: gt.MLPGenerator(3, (2,), width=16, output=None), plain, gt.wgan_gp, adam,
