@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 and BSD tools, so on macOS as it comes.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint chapters chapter notebooks claims classifiers serve home lock clean
+.PHONY: help book test lint chapters chapter notebooks claims classifiers gallery serve home lock clean
 SHELL := /bin/sh
 ENV := .venv
 PY := $(ENV)/bin/python
@@ -53,6 +53,9 @@ claims: $(ENV)/.ready  ## rerun stale claims over seeds, data sets and sabotages
 
 classifiers: $(ENV)/.ready  ## train the digit classifiers of metrics.py anew, from data to files (two minutes)
 	@$(PY) tools/train_classifier.py
+
+gallery: $(ENV)/.ready  ## train the models that ship with the package anew (hours): make gallery ARGS="dcgan"
+	@$(PY) tools/gallery.py $(ARGS)
 
 serve: book  ## show the pages at http://localhost:8000 (PORT= for another)
 	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"

@@ -166,11 +166,19 @@ def trained(model, images):
     seconds, distance = ([point[name] for point in curve] for name in ("seconds", "Fréchet distance"))
     above.loglog(seconds, distance, **LINES["generator"], marker=".")
     above.axhline(model.card["training images"]["Fréchet distance"], **LINES["theory"], label="training images")
+    for axis, ticks in ((above.xaxis, (15, 60, 240, 900, 3600)), (above.yaxis, (0.1, 0.3, 1, 3, 10, 30))):
+        low, high = axis.get_view_interval()
+        axis.set_ticks([tick for tick in ticks if low <= tick <= high], minor=False)
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     above.set(xlabel="seconds of training", title="Fréchet distance")
     above.legend(loc="upper right")
-    for (player, terms), role in zip(list(model.log.items())[-2:], ("critic", "generator"), strict=True):
-        below.plot(np.linspace(0, model.steps, len(terms["game"])), terms["game"], label=player, **LINES[role])
+    for role in ("critic", "generator"):
+        player = [name for name in model.log if name.startswith(role)][-1]  # of a stack, the finest level's
+        values = model.log[player]["game"]
+        below.plot(np.linspace(0, model.steps, len(values)), values, label=player, **LINES[role])
     below.set(xlabel="step", title="losses")
+    below.locator_params(axis="x", nbins=4)
     label(below)
     return figure
 

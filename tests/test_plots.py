@@ -445,3 +445,18 @@ def test_a_film_refuses_what_it_cannot_show(wrong, words):
 def test_an_empty_film_says_what_to_do():
     with pytest.raises(ValueError, match="hooks"):
         plots.film(reel([]), "Nothing.")
+
+
+def test_a_trained_model_stands_beside_its_history():
+    curve = [{"seconds": 10.0 * 2**k, "Fréchet distance": 8.0 / 2**k} for k in range(4)]
+    losses = {name: {"game": torch.arange(5.0) + k, "penalty": torch.zeros(5)}
+              for k, name in enumerate(["critic 0", "critic 1", "generator 0", "generator 1"])}
+    model = SimpleNamespace(card={"curve": curve, "training images": {"Fréchet distance": 0.5}}, log=losses, steps=50)
+    left, above, below = plots.trained(model, torch.zeros(64, 1, 28, 28)).axes
+    assert left.images[0].get_array().shape == (8 * 29 - 1, 8 * 29 - 1)
+    fallen, real = above.get_lines()
+    assert fallen.get_xdata().tolist() == [10, 20, 40, 80] and fallen.get_ydata().tolist() == [8, 4, 2, 1]
+    assert set(real.get_ydata()) == {0.5}
+    drawn = {line.get_label(): line for line in below.get_lines()}
+    assert drawn.keys() == {"critic 1", "generator 1"}  # the finest level
+    assert drawn["generator 1"].get_ydata().tolist() == [3, 4, 5, 6, 7] and drawn["critic 1"].get_xdata()[-1] == 50
