@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Average", "Batch", "Cascade", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding",
     "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection",
-    "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "data",
+    "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "costs", "data",
     "dcgan_init", "faster", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
     "nonsaturating", "plots", "pretrained", "processes", "r1", "recipes", "sample", "shuffled", "transposed",
     "upsampled", "wasserstein", "wgan", "wgan_gp",

@@ -79,8 +79,11 @@ class Trained:
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
         """n images (n, 1, 28, 28) in [-1, 1], made in pieces that fit into memory.
 
-        label  (n,) int64, where the recipe is labelled. ValueError where it is missing, too many or not expected.
+        label  (n,) int64, where the recipe is labelled; without it all ten digits in turn. ValueError for another
+               shape, or where none is expected.
         """
+        if label is None and self.recipe.labelled:
+            label = torch.arange(n) % 10
         if label is not None and label.shape != (n,):
             raise ValueError(f"Give one label for each of the {n} images, not labels of shape {tuple(label.shape)}.")
         device = next(self.generator.parameters()).device

@@ -364,6 +364,20 @@ def test_what_only_draws_does_not_count():
         assert key("import matplotlib.pyplot as plt", "x = 1\n" + cell) != plain
 
 
+def test_a_model_that_is_only_shown_does_not_count():
+    package = code_key.Package({"__init__": "from .checkpoint import pretrained", "plots": "", "metrics": "",
+                                "checkpoint": "def pretrained(name): ..."})
+
+    def key(*lines):
+        return code_key.code_key(["import gan_tutorial as gt\n" + "\n".join(lines)], package)[0]
+
+    shown = ("made = gt.pretrained('dcgan')", "print(made, gt.metrics.table(made.metrics))",
+             "figure = gt.plots.trained(made, made.sample(64))")
+    assert key(*shown) == key(shown[0].replace("dcgan", "mlp"), *shown[1:])
+    for use in ("x = made.sample(64)", "if made.steps > 3: y = 1", "for image in made.sample(3): y = image"):
+        assert key(*shown, use) != key(shown[0].replace("dcgan", "mlp"), *shown[1:], use)
+
+
 def test_layout_does_not_count_but_strings_and_blocks_do():
     plain = key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'a b'")
     assert key("x = f(a,  # é\n      b,\n\n      c)\nif x :\n  # no\n    y=f'{x + 1} é'\n\n    z = 'a b'  ") == plain

@@ -28,13 +28,16 @@ NO_MATTER = {
     "files.download": "fetches bytes whose SHA-256 is checked",
     "files.MNIST_MIRRORS": "where from",
     "files.REMEDIES": "words",
+    "checkpoint.pretrained": "shows a model that ships, whose card holds its code",
+    "metrics.table": "words",
     "runtime.progress": "a progress bar",
     "runtime.watched": "whether to show it",
 }
-DRAWING = {"plt", "fig", "figure", "ax", "axes", "axis", "gt.plots", "print", "display"}
+DRAWING = {"plt", "fig", "figure", "ax", "axes", "axis", "gt.plots", "gt.pretrained", "print", "display"}
 CANVASES = {"subplots", "subplot_mosaic", "figure", "gca", "gcf"}  # what these return is drawn upon
-PURE = {"len", "range", "zip", "enumerate", "sorted", "min", "max", "abs", "round", "sum", "str", "list", "float",
-        "item", "tolist", "numpy", "detach", "cpu", "mean", "std", "flatten", "squeeze", "join"}  # functions, methods
+PURE = {"len", "range", "zip", "enumerate", "sorted", "min", "max", "abs", "round", "sum", "str", "list",
+        "float", "item", "table", "tolist", "numpy", "detach", "cpu", "mean", "std", "flatten", "squeeze",
+        "join"}  # functions, methods
 SETUP = "# Set-up."
 TEXT, GAP, WRAPPED = "\0", "\2", "\1"  # what stands in place of a claim's text, of spaces, at the end of a row
 
@@ -59,10 +62,21 @@ def references(node: ast.AST) -> Iterator[list[str]]:
 
 
 def canvases(tree: ast.AST) -> set[str]:
-    """The names that a chapter gives to what it draws upon: `figure, (left, right) = plt.subplots(1, 2)`."""
-    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call)
-            and chain(n.value.func)[:1] == ["plt"] and chain(n.value.func)[-1] in CANVASES]
-    return {name.id for n in made for target in n.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    """The names that a chapter gives to what it draws upon: `figure, (left, right) = plt.subplots(1, 2)`.
+
+    And to a model that ships, `shipped = gt.pretrained("dcgan")`, as long as it is only shown.
+    """
+    calls = [(n, chain(n.value.func)) for n in ast.walk(tree)
+             if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and chain(n.value.func)]
+    made = [n for n, names in calls if names[0] == "plt" and names[-1] in CANVASES]
+    models = [n for n, names in calls if names == ["gt", "pretrained"]]
+    drawn = {name.id for n in made for target in n.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    shown = {target.id for n in models for target in n.targets if isinstance(target, ast.Name)}
+    showing = [n for n in ast.walk(tree)
+               if isinstance(n, ast.Assign | ast.Expr) and only_draws(n, DRAWING | drawn | shown)]
+    inside = {id(part) for n in showing for part in ast.walk(n)}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in inside}
+    return drawn | shown - used
 
 
 def draws(call: ast.Call, drawing: set[str]) -> bool:
