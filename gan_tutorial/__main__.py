@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     train_.add_argument("--every", type=positive(float), default=60.0, metavar="S",
                         help="save every S seconds (default 60)")
     train_.add_argument("--faster", nargs="*", choices=list(MEASURES), metavar="MEASURE",
-                        help=f"be faster by some of {', '.join(MEASURES)}; with --resume the file knows them")
+                        help=f"after RECIPE, some of {', '.join(MEASURES)}; with --resume the file knows them")
 
     model = f"a file, or a model of the package's own: {', '.join(checkpoint.shipped())}"
     sample_ = command("sample", sample, "sample from a model")
@@ -143,7 +143,13 @@ def train(options) -> int:
             if asked is not None and asked != card[name]:
                 raise ValueError(f"{source} was trained with {name} {card[name]}, not {asked}. Leave {asked} out to go "
                                  "on, or train anew without --resume.")
-        training = checkpoint.resume(source, digits(card["data"], device=True), faster)
+        try:
+            training = checkpoint.resume(source, digits(card["data"], device=True), faster)
+        except ValueError as error:
+            if faster is None and card.get("faster"):
+                error.add_note(f"{source} was trained with {', '.join(card['faster'])}: name the measures to go on "
+                               "with, or none of them: --faster")
+            raise
         goal = card.get("goal") or {"steps": training.recipe.steps, "seconds": None}
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}

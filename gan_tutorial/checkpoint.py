@@ -133,8 +133,9 @@ def resume(path: str | Path, data: Data, faster: Sequence[Measure] | None = None
 
     faster  measures to take from now on; without it those that the file was trained with
 
-    On a CPU it goes on bit for bit as if it had never stopped. ValueError where the file holds a model alone, or a part
-    of a training, where it was trained on other data, or by a recipe that is another one now; and what `read` raises.
+    With the measures of the file it goes on as if it had never stopped, on a CPU bit for bit. ValueError where the file
+    holds a model alone, or a part of a training, where it was trained on other data, or by a recipe that is another one
+    now; and what `read` raises.
     """
     card, tensors = read(path)
     faster = measures(card["faster"]) if faster is None else faster
@@ -187,12 +188,17 @@ def ship(source: str | Path, path: str | Path, **facts) -> None:
     """Write the model of a training alone: its weights in half precision, its losses as means over equal spans.
 
     facts  for the card, beside those of the training
+
+    ValueError, and nothing is written, for a weight that half precision cannot hold; and what `read` raises.
     """
     card, tensors = read(source)
     small = {name: value.half() if value.is_floating_point() else value
              for name, value in tensors.items() if name.startswith("model.")}
     small |= {name: torch.stack([span.mean() for span in values.tensor_split(min(POINTS, len(values)))])
               for name, values in tensors.items() if name.startswith("log.")}
+    large = [name for name, value in small.items() if not value.isfinite().all()]
+    if large:
+        raise ValueError(f"{large[0]} of {source} does not fit into half precision, and {path} is left as it was.")
     write(safetensors.torch.save(small, {CARD: json.dumps({**card, **facts}, ensure_ascii=False)}), path)
 
 

@@ -153,11 +153,16 @@ def losses(log, smooth=None, ax=None, title=None):
 
 
 def trained(model, images):
-    """Draw a model from a file beside its history: its images, its distance to test digits, and its losses.
+    """Draw a model that ships beside its history: its images, its distance to test digits, and its losses.
 
     model   what `pretrained` returns: its card holds the curve, and the distance of real training images
     images  of the model, (n, 1, 28, 28) in [-1, 1]
+
+    Raises ValueError for a model whose card has no curve.
     """
+    if not model.card.keys() >= {"curve", "training images"}:
+        raise ValueError("This model's card has no curve of distances: take one that ships, or train it by "
+                         "tools/gallery.py.")
     curve = model.card["curve"]
     figure = plt.figure(figsize=(WIDTH, 3.6))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 4))

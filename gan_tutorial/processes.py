@@ -206,6 +206,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.alone or count() == 1:
             return super().forward(x)
+        kind, x = x.dtype, x.to(self.running_mean.dtype)  # under autocast too: no statistics of 8 bits
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         mean = _Sum.apply(x.mean(over)) / count()
@@ -217,7 +218,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
         normed = centred * (variance + self.eps).rsqrt().view(shape)
-        return normed * self.weight.view(shape) + self.bias.view(shape)
+        return (normed * self.weight.view(shape) + self.bias.view(shape)).to(kind)
 
 
 def share_norms(net: nn.Module) -> None:

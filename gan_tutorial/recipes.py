@@ -72,8 +72,9 @@ class Trained:
         names = self.card.get("metrics", {})
         early = {f"after {point['seconds']:.0f} s": {name: point[name] for name in names}
                  for point in self.card.get("curve", [])[:1]}
-        late = {f"after {self.seconds:.0f} s": names, "training images": self.card.get("training images", {})}
-        return early | late if names else {}
+        late = {f"after {self.seconds:.0f} s": names} if names else {}
+        real = {name: self.card[name] for name in ("training images",) if name in self.card}
+        return early | late | real
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -187,7 +188,7 @@ class Training:
         if shared:
             processes.share(recipe.batch)
             processes.same(recipe=recipe.name, seed=seed, data=data.name, samples=len(data),
-                           faster=[measure.name for measure in faster])
+                           faster=[str(getattr(measure, "name", measure)) for measure in self.faster])
         self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled, processes.part if shared else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, recipe.name, "weights"))

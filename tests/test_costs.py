@@ -15,6 +15,8 @@ def test_a_linear_layer_and_its_way_back():
     with Costs() as backwards:
         y.backward()
     assert backwards.flops == 2 * forwards.flops  # to the input, and to the weights
+    with pytest.raises(ValueError, match="no_grad"), torch.inference_mode(), Costs():
+        layer(x)
 
 
 @pytest.mark.parametrize("layer, size, flops", [
@@ -37,6 +39,10 @@ def test_bytes_are_those_of_inputs_and_outputs_and_views_are_free():
     with Costs() as costs:
         x.add_(1)  # read and written in one place: counted once
     assert costs.bytes == 4 * x.numel()
+    rows = torch.tensor([3, 5])
+    with Costs() as costs:
+        x[rows]  # two of a hundred
+    assert costs.bytes == 2 * 4 * 20
 
 
 def test_it_listens_inside_of_functional_gradients():

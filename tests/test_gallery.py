@@ -30,6 +30,12 @@ def test_what_is_shipped_is_the_average_in_half_precision_and_the_losses_means(t
     assert (tmp_path / "mlp.safetensors").stat().st_size < size + 20_000
     with pytest.raises(ValueError, match="no training to go on with"):
         checkpoint.resume(tmp_path / "mlp.safetensors", few)
+    with torch.no_grad():
+        training.average.net.layers[0].weight[0, 0] = 1e5
+    checkpoint.save(training, tmp_path / "whole.safetensors")
+    with pytest.raises(ValueError, match="half precision"):
+        checkpoint.ship(tmp_path / "whole.safetensors", tmp_path / "mlp.safetensors")
+    assert checkpoint.load(tmp_path / "mlp.safetensors").card["curve"] == [1, 2]  # as it was
 
 
 def test_a_training_for_the_gallery_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

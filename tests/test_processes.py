@@ -233,3 +233,18 @@ def test_a_process_that_dies_ends_the_run_and_leaves_the_file(tmp_path):
     assert status != 0 and began == [0] and "Process 1 has lost another one" in words, words
     training = checkpoint.resume(out, gt.data.drawn(200, seed=0))
     assert training.steps == 4 and len(training.log["critic"]["game"]) == 4
+
+
+def test_a_shared_norm_keeps_its_statistics_in_float32_under_autocast(monkeypatch):
+    torch.manual_seed(0)
+    net, x = Normed(), torch.randn(64, 3) + 3
+    shared = copy.deepcopy(net)
+    processes.share_norms(shared)
+    # Two processes with the same samples: sums are doubled.
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes.dist, "all_reduce", lambda x, *_: x.mul_(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        made, expected = shared.layers[:2](x), net.layers[:2](x)
+    assert made.dtype == expected.dtype
+    torch.testing.assert_close(made, expected, rtol=2**-7, atol=2**-7)
+    torch.testing.assert_close(shared.layers[1].running_mean, net.layers[1].running_mean)

@@ -37,6 +37,8 @@ def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
     else:
         training, curve = Training(RECIPES[name], train), []
     for k in range(HALVINGS, -1, -1):
+        if k and curve and training.seconds >= seconds / 2**k:
+            continue  # behind us
         training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
         made = training.trained()
         if training.interrupted:
@@ -53,7 +55,7 @@ def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
-    parser.add_argument("--seconds", type=cli.positive(float), default=1200.0, help="of training (default 1200)")
+    parser.add_argument("--seconds", type=cli.positive(float), default=900.0, help="of training (default 900)")
     parser.add_argument("--data", choices=SETS, default="mnist")
     parser.add_argument("--folder", type=Path, default=Path("_gallery"), help="of the trainings (default _gallery)")
     parser.add_argument("--out", type=Path, default=checkpoint.SHIPPED, help="of the models")
@@ -68,8 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
         real = metrics.report(train.take(slice(0, len(test))), test, train.label[:len(test)])  # the best to be expected
         for name in options.names or RECIPES:
             path = grown(name, options.seconds, options.data, options.folder)
-            checkpoint.ship(path, options.out / path.name)
-            made = checkpoint.load(options.out / path.name)
+            small = options.folder / f"{name}.small.safetensors"
+            checkpoint.ship(path, small)
+            made = checkpoint.load(small)
             numbers = judged(made, test)  # of the very weights that are shipped
             checkpoint.ship(path, options.out / path.name, metrics=numbers, **{"training images": real})
             print(made, metrics.table({name: numbers, "training images": real}), sep="\n", flush=True)
