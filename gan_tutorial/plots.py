@@ -177,7 +177,7 @@ def trained(model, images):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
     above.set(xlabel="seconds of training", title="Fréchet distance")
-    above.legend(loc="upper right")
+    above.legend(loc="best")
     for role in ("critic", "generator"):
         player = [name for name in model.log if name.startswith(role)][-1]  # of a stack, the finest level's
         values = model.log[player]["game"]
