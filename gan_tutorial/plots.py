@@ -280,8 +280,8 @@ def label(ax):
         y = np.asarray(line.get_ydata(), dtype=float)
         if not line.get_label().startswith("_") and np.isfinite(y).any():
             ends.append((float(np.clip(y[np.isfinite(y)][-1], min(bottom, top), max(bottom, top))), line))
-    inch = ax.get_window_extent().height / ax.figure.dpi
-    place = {y: (y - bottom) / (top - bottom) * inch * 72 for y, _ in ends}  # height above the axis in points
+    points = 72 / ax.figure.dpi
+    place = {y: ax.transData.transform((1, y))[1] * points for y, _ in ends}  # on any scale
     ends.sort(key=lambda end: place[end[0]])
     heights = _apart([place[y] for y, _ in ends], 12)
     for (y, line), height in zip(ends, heights, strict=True):

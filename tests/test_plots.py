@@ -460,3 +460,12 @@ def test_a_trained_model_stands_beside_its_history():
     drawn = {line.get_label(): line for line in below.get_lines()}
     assert drawn.keys() == {"critic 1", "generator 1"}  # the finest level
     assert drawn["generator 1"].get_ydata().tolist() == [3, 4, 5, 6, 7] and drawn["critic 1"].get_xdata()[-1] == 50
+
+
+def test_labels_stand_at_their_lines_on_a_logarithmic_scale_too():
+    ax = plt.figure().subplots()
+    ax.loglog([1, 10], [1, 1000], label="high")
+    ax.loglog([1, 10], [1, 2], label="low")
+    plots.label(ax)
+    for text in ax.texts:
+        assert abs(text.xyann[1]) < 1e-6, "there is room for both where their lines end"
