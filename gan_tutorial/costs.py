@@ -18,8 +18,7 @@ NOTHING = ("view", "_unsafe_view", "reshape", "expand", "detach", "alias", "t", 
 class Costs(TorchDispatchMode):
     r"""Count what PyTorch computes inside of a `with` block, forwards and backwards.
 
-        with Costs() as costs:
-            player.update(next(feed))
+        with Costs() as costs: player.update(batch)
         costs.flops, costs.bytes, costs.operations
 
     flops       of products of two matrices and of convolutions, a multiplication and an addition being two:

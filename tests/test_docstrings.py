@@ -8,8 +8,8 @@ import pytest
 
 import gan_tutorial as gt
 
-MODULES = [gt.average, gt.checkpoint, gt.claims, gt.data, gt.drawn, gt.faster, gt.files, gt.game, gt.hooks, gt.metrics,
-           gt.networks, gt.objectives, gt.plots, gt.processes, gt.recipes, gt.runtime]
+MODULES = [gt.average, gt.checkpoint, gt.claims, gt.costs, gt.data, gt.drawn, gt.faster, gt.files, gt.game, gt.hooks,
+           gt.metrics, gt.networks, gt.objectives, gt.plots, gt.processes, gt.recipes, gt.runtime]
 
 
 def test_an_example():
