@@ -15,6 +15,9 @@ from gan_tutorial import checkpoint, faster
 from gan_tutorial.__main__ import main
 from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, RECIPES, STACKED, WGAN_GP, Training
 
+# Of PyTorch about itself, while it compiles.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+
 digits = gt.data.drawn(200, seed=0)
 SMALL = {
     "dcgan": replace(DCGAN, batch=16, generator=lambda: gt.ConvGenerator(64, width=4),
