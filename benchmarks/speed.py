@@ -25,7 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from trainings import STANDIN, Enough, apart, seeded  # first: it finds the book's package, installed or not
+from trainings import (  # first: it finds the book's package, installed or not
+    STANDIN,
+    Enough,
+    apart,
+    run_until_enough,
+    seeded,
+)
 
 import gan_tutorial as gt
 from gan_tutorial.costs import Costs
@@ -296,18 +302,12 @@ def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, re
             start = time.perf_counter()
 
     hooks = [register_optimizer_step_pre_hook(remember), register_optimizer_step_post_hook(look)]
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        accelerated = ("--accel",) if peer is EXAMPLES and device.type == "cuda" else ()
-        sys.argv = [str(script), *peer.arguments, *accelerated]
-        try:
-            exec(compile(script.read_bytes(), str(script), "exec"), names)
-        except Enough:
-            pass
-        else:
-            raise RuntimeError(f"{script.name} was done before it was measured; ask for fewer repeats or seconds.")
-        finally:
-            for hook in hooks:
-                hook.remove()
+    accelerated = ("--accel",) if peer is EXAMPLES and device.type == "cuda" else ()
+    try:
+        run_until_enough(script, names, (*peer.arguments, *accelerated))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return {"flops": rates.pop("flops"), "batch": recipe.batch, "rates": rates}
 
 

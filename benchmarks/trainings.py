@@ -35,6 +35,20 @@ class Training:
     samples: dict[str, np.ndarray]
 
 
+def run_until_enough(script: Path, names: dict, arguments: tuple[str, ...] = ()) -> None:
+    """Run a script as if it were called by itself, without its words, until a hook raises `Enough`.
+
+    `names` are its global names, there while it runs. RuntimeError where the script ends by itself.
+    """
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        sys.argv = [str(script), *arguments]
+        try:
+            exec(compile(script.read_bytes(), str(script), "exec"), names)
+        except Enough:
+            return
+    raise RuntimeError(f"{script.name} was done before it was stopped; ask for fewer repeats or seconds.")
+
+
 class Enough(BaseException):
     """The seconds are over. No Exception, so that no script catches it by accident."""
 
@@ -64,16 +78,10 @@ def theirs(script: Path, seconds: float, seed: int, threads: int, n: int, label:
             raise Enough
 
     watch = register_optimizer_step_post_hook(look)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        sys.argv = [str(script)]
-        try:
-            exec(compile(script.read_bytes(), str(script), "exec"), names)
-        except Enough:
-            pass
-        else:
-            raise RuntimeError(f"{script.name} was done after {took:.0f} s of training; ask for fewer seconds.")
-        finally:
-            watch.remove()
+    try:
+        run_until_enough(script, names)
+    finally:
+        watch.remove()
     z = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, names["opt"].latent_dim), np.float32))
     samples = {mode: sampled(names["generator"].train(mode == "train"), z, label, names["opt"].batch_size)
                for mode in ("eval", "train")}  # in this order: train mode moves the statistics that eval mode uses

@@ -108,8 +108,6 @@ def test_channels_last_and_fused_are_really_on():
         convolution.register_forward_hook(lambda net, given, made: seen.append(made))
     training.run(steps=1)
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen) and len(seen) == 5
-    assert all(state["step"].dtype == torch.float32 for player in training.players
-               for state in player.optimizer.state.values())
     assert all(group["fused"] for player in training.players for group in player.optimizer.param_groups)
 
 

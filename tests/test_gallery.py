@@ -49,7 +49,7 @@ def test_a_training_for_the_gallery_goes_on_where_it_stopped(tmp_path, monkeypat
     curve = made.card["curve"]
     assert curve[:len(first["curve"])] == first["curve"] and curve[-1]["step"] == made.steps > first["step"]
     assert 1.2 <= made.seconds < 10 and [point["seconds"] for point in curve] == sorted(p["seconds"] for p in curve)
-    assert made.card["metrics"] == pytest.approx(gallery.judged(made, few))
+    assert made.card["metrics"] == pytest.approx(cli.judged(made, "mnist", len(few)))
     monkeypatch.setattr(gallery.metrics, "report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert gallery.main([*call, "--seconds", "2"]) == 130 and "goes on" in capsys.readouterr().err
 
@@ -80,7 +80,7 @@ def test_metrics_of_a_card_can_be_measured_again(name):
     if not os.environ.get("GAN_TUTORIAL_DATA"):
         pytest.skip("needs MNIST")
     made = gt.pretrained(name)
-    assert gallery.judged(made, gt.data.mnist("test")) == pytest.approx(made.card["metrics"], rel=1e-2)
+    assert cli.judged(made, "mnist") == pytest.approx(made.card["metrics"], rel=1e-2)
 
 
 def test_a_model_is_a_file_or_one_of_the_package(tmp_path, monkeypatch, capsys):

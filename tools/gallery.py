@@ -17,16 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
-from gan_tutorial.recipes import RECIPES, Trained, Training
+from gan_tutorial.recipes import RECIPES, Training
 
 HALVINGS = 6
 SETS = ("mnist", "drawn")
-
-
-def judged(made: Trained, test) -> dict[str, float]:
-    """The metrics of as many samples as there are test images; labels are asked for in turn."""
-    label = cli.labels(made, len(test))
-    return metrics.report(made.sample(len(test), label), test, label)
 
 
 def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
@@ -45,7 +39,8 @@ def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
             checkpoint.save(training, path, made, curve=curve)
             raise KeyboardInterrupt
         if not curve or training.steps > curve[-1]["step"]:
-            curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **judged(made, test)})
+            numbers = cli.judged(made, data, len(test), test)
+            curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **numbers})
             checkpoint.save(training, path, made, curve=curve)
             print(f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
                   f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}", flush=True)
@@ -73,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
             made = checkpoint.load(small)
-            numbers = judged(made, test)  # of the very weights that are shipped
+            numbers = cli.judged(made, options.data, len(test), test)  # of the very weights that are shipped
             checkpoint.ship(path, options.out / path.name, metrics=numbers, **{"training images": real})
             print(made, metrics.table({name: numbers, "training images": real}), sep="\n", flush=True)
     except KeyboardInterrupt:
