@@ -1,6 +1,6 @@
 """How fast the book's recipes train: images a second, and the share of what the machine's matrix products reach.
 
-    python benchmarks/speed.py                                # every recipe, plain and by each measure of faster.py
+    python benchmarks/speed.py                                # every recipe, plain and by each measure of acceleration.py
     python benchmarks/speed.py --only dcgan --widths 8 16 32 64 128
     python benchmarks/speed.py --only --examples PATH/TO/pytorch/examples --pytorch-gan PATH/TO/PyTorch-GAN
 
@@ -22,25 +22,25 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from runners import (  # first: it finds the book's package, installed or not
+    STUBS,
+    TimeBudgetReached,
+    in_subprocess,
+    run_until_budget,
+    seeded,
+)
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from trainings import (  # first: it finds the book's package, installed or not
-    STANDIN,
-    Enough,
-    apart,
-    run_until_enough,
-    seeded,
-)
 
 import gan_tutorial as gt
-from gan_tutorial.costs import Costs
-from gan_tutorial.faster import MEASURES, Measure, bfloat16
-from gan_tutorial.recipes import DCGAN, RECIPES, Recipe, Training
+from gan_tutorial.acceleration import ACCELERATIONS, Acceleration, bfloat16
+from gan_tutorial.flops import OpCounter
+from gan_tutorial.recipes import DCGAN, RECIPES, Recipe, Trainer
 from gan_tutorial.runtime import pick_device
 
-WARM = 6         # steps of each side before its clock starts: caches, compilers, recordings
-WORTH = 1.03     # a measure is part of the best combination where it gains so much by itself
+WARM = 6  # steps of each side before its clock starts: caches, compilers, recordings
+WORTH = 1.03  # a measure is part of the best combination where it gains so much by itself
 SIZES = (512, 1024, 2048)
 Side = Callable[[int], None]  # so many steps of a training
 
@@ -51,7 +51,7 @@ class Peer:
 
     names   of its generator, its critic, and their optimisers, in its own words
     opt     its settings: batch size, dimensions of z, side of an image
-    deep    whether its generator takes z as (batch, latent, 1, 1)
+    deep    whether its generator takes z as (batch, latent_dim, 1, 1)
     """
 
     title: str
@@ -63,14 +63,28 @@ class Peer:
     deep: bool
 
 
-EXAMPLES = Peer("PyTorch's example", "dcgan/main.py", "https://github.com/pytorch/examples",
-                ("--dataset", "mnist", "--dataroot", "."), ("netG", "netD", "optimizerG"),
-                ("batchSize", "nz", "imageSize"), True)
-PYTORCH_GAN = Peer("PyTorch-GAN", "implementations/dcgan/dcgan.py", "https://github.com/eriklindernoren/PyTorch-GAN",
-                   (), ("generator", "discriminator", "optimizer_G"), ("batch_size", "latent_dim", "img_size"), False)
+EXAMPLES = Peer(
+    "PyTorch's example",
+    "dcgan/main.py",
+    "https://github.com/pytorch/examples",
+    ("--dataset", "mnist", "--dataroot", "."),
+    ("netG", "netD", "optimizerG"),
+    ("batchSize", "nz", "imageSize"),
+    True,
+)
+PYTORCH_GAN = Peer(
+    "PyTorch-GAN",
+    "implementations/dcgan/dcgan.py",
+    "https://github.com/eriklindernoren/PyTorch-GAN",
+    (),
+    ("generator", "discriminator", "optimizer_G"),
+    ("batch_size", "latent_dim", "img_size"),
+    False,
+)
 
 
 # --------------------------------------------------------------------------------------------------------- the clock
+
 
 def timed(run: Callable[[], object]) -> float:
     """Seconds that a call takes, a GPU's work included."""
@@ -104,6 +118,7 @@ def interleaved(sides: Mapping[str, Side], repeats: int, seconds: float) -> dict
 
 # ------------------------------------------------------------------------------------------------- peak, and a share
 
+
 @torch.no_grad()
 def peaks(device: torch.device) -> dict[str, float]:
     """Flops a second of the best square matrix product, 2 n³ flops each: torch.mm, and on a CPU oneDNN, by dtype.
@@ -126,9 +141,9 @@ def peaks(device: torch.device) -> dict[str, float]:
     return best
 
 
-def flops(training: Training) -> int:
+def flops(training: Trainer) -> int:
     """Flops of a step, all updates of it, as PyTorch counts them: matrix products and convolutions alone."""
-    with Costs() as costs:
+    with OpCounter() as costs:
         for player in training.players:
             player.net.train()
             for _ in range(player.updates):
@@ -138,13 +153,14 @@ def flops(training: Training) -> int:
 
 # -------------------------------------------------------------------------------------------------------- our recipes
 
-def side(recipe: Recipe, data: gt.Data, measures: tuple[Measure, ...]) -> Side:
+
+def side(recipe: Recipe, data: gt.Data, measures: tuple[Acceleration, ...]) -> Side:
     """A training that can be told to go on for so many steps."""
-    training = Training(recipe, data, 0, measures)
+    training = Trainer(recipe, data, 0, measures)
     return lambda steps: training.run(steps=training.steps + steps)
 
 
-def possible(measures: tuple[Measure, ...], device: torch.device) -> tuple[Measure, ...]:
+def possible(measures: tuple[Acceleration, ...], device: torch.device) -> tuple[Acceleration, ...]:
     """Those that can be taken on this device; the others are told about."""
     for measure in measures:
         if why := measure.refusal(device):
@@ -152,11 +168,13 @@ def possible(measures: tuple[Measure, ...], device: torch.device) -> tuple[Measu
     return tuple(measure for measure in measures if not measure.refusal(device))
 
 
-def title(measures: tuple[Measure, ...]) -> str:
+def title(measures: tuple[Acceleration, ...]) -> str:
     return " + ".join(measure.name for measure in measures) or "none"
 
 
-def best(rates: Mapping[str, list[float]], measures: tuple[Measure, ...], beside: str = "none") -> tuple[Measure, ...]:
+def best(
+    rates: Mapping[str, list[float]], measures: tuple[Acceleration, ...], beside: str = "none"
+) -> tuple[Acceleration, ...]:
     """The measures that are worth it by themselves."""
     return tuple(measure for measure in measures if ratio(rates, measure.name, beside) >= WORTH)
 
@@ -166,9 +184,9 @@ def ratio(rates: Mapping[str, list[float]], name: str, beside: str) -> float:
     return median(one / other for one, other in zip(rates[name], rates[beside], strict=True))
 
 
-def measured(recipe: Recipe, name: str, data: gt.Data, measures: tuple[Measure, ...], options) -> list[dict]:
+def measured(recipe: Recipe, name: str, data: gt.Data, measures: tuple[Acceleration, ...], options) -> list[dict]:
     """Rows of one recipe: without measures, by each of them alone, and by all together that are worth it."""
-    count = flops(Training(recipe, data))
+    count = flops(Trainer(recipe, data))
     sides = {title(own): side(recipe, data, own) for own in [(), *((measure,) for measure in measures)]}
     rates = interleaved(sides, options.repeats, options.seconds)
     found = rows(name, rates, recipe.batch, count)
@@ -183,18 +201,31 @@ def measured(recipe: Recipe, name: str, data: gt.Data, measures: tuple[Measure, 
 
 def rows(name: str, rates: Mapping[str, list[float]], batch: int, count: int, beside: str = "none") -> list[dict]:
     """One row for each side: medians of images and flops a second, and of the ratio to the side that it is beside."""
-    return [{"name": name, "measures": own, "images": batch * median(values), "ratio": ratio(rates, own, beside),
-             "flops": count, "flops_per_second": count * median(values), "rates": values}
-            for own, values in rates.items()]
+    return [
+        {
+            "name": name,
+            "measures": own,
+            "images": batch * median(values),
+            "ratio": ratio(rates, own, beside),
+            "flops": count,
+            "flops_per_second": count * median(values),
+            "rates": values,
+        }
+        for own, values in rates.items()
+    ]
 
 
 def wider(width: int) -> Recipe:
     """The recipe DCGAN with networks of this width."""
-    return replace(DCGAN, generator=lambda: gt.ConvGenerator(DCGAN.latent, width=width),
-                   critic=lambda: gt.ConvCritic(width=width, hidden=128, spectral=True))
+    return replace(
+        DCGAN,
+        generator=lambda: gt.ConvGenerator(DCGAN.latent_dim, width=width),
+        critic=lambda: gt.ConvCritic(width=width, hidden=128, spectral=True),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- peers
+
 
 class Called(nn.Module):
     """A peer's network, called as the book calls networks, `net(x, label)`. Scores are those before its sigmoid.
@@ -222,22 +253,31 @@ class Called(nn.Module):
 
 def recipe_of(peer: Peer, names: Mapping, networks: tuple[nn.Module, nn.Module]) -> Recipe:
     """A recipe of a peer's own networks, batch size and Adam, as its script has set them up."""
-    batch, latent, _ = (getattr(names["opt"], word) for word in peer.opt)
+    batch, latent_dim, _ = (getattr(names["opt"], word) for word in peer.opt)
     adam = names[peer.names[2]].defaults
     generator, critic = networks
-    return Recipe(peer.title, lambda: Called(copy.deepcopy(generator), peer.deep),
-                  lambda: Called(copy.deepcopy(critic), scores=True), gt.nonsaturating,
-                  gt.adam(adam["lr"], adam["betas"]), steps=0, latent=latent, batch=batch)
+    return Recipe(
+        peer.title,
+        lambda: Called(copy.deepcopy(generator), peer.deep),
+        lambda: Called(copy.deepcopy(critic), scores=True),
+        gt.nonsaturating,
+        gt.adam(adam["lr"], adam["betas"]),
+        steps=0,
+        latent_dim=latent,
+        batch=batch,
+    )
 
 
 def resized(data: gt.Data, size: int) -> gt.Data:
     """The same digits at another size, once and for all."""
-    made = [interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
-            for part in data.values.split(1000)]
+    made = [
+        interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
+        for part in data.values.split(1000)
+    ]
     return gt.Data(data.name, torch.cat(made), data.label)
 
 
-def bears(recipe: Recipe, data: gt.Data, measure: Measure) -> bool:
+def supports(recipe: Recipe, data: gt.Data, measure: Acceleration) -> bool:
     """Whether networks that were not written for a measure work under it; if not, why, in their own words."""
     try:
         side(recipe, data, (measure,))(1)
@@ -248,12 +288,12 @@ def bears(recipe: Recipe, data: gt.Data, measure: Measure) -> bool:
 
 
 def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, repeats: int, seconds: float) -> dict:
-    """Rates of a peer's script, as it is, and of its networks under the book's loop, in turn. Run it `apart`.
+    """Rates of a peer's script, as it is, and of its networks under the book's loop, in turn. Run it `in_subprocess`.
 
     The script is stopped after one of its steps whenever its turn is over, goes on where it was when ours are, and is
     ended after the last round. RuntimeError where it ends by itself.
     """
-    sys.path[:0] = [str(script.parent), str(STANDIN)]
+    sys.path[:0] = [str(script.parent), str(STUBS)]
     seeded(0, threads)
     device = pick_device()[0]
     names, networks, sides = {"__name__": "__main__", "__file__": str(script)}, [], {}
@@ -268,15 +308,18 @@ def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, re
         nonlocal recipe
         recipe = recipe_of(peer, names, tuple(networks))
         data = resized(gt.data.mnist(), getattr(names["opt"], peer.opt[2])).to(device)
-        alone = tuple(one for one in possible(tuple(MEASURES[name] for name in measures), device)
-                      if bears(recipe, data, one))
+        alone = tuple(
+            one
+            for one in possible(tuple(ACCELERATIONS[name] for name in measures), device)
+            if supports(recipe, data, one)
+        )
         sides.update({title(own): side(recipe, data, own) for own in [(), *((one,) for one in alone)]})
         tried = interleaved(sides, 3, seconds / 3)
         together = best(tried, alone)
         if len(together) > 1:
             sides[title(together)] = side(recipe, data, together)
             sides[title(together)](WARM)
-        rates.update({name: [] for name in sides}, flops=flops(Training(recipe, data)))
+        rates.update({name: [] for name in sides}, flops=flops(Trainer(recipe, data)))
 
     def look(optimizer, *_):
         nonlocal steps, start
@@ -295,7 +338,7 @@ def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, re
             for name, run in sides.items():
                 rates[name].append(own / timed(lambda run=run: run(own)))
             if len(rates["theirs"]) == repeats:
-                raise Enough
+                raise TimeBudgetReached
             steps = 0
         if steps == 0:
             wait()
@@ -304,21 +347,29 @@ def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, re
     hooks = [register_optimizer_step_pre_hook(remember), register_optimizer_step_post_hook(look)]
     accelerated = ("--accel",) if peer is EXAMPLES and device.type == "cuda" else ()
     try:
-        run_until_enough(script, names, (*peer.arguments, *accelerated))
+        run_until_budget(script, names, (*peer.arguments, *accelerated))
     finally:
         for hook in hooks:
             hook.remove()
     return {"flops": rates.pop("flops"), "batch": recipe.batch, "rates": rates}
 
 
-def compared(peer: Peer, clone: Path, measures: tuple[Measure, ...], options) -> list[dict]:
+def compared(peer: Peer, clone: Path, measures: tuple[Acceleration, ...], options) -> list[dict]:
     """Rows of one peer: its script, then its networks under the book's loop."""
     script = clone / peer.script
     if not script.is_file():
-        raise SystemExit(f"{clone} is no clone of {peer.title}: it has no {peer.script}. "
-                         f"Make one: git clone {peer.origin}")
-    found = apart(beside, peer, script.resolve(), tuple(measure.name for measure in measures), options.threads,
-                  options.repeats, options.seconds)
+        raise SystemExit(
+            f"{clone} is no clone of {peer.title}: it has no {peer.script}. Make one: git clone {peer.origin}"
+        )
+    found = in_subprocess(
+        beside,
+        peer,
+        script.resolve(),
+        tuple(measure.name for measure in measures),
+        options.threads,
+        options.repeats,
+        options.seconds,
+    )
     made = rows(peer.title, found["rates"], found["batch"], found["flops"], "theirs")
     made[0] |= {"measures": "its script", "flops": None, "flops_per_second": None}  # counted for our updates only
     for row in made:
@@ -328,15 +379,21 @@ def compared(peer: Peer, clone: Path, measures: tuple[Measure, ...], options) ->
 
 # --------------------------------------------------------------------------------------------------------- the tables
 
+
 def table(rows: list[dict], peak: Mapping[str, float]) -> str:
     """Rows in Markdown. Shares are those of the best float32 product, of torch.mm and of any library."""
     mm, any_ = peak["torch.mm, float32"], max(v for way, v in peak.items() if way.endswith("float32"))
-    lines = ["| training | measures | images/s | ratio | Gflop a step | Gflop/s | of torch.mm | of the best product |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| training | measures | images/s | ratio | Gflop a step | Gflop/s | of torch.mm | of the best product |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for r in rows:
-        work = ("| | | | |" if r["flops"] is None else
-                f"| {r['flops'] / 1e9:.3g} | {r['flops_per_second'] / 1e9:,.3g} | {r['flops_per_second'] / mm:.0%} | "
-                f"{r['flops_per_second'] / any_:.0%} |")
+        work = (
+            "| | | | |"
+            if r["flops"] is None
+            else f"| {r['flops'] / 1e9:.3g} | {r['flops_per_second'] / 1e9:,.3g} | {r['flops_per_second'] / mm:.0%} | "
+            f"{r['flops_per_second'] / any_:.0%} |"
+        )
         lines.append(f"| {r['name']} | {r['measures']} | {r['images']:,.0f} | {r['ratio']:.2f} {work}")
     return "\n".join(lines)
 
@@ -347,10 +404,21 @@ def say(words: str) -> None:
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How fast the book's recipes train.")
-    parser.add_argument("--only", nargs="*", choices=[*RECIPES], metavar="RECIPE",
-                        help="some of the recipes; without names none of them")
-    parser.add_argument("--measures", nargs="*", choices=[*MEASURES], default=[*MEASURES], metavar="MEASURE",
-                        help=f"some of {', '.join(MEASURES)} (default all)")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=[*RECIPES],
+        metavar="RECIPE",
+        help="some of the recipes; without names none of them",
+    )
+    parser.add_argument(
+        "--measures",
+        nargs="*",
+        choices=[*ACCELERATIONS],
+        default=[*ACCELERATIONS],
+        metavar="MEASURE",
+        help=f"some of {', '.join(ACCELERATIONS)} (default all)",
+    )
     parser.add_argument("--widths", nargs="+", type=int, default=[], help="of the recipe dcgan's networks, such as 32")
     parser.add_argument("--examples", type=Path, metavar="CLONE", help=f"of {EXAMPLES.origin}")
     parser.add_argument("--pytorch-gan", type=Path, metavar="CLONE", help=f"of {PYTORCH_GAN.origin}")
@@ -376,10 +444,11 @@ def main(given: list[str] | None = None) -> int:
         data = gt.data.digits().to(device)
     games = [(name, recipe) for name, recipe in RECIPES.items() if options.only is None or name in options.only]
     games += [(f"dcgan of width {width}", wider(width)) for width in options.widths]
-    clones = [(peer, clone) for peer, clone in ((EXAMPLES, options.examples), (PYTORCH_GAN, options.pytorch_gan))
-              if clone]
+    clones = [
+        (peer, clone) for peer, clone in ((EXAMPLES, options.examples), (PYTORCH_GAN, options.pytorch_gan)) if clone
+    ]
     try:
-        measures = possible(tuple(MEASURES[name] for name in options.measures), device)
+        measures = possible(tuple(ACCELERATIONS[name] for name in options.measures), device)
         peak = peaks(device)
         for name, recipe in games:
             found += measured(recipe, name, data, measures, options)
@@ -390,12 +459,20 @@ def main(given: list[str] | None = None) -> int:
         code = 130
     if peak:
         print(f"{gt.checkpoint.machine(device)}. Medians of {options.repeats} rounds of {options.seconds:g} s.\n")
-        print("The best matrix products: "
-              f"{'; '.join(f'{way} {rate / 1e9:,.0f} Gflop/s' for way, rate in peak.items())}.\n")
+        print(
+            "The best matrix products: "
+            f"{'; '.join(f'{way} {rate / 1e9:,.0f} Gflop/s' for way, rate in peak.items())}.\n"
+        )
     print(table(found, peak) if found else "Nothing was measured.")
     if options.json:
-        options.json.write_text(json.dumps({"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found,
-                                            "seconds": options.seconds}, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps(
+                {"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found, "seconds": options.seconds},
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
     return code
 
 

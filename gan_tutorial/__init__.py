@@ -1,49 +1,102 @@
-"""Generative adversarial networks, for reading. Start with `game.fit`, the loop, and `objectives`, the mathematics."""
+"""Generative adversarial networks, for reading. Begin with `game.turns`, the loop, then `objectives`, the theory."""
 
-from . import checkpoint, costs, data, faster, hooks, metrics, plots, processes, recipes
-from .average import Average
+from . import acceleration, checkpoint, data, distributed, flops, hooks, metrics, plots, recipes
 from .checkpoint import pretrained
 from .claims import ClaimFailed, claim
 from .data import Data
-from .game import Batch, Feed, Log, NonFiniteLoss, Player, Stop, adam, adversaries, fit, sample
+from .ema import EMA
+from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample, turns
 from .networks import (
     Cascade,
     CoarseImage,
     ConvCritic,
     ConvGenerator,
     Embedding,
+    LaplacianLevel,
     MLPCritic,
     MLPGenerator,
     OneHot,
     Projection,
-    StackedGenerator,
+    conv_transpose_up,
     dcgan_init,
-    shuffled,
-    transposed,
-    upsampled,
+    nearest_up,
+    pixel_shuffle_up,
 )
 from .objectives import (
     Objective,
-    clipping,
     gradient_penalty,
     hinge,
     least_squares,
     minimax,
     nonsaturating,
     r1,
+    r2,
+    relativistic,
     wasserstein,
+    weight_clipping,
     wgan,
     wgan_gp,
 )
+from .recipes import Recipe, TrainedModel, Trainer
 from .runtime import Run
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Average", "Batch", "Cascade", "ClaimFailed", "CoarseImage", "ConvCritic", "ConvGenerator", "Data", "Embedding",
-    "Feed", "Log", "MLPCritic", "MLPGenerator", "NonFiniteLoss", "Objective", "OneHot", "Player", "Projection",
-    "Run", "StackedGenerator", "Stop", "adam", "adversaries", "checkpoint", "claim", "clipping", "costs", "data",
-    "dcgan_init", "faster", "fit", "gradient_penalty", "hinge", "hooks", "least_squares", "metrics", "minimax",
-    "nonsaturating", "plots", "pretrained", "processes", "r1", "recipes", "sample", "shuffled", "transposed",
-    "upsampled", "wasserstein", "wgan", "wgan_gp",
+    "Batch",
+    "Cascade",
+    "ClaimFailed",
+    "CoarseImage",
+    "ConvCritic",
+    "ConvGenerator",
+    "Data",
+    "EMA",
+    "Embedding",
+    "Feed",
+    "Interrupted",
+    "LaplacianLevel",
+    "Log",
+    "MLPCritic",
+    "MLPGenerator",
+    "NonFiniteLoss",
+    "Objective",
+    "OneHot",
+    "Player",
+    "Projection",
+    "Recipe",
+    "Run",
+    "TrainedModel",
+    "Trainer",
+    "acceleration",
+    "adam",
+    "adversaries",
+    "checkpoint",
+    "claim",
+    "conv_transpose_up",
+    "data",
+    "dcgan_init",
+    "distributed",
+    "fit",
+    "flops",
+    "gradient_penalty",
+    "hinge",
+    "hooks",
+    "least_squares",
+    "metrics",
+    "minimax",
+    "nearest_up",
+    "nonsaturating",
+    "pixel_shuffle_up",
+    "plots",
+    "pretrained",
+    "r1",
+    "r2",
+    "recipes",
+    "relativistic",
+    "sample",
+    "turns",
+    "wasserstein",
+    "weight_clipping",
+    "wgan",
+    "wgan_gp",
 ]

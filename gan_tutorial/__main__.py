@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import checkpoint, data, metrics, plots, processes
-from .faster import MEASURES
-from .faster import named as measures
-from .game import NonFiniteLoss
-from .recipes import RECIPES, Trained, Training, asked_to_stop, named
+from . import checkpoint, data, distributed, metrics, plots
+from .acceleration import ACCELERATIONS, get_accelerations
+from .game import Interrupted, NonFiniteLoss
+from .recipes import RECIPES, TrainedModel, Trainer, get_recipe, interruptible
 from .runtime import pick_device
 
 JUDGED = 10_000  # samples that a model is judged by
@@ -41,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 0  # one process is enough for what is no training
     try:
         if options.run is train:
-            processes.join()
-        if processes.rank():  # the first one speaks
+            distributed.init()
+        if distributed.rank():  # the first one speaks
             os.environ["GAN_TUTORIAL_PROGRESS"] = "0"
-        with contextlib.redirect_stdout(None) if processes.rank() else contextlib.nullcontext():
+        with contextlib.redirect_stdout(None) if distributed.rank() else contextlib.nullcontext():
             return options.run(options)
     except (OSError, ValueError, NonFiniteLoss) as error:
         for sentence in [str(error), *getattr(error, "__notes__", [])]:
@@ -57,9 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of all commands."""
-    top = argparse.ArgumentParser("python -m gan_tutorial", epilog=EXAMPLES,
-                                  description="Train GANs on digits, sample from them, judge them.",
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser(
+        "python -m gan_tutorial",
+        epilog=EXAMPLES,
+        description="Train GANs on digits, sample from them, judge them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, words: str) -> argparse.ArgumentParser:
@@ -73,16 +75,26 @@ def parser() -> argparse.ArgumentParser:
     train_.add_argument("recipe", nargs="?", metavar="RECIPE", help="its name; with --resume the file knows it")
     amount = train_.add_mutually_exclusive_group()
     amount.add_argument("--steps", type=positive(int), metavar="N", help="train for N steps in all")
-    amount.add_argument("--seconds", type=positive(float), metavar="S",
-                        help="train for S seconds in all, evaluation and saving excluded")
-    train_.add_argument("--data", choices=("mnist", "drawn"), help="without it MNIST if it can be had")
+    amount.add_argument(
+        "--seconds",
+        type=positive(float),
+        metavar="S",
+        help="train for S seconds in all, evaluation and saving excluded",
+    )
+    train_.add_argument("--data", choices=("mnist", "synthetic"), help="without it MNIST if it can be had")
     train_.add_argument("--seed", type=int, metavar="N", help="of all random numbers (default 0)")
     train_.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default RECIPE.safetensors)")
     train_.add_argument("--resume", type=Path, metavar="FILE", help="go on with this file, and write it anew, or --out")
-    train_.add_argument("--every", type=positive(float), default=60.0, metavar="S",
-                        help="save every S seconds (default 60)")
-    train_.add_argument("--faster", nargs="*", choices=list(MEASURES), metavar="MEASURE",
-                        help=f"after RECIPE, some of {', '.join(MEASURES)}; with --resume the file knows them")
+    train_.add_argument(
+        "--every", type=positive(float), default=60.0, metavar="S", help="save every S seconds (default 60)"
+    )
+    train_.add_argument(
+        "--faster",
+        nargs="*",
+        choices=list(ACCELERATIONS),
+        metavar="MEASURE",
+        help=f"after RECIPE, some of {', '.join(ACCELERATIONS)}; with --resume the file knows them",
+    )
 
     model = f"a file, or a model of the package's own: {', '.join(checkpoint.shipped())}"
     sample_ = command("sample", sample, "sample from a model")
@@ -90,8 +102,13 @@ def parser() -> argparse.ArgumentParser:
     sample_.add_argument("--n", type=positive(int), default=100, metavar="N", help="how many images (default 100)")
     sample_.add_argument("--label", type=int, choices=range(10), metavar="K", help="the digit; without it all in turn")
     sample_.add_argument("--seed", type=int, default=0, metavar="N")
-    sample_.add_argument("--out", type=Path, required=True, metavar="FILE",
-                         help=".npy (float32, (n, 1, 28, 28), in [-1, 1]) or .png (a grid)")
+    sample_.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy (float32, (n, 1, 28, 28), in [-1, 1]) or .png (a grid)",
+    )
 
     evaluate_ = command("evaluate", evaluate, "compare a model's samples with test images")
     evaluate_.add_argument("model", metavar="MODEL", help=model)
@@ -102,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
 
 def positive(kind: type) -> Callable[[str], float]:
     """A type of argument: a positive number of this kind."""
+
     def convert(text: str):
         value = kind(text)
         if not 0 < value < float("inf"):
@@ -114,19 +132,20 @@ def positive(kind: type) -> Callable[[str], float]:
 
 # ------------------------------------------------------------------------------------------------------ the commands
 
+
 def recipes(options) -> int:
     """List the recipes."""
     for name, recipe in RECIPES.items():
-        print(f"{name:12} {recipe.steps:6,} steps of {recipe.batch}{', told the digit' if recipe.labelled else ''}")
+        print(f"{name:12} {recipe.steps:6,} steps of {recipe.batch_size}{', told the digit' if recipe.labelled else ''}")
     return 0
 
 
 def train(options) -> int:
     """Train a recipe, or go on with a file, and save what was made."""
     source, out = options.resume, options.out or options.resume
-    faster = None if options.faster is None else measures(options.faster)
+    faster = None if options.faster is None else get_accelerations(options.faster)
     if out is None and options.recipe is not None:
-        out = Path(f"{named(options.recipe).name}.safetensors")
+        out = Path(f"{get_recipe(options.recipe).name}.safetensors")
     if restarted(out):  # torchrun starts us once more: go on with what the last start had saved
         source = out
     if source is None and options.recipe is None:
@@ -135,49 +154,59 @@ def train(options) -> int:
         how = f"Go on with it by --resume {out}, or name" if out.is_file() else "Name"
         raise ValueError(f"{out} is there already. {how} another file by --out.")
     if source is None:
-        training = Training(named(options.recipe), digits(options.data, device=True), options.seed or 0, faster or ())
+        training = Trainer(
+            get_recipe(options.recipe), digits(options.data, device=True), options.seed or 0, faster or ()
+        )
         goal = {"steps": training.recipe.steps, "seconds": None}
     else:
         card, _ = checkpoint.read(source, tensors=False)
         for name, asked in (("recipe", options.recipe), ("seed", options.seed), ("data", options.data)):
             if asked is not None and asked != card[name]:
-                raise ValueError(f"{source} was trained with {name} {card[name]}, not {asked}. Leave {asked} out to go "
-                                 "on, or train anew without --resume.")
+                raise ValueError(
+                    f"{source} was trained with {name} {card[name]}, not {asked}. Leave {asked} out to go "
+                    "on, or train anew without --resume."
+                )
         try:
             training = checkpoint.resume(source, digits(card["data"], device=True), faster)
         except ValueError as error:
-            if faster is None and card.get("faster"):
-                error.add_note(f"{source} was trained with {', '.join(card['faster'])}: name the measures to go on "
-                               "with, or none of them: --faster")
+            if faster is None and card.get("accelerations"):
+                error.add_note(
+                    f"{source} was trained with {', '.join(card['accelerations'])}: name the measures to go on "
+                    "with, or none of them: --faster"
+                )
             raise
         goal = card.get("goal") or {"steps": training.recipe.steps, "seconds": None}
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}
     if training.steps > (goal["steps"] or math.inf) or training.seconds > (goal["seconds"] or math.inf):
-        raise ValueError(f"{source} has {training.steps:,} steps in {training.seconds:.0f} s behind it, more than was "
-                         "asked for: --steps and --seconds count from the beginning.")
+        raise ValueError(
+            f"{source} has {training.steps:,} steps in {training.seconds:.0f} s behind it, more than was "
+            "asked for: --steps and --seconds count from the beginning."
+        )
 
-    def save(training: Training, made: Trained | None = None, **facts) -> None:
-        if processes.rank() == 0:
+    def save(training: Trainer, made: TrainedModel | None = None, **facts) -> None:
+        if distributed.rank() == 0:
             checkpoint.save(training, out, made, goal=goal, launch=launch(), **facts)
 
-    def report(training: Training) -> None:
+    def report(training: Trainer) -> None:
         save(training)
         if sys.stdout and not sys.stdout.isatty():
             print(line(training, goal), flush=True)
 
     if out != source:
         save(training)  # a place that cannot be written to is better known before than after
-    with asked_to_stop() as asked:  # until it is saved
+    with interruptible() as asked:  # until it is saved
         try:
             training.run(**goal, save=report, every=options.every)
+        except Interrupted:
+            asked.append(signal.SIGINT)
         except NonFiniteLoss as error:
             raise ValueError(f"{error}\n{out} holds the last state that was saved.") from None
-        if processes.rank():
+        if distributed.rank():
             return 0
-        made = training.trained()
+        made = training.model()
         save(training, made)
-    if training.interrupted or asked:
+    if asked:
         print(f"{line(training, goal)}. Saved. Go on with: python -m gan_tutorial train --resume {out}")
         return 130
     numbers = judged(made, training.data.name)
@@ -216,13 +245,14 @@ def evaluate(options) -> int:
         print(json.dumps({"card": card, "metrics": model}, indent=1))
         return 0
     train_ = digits(made.card["data"])
-    real = metrics.report(train_.take(slice(0, options.n)), test, train_.label[:options.n])
+    real = metrics.report(train_.take(slice(0, options.n)), test, train_.label[: options.n])
     print(f"{made}\n")
     print(metrics.table({"the model": model, "training images": real}))
     return 0
 
 
 # --------------------------------------------------------------------------------------------------------- their parts
+
 
 def restarted(out: Path | None) -> bool:
     """Whether torchrun started this process again, and an earlier start of the same launch wrote the file."""
@@ -239,30 +269,30 @@ def launch() -> str | None:
 
 def digits(name: str | None, split: str = "train", device: bool = False) -> data.Data:
     """The digits of this name, or those that can be had; on the fastest device if asked. ValueError for others."""
-    if name not in (None, "mnist", "drawn"):
-        raise ValueError(f"There are mnist and drawn digits, but no {name!r}.")
+    if name not in (None, "mnist", "synthetic"):
+        raise ValueError(f"There are mnist and synthetic digits, but no {name!r}.")
     if name is None:
         made = data.digits(split=split)
     else:
-        made = data.mnist(split) if name == "mnist" else data.drawn(data.SPLITS[split][1], split=split)
+        made = data.mnist(split) if name == "mnist" else data.synthetic_digits(data.SPLITS[split][1], split=split)
     return made.to(pick_device()[0]) if device else made
 
 
-def labels(made: Trained, n: int, label: int | None = None) -> torch.Tensor | None:
+def labels(made: TrainedModel, n: int, label: int | None = None) -> torch.Tensor | None:
     """The digits to ask a model for: one of them, or all in turn; None where it takes none."""
     if not made.recipe.labelled:
         return None
     return torch.arange(n) % 10 if label is None else torch.full((n,), label)
 
 
-def judged(made: Trained, name: str, n: int | None = None, test: data.Data | None = None) -> dict[str, float]:
+def judged(made: TrainedModel, name: str, n: int | None = None, test: data.Data | None = None) -> dict[str, float]:
     """The metrics of n samples of a model against the test images of the digits that it was trained on."""
     n = JUDGED if n is None else n
     asked = labels(made, n)
     return metrics.report(made.sample(n, asked).cpu(), digits(name, "test") if test is None else test, asked)
 
 
-def line(training: Training, goal: dict) -> str:
+def line(training: Trainer, goal: dict) -> str:
     """Where a training stands, in words."""
     share = training.steps / goal["steps"] if goal["steps"] else training.seconds / goal["seconds"]
     left = training.seconds * (1 / share - 1) if share else float("nan")

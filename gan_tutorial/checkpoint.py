@@ -1,22 +1,28 @@
 """Trainings and models as files: save, load, go on. A file is safetensors, with a card in its metadata.
 
-    training = Training(recipes.DCGAN, data)
-    training.run(steps=1000)
-    save(training, "digits.safetensors")            # at a stroke: never half a file
-    training = resume("digits.safetensors", data)
-    training.run(steps=3500)                        # as if it had never stopped
+    trainer = Trainer(recipes.DCGAN, data)
+    trainer.run(steps=1000)
+    save(trainer, "digits.safetensors")             # replaced atomically: never half a file
+    trainer = resume("digits.safetensors", data)
+    trainer.run(steps=3500)                         # as if it had never stopped
     images = load("digits.safetensors").sample(100)
-    images = pretrained("dcgan").sample(100)       # models that come with the package
+    images = pretrained("dcgan").sample(100)        # models that come with the package
 
-Tensors are named by their place: `model.…` is the averaged generator, settled, all that sampling needs;
-`critic.net.…`, `critic.optimizer.3.exp_avg`, `generator.…` and `log.critic.game` are what training needs to go on.
+Tensors are named by their place: `model.generator.…` is the moving average, all that sampling needs;
+`net.critic.…`, `optimizer.critic.3.exp_avg`, `random.0` and `log.critic.game` are what training needs to go on. What a
+file cannot hold, such as the functions of a recipe, is compared by what it does when a training goes on: the losses on
+the next batch are in the card.
 """
 
+import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -25,56 +31,172 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .acceleration import Acceleration, get_accelerations
 from .data import Data
-from .faster import Measure
-from .faster import named as measures
-from .recipes import Trained, Training, named
+from .game import Player
+from .recipes import RECIPES, Recipe, Spec, TrainedModel, Trainer, get_recipe
 
 SHIPPED = Path(__file__).with_name("models")
 POINTS = 500  # of a loss curve that is shipped
-CARD, FORMAT = "gan_tutorial", 1  # the metadata's one entry, and which version of this layout
-ENTRIES = {"recipe": str, "step": int, "seed": int, "data": str, "samples": int, "seconds": int | float, "code": str,
-           "machine": str, "drawn": int, "images": int, "settings": dict}
+PROBES = (0, 1, 10, 100, 1_000, 10_000, 100_000)  # steps at which schedules are compared
+CARD, FORMAT = "gan_tutorial", 2  # the metadata's one entry, and which version of this layout
+ENTRIES = {
+    "recipe": str,
+    "options": dict,
+    "shape": list,
+    "classes": int,
+    "step": int,
+    "seed": int,
+    "data": str,
+    "samples": int,
+    "content": str,
+    "seconds": int | float,
+    "code": str,
+    "machine": str,
+    "threads": int,
+    "batches_drawn": int,
+    "images": dict,
+    "settings": dict,
+    "groups": dict,
+    "losses_ahead": dict,
+    "accelerations": list,
+}
 
 
-def save(training: Training, path: str | Path, made: Trained | None = None, **facts) -> None:
+def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, **facts) -> None:
     """Write a training to a file, from which `resume` goes on and `load` samples.
 
-    made   what `training.trained()` returns, where it is at hand
-    facts  for the card, beside recipe, step, seed, data, code, machine and seconds; anything that JSON holds
+    model  what `trainer.model()` returns, where it is at hand
+    facts  for the card, beside those that it has: anything that JSON holds, under names of their own
 
-    The file is written beside its place, flushed to the disk, and put there at a stroke: whoever reads it, or kills
-    this process, finds the old file or the new one. (A process that is killed while it writes leaves FILE.….part
-    behind.) OSError where it cannot be written; ValueError, and nothing is written, where a weight is not finite.
+    The file is replaced atomically: whoever reads it, or kills this process, finds the old file or the new one. OSError
+    where it cannot be written; ValueError, and nothing is written, where a weight is not finite, where the training was
+    ended within a step, and for facts that JSON cannot hold or that the card has already. Warns where the recipe is not
+    one of the package's, so that loading needs it.
     """
-    made = training.trained() if made is None else made
-    tensors = {f"model.{name}": value for name, value in made.generator.state_dict().items()}
-    for player in training.players:
-        tensors |= {f"{player.name}.net.{name}": value for name, value in player.net.state_dict().items()}
+    if not trainer.whole:
+        raise ValueError(
+            f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {path} is "
+            "left as it was."
+        )
+    model = trainer.model() if model is None else model
+    tensors = {f"model.{name}": value for name, value in state_of(model.networks).items()}
+    tensors |= {f"net.{name}": value for name, value in state_of(trainer.networks).items()}
+    for player in trainer.players:
         for index, own in player.optimizer.state_dict()["state"].items():
-            tensors |= {f"{player.name}.optimizer.{index}.{name}": torch.as_tensor(x) for name, x in own.items()}
-    spoilt = [name for name, value in tensors.items() if not value.isfinite().all()]
-    if spoilt:
-        raise ValueError(f"After {training.steps:,} steps {spoilt[0]} is not finite any more, and {path} is left as it "
-                         "was: train with a lower learning rate.")
-    tensors |= {f"log.{player}.{term}": values for player, terms in made.log.items() for term, values in terms.items()}
-    card = {"format": FORMAT, "recipe": training.recipe.name, "step": training.steps, "seed": training.seed,
-            "data": training.data.name, "samples": len(training.data), "seconds": round(training.seconds, 3),
-            "code": code(), "machine": machine(training.data.values.device), "drawn": training.feed.drawn,
-            "images": training.average.images, "settings": settings(training),
-            "faster": [measure.name for measure in training.faster], **facts}
+            tensors |= {f"optimizer.{player.name}.{index}.{name}": torch.as_tensor(x) for name, x in own.items()}
+    bad = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f"After {trainer.steps:,} steps {bad[0]} is not finite any more, and {path} is left as it "
+            "was: train with a lower learning rate."
+        )
+    tensors |= {f"log.{player}.{term}": values for player, terms in model.log.items() for term, values in terms.items()}
+    tensors |= {f"random.{index}": state for index, state in enumerate(trainer.layers.states)}
+    card = {
+        "format": FORMAT,
+        "recipe": trainer.recipe.name,
+        "options": dict(trainer.recipe.options),
+        "shape": list(trainer.spec.shape),
+        "classes": trainer.spec.classes,
+        "step": trainer.steps,
+        "seed": trainer.seed,
+        "data": trainer.data.name,
+        "samples": len(trainer.data),
+        "content": content(trainer.data),
+        "seconds": round(trainer.seconds, 3),
+        "code": code(),
+        "machine": machine(trainer.device),
+        "threads": torch.get_num_threads(),
+        "batches_drawn": trainer.feed.batches_drawn,
+        "images": {name: average.images for name, average in trainer.averages.items()},
+        "settings": settings(trainer),
+        "groups": {player.name: groups(player) for player in trainer.players},
+        "losses_ahead": trainer.losses_ahead(),
+        "accelerations": [one.name for one in trainer.accelerations],
+    }
+    if taken := card.keys() & facts.keys():
+        raise ValueError(f"The card has its own {', '.join(sorted(taken))}: give the facts other names.")
+    if not packaged(trainer.recipe):
+        warnings.warn(
+            f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {path} with recipe=….",
+            stacklevel=2,
+        )
+    write(serialized(tensors, {**card, **facts}), path)
+
+
+def serialized(tensors: Mapping[str, Tensor], card: dict) -> bytes:
+    """A file's bytes. ValueError for a card that JSON cannot hold."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write(safetensors.torch.save(tensors, {CARD: json.dumps(card, ensure_ascii=False)}), path)
+    try:
+        words = json.dumps(card, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"A card holds what JSON holds: strings, finite numbers, lists and dictionaries ({error})."
+        ) from None
+    return safetensors.torch.save(tensors, {CARD: words})
 
 
-def settings(training: Training) -> dict:
-    """The numbers of a recipe, and of its optimisers, that decide how a training goes on."""
-    recipe = training.recipe
-    numbers = {name: getattr(recipe, name) for name in ("batch", "latent", "labelled", "half_life")}
-    for player in training.players:
-        numbers[player.name] = {"updates": player.updates, "optimizer": type(player.optimizer).__name__} | {
-            name: value for name, value in player.optimizer.defaults.items() if isinstance(value, int | float | tuple)}
+def packaged(recipe: Recipe) -> bool:
+    """Whether the package has this recipe, so that its name and its options say everything."""
+    if recipe.name not in RECIPES:
+        return False
+    known = get_recipe(recipe.name).configure(**recipe.options)
+    rates = {"optimizer", "critic_optimizer"} if "lr" in recipe.options else set()
+    return all(getattr(known, f.name) == getattr(recipe, f.name) for f in fields(recipe) if f.name not in rates)
+
+
+def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """All weights and buffers, "generator.layers.0.weight"."""
+    return {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+
+
+def settings(trainer: Trainer) -> dict:
+    """What a file does not hold and what decides how a training goes on: numbers, and functions by what they return."""
+    recipe = trainer.recipe
+    numbers = {name: getattr(recipe, name) for name in ("batch_size", "latent_dim", "labelled", "half_life")}
+    for player in trainer.players:
+        numbers[player.name] = {
+            "updates": player.updates,
+            "optimizer": type(player.optimizer).__name__,
+            "lr": [group["initial_lr"] for group in player.optimizer.param_groups],
+            "lr_schedule": [round(player.lr_schedule(n), 6) for n in PROBES] if player.lr_schedule else None,
+            "term_weights": {
+                term: [round(weight(n), 6) for n in PROBES] for term, weight in player.term_weights.items()
+            },
+            "constraint": constrained(player),
+        }
     return json.loads(json.dumps(numbers))  # as it comes out of a file
+
+
+def constrained(player: Player) -> list[float] | None:
+    """What a player's constraint makes of weights from -1 to 1: its bound, whatever function it is."""
+    if player.constraint is None:
+        return None
+    weights = torch.linspace(-1, 1, 9)
+    player.constraint([weights])
+    return [round(w, 6) for w in weights.tolist()]
+
+
+def groups(player: Player) -> list[dict]:
+    """The optimiser's present options: lr, betas and so on; a hook may have changed them."""
+    return [
+        {
+            name: float(value) if isinstance(value, Tensor) else value
+            for name, value in group.items()
+            if isinstance(value, bool | int | float | tuple | Tensor)
+        }
+        for group in player.optimizer.state_dict()["param_groups"]
+    ]
+
+
+def content(data: Data) -> str:
+    """SHA-256 of the samples and their labels."""
+    digest = hashlib.sha256(repr((tuple(data.values.shape), data.values.dtype)).encode())
+    for tensor in (data.values, data.label):
+        if tensor is not None:
+            digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def write(content: bytes, path: str | Path) -> None:
@@ -93,8 +215,10 @@ def write(content: bytes, path: str | Path) -> None:
                 part.unlink()
             raise
     except OSError as error:
-        raise OSError(f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, "
-                      "can be written to, and has room.") from None
+        raise OSError(
+            f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, "
+            "can be written to, and has room."
+        ) from None
 
 
 def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
@@ -118,41 +242,49 @@ def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor
         raise ValueError(f"{path} holds tensors, but no card of this package: it was written by another program.")
     if not isinstance(card, dict) or not isinstance(card.get("format"), int):
         raise ValueError(f"{damaged}: its card has no format.")
-    if card["format"] > FORMAT:
-        raise ValueError(f"{path} was written by a newer version of this package ({card.get('code')}): update it to "
-                         "read the file.")
+    if card["format"] != FORMAT:
+        age = "a newer" if card["format"] > FORMAT else "an older"
+        raise ValueError(f"{path} was written by {age} version of this package, {card.get('code')}: read it with that.")
     wrong = [name for name, kind in ENTRIES.items() if not isinstance(card.get(name), kind)]
-    wrong += [] if isinstance(card.setdefault("faster", []), list) else ["faster"]  # older files have none
     if wrong:
         raise ValueError(f"{damaged}: its card has no proper entry for {', '.join(wrong)}.")
     return card, found
 
 
-def resume(path: str | Path, data: Data, faster: Sequence[Measure] | None = None) -> Training:
+def resume(
+    path: str | Path,
+    data: Data,
+    accelerations: Sequence[Acceleration] | None = None,
+    recipe: Recipe | None = None,
+) -> Trainer:
     """The training that a file holds, ready to go on with the same data.
 
-    faster  measures to take from now on; without it those that the file was trained with
+    accelerations  to take from now on; without it those that the file was trained with
+    recipe         that it was trained by, where it is not one of the package's
 
-    With the measures of the file it goes on as if it had never stopped, on a CPU bit for bit. ValueError where the file
-    holds a model alone, or a part of a training, where it was trained on other data, or by a recipe that is another one
-    now; and what `read` raises.
+    With the accelerations of the file, and as many threads, it goes on as if it had never stopped, on a CPU bit for
+    bit. ValueError where the file holds a model alone, or a part of a training, and where the game is another one now:
+    other data, networks, objective, penalties or numbers; and what `read` raises. Warns of another number of threads.
     """
     card, tensors = read(path)
-    faster = measures(card["faster"]) if faster is None else faster
-    training = Training(named(card["recipe"]), data, card["seed"], faster)
-    if (card["data"], card["samples"]) != (data.name, len(data)):
-        raise ValueError(f"{path} was trained on {card['samples']:,} samples of {card['data']}, not on {len(data):,} "
-                         f"of {data.name}: going on with other data would be another training.")
-    if not any(name.startswith(f"{training.players[0].name}.") for name in tensors):
+    if accelerations is None:
+        accelerations = get_accelerations(card["accelerations"])
+    if (card["samples"], card["content"]) != (len(data), content(data)):
+        raise ValueError(
+            f"{path} was trained on {card['samples']:,} samples of {card['data']}, and these {len(data):,} of "
+            f"{data.name} are not the same ones: going on with other data would be another training."
+        )
+    if not any(name.startswith("net.") for name in tensors):
         raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
-    _fill(training.average.net, _part(tensors, "model."), path)
-    if card["settings"] != settings(training):
-        raise ValueError(_changed(path))
+    trainer = Trainer(recipe_of(card, recipe), data, card["seed"], accelerations)
+    if card["settings"] != settings(trainer):
+        raise ValueError(changed(path, differences(card["settings"], settings(trainer))))
+    fill(trainer.networks, part(tensors, "net."), path)
+    fill({name: average.net for name, average in trainer.averages.items()}, part(tensors, "model."), path)
     log, complete = _log(tensors), True
-    for player in training.players:
-        _fill(player.net, _part(tensors, f"{player.name}.net."), path)
+    for player in trainer.players:
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, f"{player.name}.optimizer.").items():
+        for name, value in part(tensors, f"optimizer.{player.name}.").items():
             index, entry = name.split(".", 1)
             like = player.weights[int(index)] if int(index) < len(player.weights) else value
             if value.ndim and value.shape == like.shape:  # a fused Adam takes it to lie in memory as the weight does
@@ -160,28 +292,79 @@ def resume(path: str | Path, data: Data, faster: Sequence[Measure] | None = None
             state.setdefault(int(index), {})[entry] = value
         complete &= len(state) == (len(player.weights) if card["step"] else 0)
         complete &= all(len(values) == card["step"] for values in log.get(player.name, {"": []}).values())
-        player.optimizer.load_state_dict({**player.optimizer.state_dict(), "state": state})
+        now = player.optimizer.state_dict()
+        for group, kept in zip(now["param_groups"], card["groups"][player.name], strict=True):
+            group["lr"] = torch.full_like(group["lr"], kept["lr"]) if isinstance(group["lr"], Tensor) else kept["lr"]
+        player.optimizer.load_state_dict({**now, "state": state})
+        player.updates_done = card["step"] * player.updates
     if not complete or bool(log) != bool(card["step"]):
         raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with.")
-    training.average.images, training.feed.drawn = card["images"], card["drawn"]
-    training.steps, training.seconds = card["step"], card["seconds"]
-    training.past = [log] if log else []
-    return training
+    for name, images in card["images"].items():
+        trainer.averages[name].images = images
+    trainer.feed.batches_drawn = card["batches_drawn"]
+    trainer.layers.states = [
+        tensors[f"random.{i}"] for i in range(len(trainer.layers.states)) if f"random.{i}" in tensors
+    ]
+    trainer.steps, trainer.seconds = card["step"], card["seconds"]
+    trainer.logs = [log] if log else []
+    same_game(card["losses_ahead"], trainer.losses_ahead(), path)
+    if trainer.device.type == "cpu" and card["threads"] != torch.get_num_threads():
+        warnings.warn(
+            f"{path} was trained with {card['threads']} threads and goes on with {torch.get_num_threads()}: sums are "
+            "taken in another order, so that weights will not be the same bit for bit.",
+            stacklevel=2,
+        )
+    return trainer
 
 
-def load(path: str | Path, device: torch.device | str | None = None) -> Trained:
-    """The model in a file: its generator, ready to sample, with the history of its training where that is kept.
+def same_game(stored: Mapping, now: Mapping, path) -> None:
+    """See whether losses on the next batch are what they were when the file was written, up to rounding."""
+    if {p: list(terms) for p, terms in stored.items()} != {p: list(terms) for p, terms in now.items()}:
+        raise ValueError(changed(path, f"its losses have the terms {stored.keys()}"))
+    for player, terms in stored.items():
+        for term, value in terms.items():
+            if not math.isclose(value, now[player][term], rel_tol=2e-3, abs_tol=1e-4):
+                raise ValueError(
+                    changed(
+                        path,
+                        f"the term {term!r} of {player} is {now[player][term]:.6g} on the next batch, and was "
+                        f"{value:.6g}",
+                    )
+                )
+
+
+def recipe_of(card: Mapping, recipe: Recipe | None = None) -> Recipe:
+    """The recipe that a card names, configured as it was; or the one that is given, if it has this name."""
+    if recipe is None:
+        if card["recipe"] not in RECIPES:
+            raise ValueError(
+                f"This file was made by the recipe {card['recipe']!r}, which is not one of the package's: give it as "
+                "recipe=…."
+            )
+        return get_recipe(card["recipe"]).configure(**card["options"])
+    if recipe.name != card["recipe"]:
+        raise ValueError(f"This file was made by the recipe {card['recipe']!r}, not by {recipe.name!r}.")
+    return recipe
+
+
+def load(path: str | Path, device: torch.device | str | None = None, recipe: Recipe | None = None) -> TrainedModel:
+    """The model in a file: its networks, ready to sample, with the history of its training where that is kept.
+
+    recipe  that it was trained by, where it is not one of the package's
 
     ValueError as `read` raises it, and where the recipe builds another network now.
     """
     card, tensors = read(path)
-    recipe = named(card["recipe"])
+    recipe = recipe_of(card, recipe)
+    spec = Spec(tuple(card["shape"]), card["classes"], recipe.latent_dim)
     with torch.random.fork_rng(devices=[]):
-        generator = recipe.generator()
-    _fill(generator, {name: value.float() if value.is_floating_point() else value  # shipped in half precision
-                      for name, value in _part(tensors, "model.").items()}, path)
-    return Trained(recipe, generator.requires_grad_(False).eval().to(device), _log(tensors), card["step"],
-                   card["seconds"], card=card)
+        networks = recipe.build(spec, recipe.averaged)
+    halves = part(tensors, "model.")  # shipped in half precision
+    fill(
+        networks, {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}, path
+    )
+    networks = {name: net.requires_grad_(False).eval().to(device) for name, net in networks.items()}
+    return TrainedModel(recipe, networks, spec, _log(tensors), card["step"], card["seconds"], card)
 
 
 def ship(source: str | Path, path: str | Path, **facts) -> None:
@@ -192,14 +375,20 @@ def ship(source: str | Path, path: str | Path, **facts) -> None:
     ValueError, and nothing is written, for a weight that half precision cannot hold; and what `read` raises.
     """
     card, tensors = read(source)
-    small = {name: value.half() if value.is_floating_point() else value
-             for name, value in tensors.items() if name.startswith("model.")}
-    small |= {name: torch.stack([span.mean() for span in values.tensor_split(min(POINTS, len(values)))])
-              for name, values in tensors.items() if name.startswith("log.")}
+    small = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
+    small |= {
+        name: torch.stack([span.mean() for span in values.tensor_split(min(POINTS, len(values)))])
+        for name, values in tensors.items()
+        if name.startswith("log.")
+    }
     large = [name for name, value in small.items() if not value.isfinite().all()]
     if large:
         raise ValueError(f"{large[0]} of {source} does not fit into half precision, and {path} is left as it was.")
-    write(safetensors.torch.save(small, {CARD: json.dumps({**card, **facts}, ensure_ascii=False)}), path)
+    write(serialized(small, {**card, **facts}), path)
 
 
 def shipped() -> list[str]:
@@ -210,12 +399,11 @@ def shipped() -> list[str]:
 def find(model: str | Path) -> Path:
     """The file of a model: one of this name, or else one that comes with the package. FileNotFoundError for neither."""
     if not Path(model).is_file() and str(model) not in shipped():
-        raise FileNotFoundError(f"There is no file {model}, and the package's own models are "
-                                f"{', '.join(shipped())}.")
+        raise FileNotFoundError(f"There is no file {model}, and the package's own models are {', '.join(shipped())}.")
     return Path(model) if Path(model).is_file() else SHIPPED / f"{model}.safetensors"
 
 
-def pretrained(name: str, device: torch.device | str | None = None) -> Trained:
+def pretrained(name: str, device: torch.device | str | None = None) -> TrainedModel:
     """A model that comes with the package, trained on MNIST for long by the recipe of its name. Its card tells how.
 
     ValueError, with those that there are, for another name.
@@ -225,28 +413,36 @@ def pretrained(name: str, device: torch.device | str | None = None) -> Trained:
     return load(SHIPPED / f"{name}.safetensors", device)
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _log(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     log: dict[str, dict[str, Tensor]] = {}
-    for name, values in _part(tensors, "log.").items():
+    for name, values in part(tensors, "log.").items():
         player, term = name.split(".", 1)
         log.setdefault(player, {})[term] = values
     return log
 
 
-def _fill(net: nn.Module, state: Mapping[str, Tensor], path) -> None:
+def fill(networks: Mapping[str, nn.Module], state: Mapping[str, Tensor], path) -> None:
+    """Put weights and buffers into networks. ValueError where they do not fit."""
     try:
-        net.load_state_dict(state)
+        nn.ModuleDict(networks).load_state_dict(state)
     except RuntimeError:
-        raise ValueError(_changed(path)) from None
+        raise ValueError(changed(path, "its networks have other layers")) from None
 
 
-def _changed(path) -> str:
-    return (f"{path} was made by another version of its recipe, with other networks or settings: the code that wrote "
-            "it can go on with it.")
+def changed(path, how: str) -> str:
+    """That a file cannot be used, since the game is another one."""
+    return f"{path} was made by another version of its recipe: {how}. The code that wrote it can go on with it."
+
+
+def differences(before: Mapping, now: Mapping) -> str:
+    """Which settings are not what they were, in words."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(f"{name} is {now.get(name)} and was {before.get(name)}" for name in names)
 
 
 @cache

@@ -18,8 +18,9 @@ def record(entry: dict) -> None:
             file.write(json.dumps(entry) + "\n")
 
 
-def claim(number: str, text: str, value, *, low: float | None = None, high: float | None = None,
-          exact: bool = False) -> None:
+def claim(
+    number: str, text: str, value, *, low: float | None = None, high: float | None = None, exact: bool = False
+) -> None:
     """Check low <= value <= high and print `✓ number text`, a line that is the same on every machine.
 
     number  "chapter.count", such as "7.3".
@@ -45,6 +46,7 @@ def claim(number: str, text: str, value, *, low: float | None = None, high: floa
     elif os.environ.get("GAN_TUTORIAL_RECORD_ONLY") == "1":  # `make claims` wants every value, the failed ones too
         print(f"✗ {number} {text}: measured {value:.6g}")
     else:
-        bounds = " and ".join(f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high))
-                              if bound is not None)
+        bounds = " and ".join(
+            f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
+        )
         raise ClaimFailed(f"Claim {number} fails: {text}. Measured {value:.6g}; it must be {bounds}.")

@@ -1,8 +1,8 @@
-"""Data sets that live on the device as whole tensors: handwritten digits, drawn digits, and points with known modes.
+"""Data sets that live on the device as whole tensors: handwritten and synthetic digits, points with known modes.
 
 Where the digits come from is the reader's choice, by environment variables:
 
-GAN_TUTORIAL_DIGITS    "mnist" or "drawn"; where it is not set, MNIST if it can be had, else drawn digits
+GAN_TUTORIAL_DIGITS    "mnist" or "synthetic"; where it is not set, MNIST if it can be had, else synthetic digits
 GAN_TUTORIAL_DATA      a directory with MNIST's four files in its folder mnist/, plain or as .gz; it must be complete
 GAN_TUTORIAL_DOWNLOAD  "0" forbids the network, "1" (and unset) allows it
 GAN_TUTORIAL_CACHE     where downloads and drawings are kept; where it is not set, the user's cache
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from . import files
 from .claims import record
-from .drawn import draw
-from .runtime import derived_seed
+from .runtime import derive_seed
+from .synthetic import draw
 
 SPLITS = {"train": ("train", 60_000, "training"), "test": ("t10k", 10_000, "test")}
 
@@ -56,21 +56,30 @@ class Data:
         if values.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"The values of {self.name!r} are {values.dtype}; use uint8 for images, else float32.")
         if values.dtype == torch.uint8 and values.ndim != 4:
-            raise ValueError(f"Images of {self.name!r} have shape {tuple(values.shape)}; "
-                             "use (n, channels, height, width), with one channel for grey.")
+            raise ValueError(
+                f"Images of {self.name!r} have shape {tuple(values.shape)}; "
+                "use (n, channels, height, width), with one channel for grey."
+            )
         if values.ndim < 2:
-            raise ValueError(f"The values of {self.name!r} have shape {tuple(values.shape)}; use (n, d), with d = 1 "
-                             "for numbers.")
+            raise ValueError(
+                f"The values of {self.name!r} have shape {tuple(values.shape)}; use (n, d), with d = 1 for numbers."
+            )
         if self.label is not None and (self.label.shape != (n,) or self.label.dtype != torch.int64):
-            raise ValueError(f"The labels of {self.name!r} are {self.label.dtype} of shape {tuple(self.label.shape)}; "
-                             f"use int64 of shape ({n},), one for each sample.")
+            raise ValueError(
+                f"The labels of {self.name!r} are {self.label.dtype} of shape {tuple(self.label.shape)}; "
+                f"use int64 of shape ({n},), one for each sample."
+            )
         for factor, value in self.factors.items():
             if value.shape != (n,):
-                raise ValueError(f"The factor {factor!r} of {self.name!r} has shape {tuple(value.shape)}; "
-                                 f"use ({n},), one for each sample.")
+                raise ValueError(
+                    f"The factor {factor!r} of {self.name!r} has shape {tuple(value.shape)}; "
+                    f"use ({n},), one for each sample."
+                )
         if self.modes is not None and self.modes.shape[1:] != self.shape:
-            raise ValueError(f"The modes of {self.name!r} have shape {tuple(self.modes.shape)}; use (k, d), with the "
-                             f"samples' shape {self.shape}.")
+            raise ValueError(
+                f"The modes of {self.name!r} have shape {tuple(self.modes.shape)}; use (k, d), with the "
+                f"samples' shape {self.shape}."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,8 +95,12 @@ class Data:
     def __getitem__(self, index: slice | Tensor) -> "Data":
         if not isinstance(index, slice | Tensor):
             raise ValueError("Index a data set with a slice or a tensor, such as d[:1000]; d.take gives the samples.")
-        return replace(self, values=self.values[index], label=None if self.label is None else self.label[index],
-                       factors={name: value[index] for name, value in self.factors.items()})
+        return replace(
+            self,
+            values=self.values[index],
+            label=None if self.label is None else self.label[index],
+            factors={name: value[index] for name, value in self.factors.items()},
+        )
 
     def take(self, index: Tensor | slice) -> Tensor:
         """The samples at `index`, (batch, …) float32; a grey level g of 0…255 becomes g / 127.5 - 1, in [-1, 1]."""
@@ -96,29 +109,37 @@ class Data:
 
     def to(self, device: torch.device | str) -> "Data":
         """The same data on another device."""
+
         def move(value):
             return value.to(device) if isinstance(value, Tensor) else value
 
-        return replace(self, values=move(self.values), label=move(self.label), modes=move(self.modes),
-                       sigma=move(self.sigma), factors={name: move(value) for name, value in self.factors.items()})
+        return replace(
+            self,
+            values=move(self.values),
+            label=move(self.label),
+            modes=move(self.modes),
+            sigma=move(self.sigma),
+            factors={name: move(value) for name, value in self.factors.items()},
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- digits
 
-def digits(run=None, split: str = "train") -> Data:
-    """MNIST where it can be had, else drawn digits; prints which, and why. On the device of `run`, if one is given.
 
-    GAN_TUTORIAL_DIGITS decides if it is set: "drawn" draws; "mnist" takes MNIST or raises what `mnist` raises.
+def digits(run=None, split: str = "train") -> Data:
+    """MNIST where it can be had, else synthetic digits; prints which, and why. On the device of `run`, if one is given.
+
+    GAN_TUTORIAL_DIGITS decides if it is set: "synthetic" draws; "mnist" takes MNIST or raises what `mnist` raises.
     Otherwise MNIST is taken from GAN_TUTORIAL_DATA if that is set (and any fault there is raised), else from the
     cache, else from a mirror if downloads are allowed; if none of these has it, digits are drawn.
     ValueError for an unknown split or an unknown setting.
     """
     _, count, words = _split(split)
     asked = os.environ.get("GAN_TUTORIAL_DIGITS") or None
-    if asked not in (None, "mnist", "drawn"):
-        raise ValueError(f"GAN_TUTORIAL_DIGITS is {asked!r}; set it to 'mnist' or 'drawn'.")
-    if asked == "drawn":
-        data, reason = drawn(count, split=split), "GAN_TUTORIAL_DIGITS=drawn"
+    if asked not in (None, "mnist", "synthetic"):
+        raise ValueError(f"GAN_TUTORIAL_DIGITS is {asked!r}; set it to 'mnist' or 'synthetic'.")
+    if asked == "synthetic":
+        data, reason = synthetic_digits(count, split=split), "GAN_TUTORIAL_DIGITS=synthetic"
     else:
         try:
             data, reason = _mnist(split)
@@ -126,9 +147,9 @@ def digits(run=None, split: str = "train") -> Data:
             if asked == "mnist":
                 raise
             allowed = files.download_allowed()
-            data = drawn(count, split=split)
+            data = synthetic_digits(count, split=split)
             reason = "MNIST could not be downloaded" if allowed else "no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0"
-    print(f"digits: {'MNIST' if data.name == 'mnist' else 'drawn'}, {len(data):,} {words} images ({reason})")
+    print(f"digits: {'MNIST' if data.name == 'mnist' else 'synthetic'}, {len(data):,} {words} images ({reason})")
     record({"digits": data.name})
     return data if run is None else data.to(run.device)
 
@@ -143,17 +164,17 @@ def mnist(split: str = "train") -> Data:
     return _mnist(split)[0]
 
 
-def drawn(n: int = 60_000, seed: int = 0, split: str = "train") -> Data:
+def synthetic_digits(n: int = 60_000, seed: int = 0, split: str = "train") -> Data:
     """Digits drawn on the spot from the typefaces that matplotlib ships, (n, 1, 28, 28) uint8, with their factors.
 
     The first samples are the same for every n. The two splits are drawn from different streams of random numbers.
-    Factors, with their ranges in `drawn.FACTORS`: thickness, contrast, slant, rotation, size, width, x, y, wobble;
-    and typeface, the place in `drawn.FACES`. 60,000 take a few seconds once, and are then kept in the cache.
+    Factors, with their ranges in `synthetic.FACTORS`: thickness, contrast, slant, rotation, size, width, x, y, wobble;
+    and typeface, the place in `synthetic.FACES`. 60,000 take a few seconds once, and are then kept in the cache.
     ValueError if n < 1 or the split is unknown.
     """
     _split(split)
     _positive(n=n)
-    return Data("drawn", *draw(n, seed, split, cache=files.cache_directory() if n >= 10_000 else None))
+    return Data("synthetic", *draw(n, seed, split, cache=files.cache_directory() if n >= 10_000 else None))
 
 
 def _split(name: str) -> tuple[str, int, str]:
@@ -191,6 +212,7 @@ def _data_directory(text: str) -> Path:
 
 # ------------------------------------------------------------------------------- points with known distributions
 
+
 def ring(n: int = 10_000, modes: int = 8, radius: float = 1.0, sigma: float = 0.02, seed: int = 0) -> Data:
     """Gaussians at radius·(cos 2πk/modes, sin 2πk/modes), k = 0 … modes - 1, all with the same weight; (n, 2)."""
     _positive(n=n, modes=modes, radius=radius, sigma=sigma)
@@ -214,27 +236,39 @@ def swiss_roll(n: int = 10_000, sigma: float = 0.02, seed: int = 0) -> Data:
     Its factor is t. It has no modes.
     """
     _positive(n=n, sigma=sigma)
-    rng = torch.Generator().manual_seed(derived_seed("swiss_roll", seed))
+    rng = torch.Generator().manual_seed(derive_seed("swiss_roll", seed))
     t = math.pi * (1.5 + 3 * torch.rand(n, generator=rng))
     roll = t[:, None] * torch.stack([t.cos(), t.sin()], 1) / (4.5 * math.pi)
     return Data("swiss_roll", roll + sigma * torch.randn(n, 2, generator=rng), factors={"t": t}, sigma=sigma)
 
 
-def gaussians(n: int = 10_000, means: Sequence[float] = (0.0,), sigmas: Sequence[float] = (1.0,),
-              weights: Sequence[float] | None = None, seed: int = 0) -> Data:
+def gaussians(
+    n: int = 10_000,
+    means: Sequence[float] = (0.0,),
+    sigmas: Sequence[float] = (1.0,),
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Data:
     """A mixture of Gaussians on the line, Σ weights[k] N(means[k], sigmas[k]²); (n, 1). Equal weights if None."""
     weights = [1.0] * len(means) if weights is None else weights
     if not len(means) == len(sigmas) == len(weights) > 0:
-        raise ValueError(f"A mixture needs as many means as sigmas and weights, not {len(means)}, {len(sigmas)} "
-                         f"and {len(weights)}.")
+        raise ValueError(
+            f"A mixture needs as many means as sigmas and weights, not {len(means)}, {len(sigmas)} and {len(weights)}."
+        )
     _positive(n=n, sigma=min(sigmas), weight=min(weights))
-    return _mixture("gaussians", n, torch.tensor(means, dtype=torch.float32)[:, None],
-                    torch.tensor(sigmas, dtype=torch.float32), seed, weights)
+    return _mixture(
+        "gaussians",
+        n,
+        torch.tensor(means, dtype=torch.float32)[:, None],
+        torch.tensor(sigmas, dtype=torch.float32),
+        seed,
+        weights,
+    )
 
 
 def _mixture(name, n, centres, sigma, seed, weights=None) -> Data:
     """Gaussians around `centres` (k, d); the label is the index k of the mode."""
-    rng = torch.Generator().manual_seed(derived_seed(name, seed))
+    rng = torch.Generator().manual_seed(derive_seed(name, seed))
     weights = torch.ones(len(centres)) if weights is None else torch.tensor(weights, dtype=torch.float32)
     label = torch.multinomial(weights, n, replacement=True, generator=rng)
     noise = torch.randn(n, centres.shape[1], generator=rng)

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .runtime import watched
+from .runtime import show_progress
 
 MNIST_MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",                         # torchvision's
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",                    # TensorFlow Datasets'
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",  # torchvision's
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",  # TensorFlow Datasets'
     "https://sagemaker-sample-files.s3.amazonaws.com/datasets/image/MNIST/",  # Amazon's own examples
 )
 MNIST_FILES = {  # name: SHA-256 of the uncompressed content
@@ -34,9 +34,11 @@ MNIST_FILES = {  # name: SHA-256 of the uncompressed content
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 ROUNDS, PAUSE = 2, 2.0  # how often every mirror is asked before we give up, and the seconds in between
-TIMEOUT = (5, 20)       # seconds: to connect, and without a single byte; a slow mirror that keeps sending may go on
-REMEDIES = ("put MNIST's four files in the folder mnist/ of a directory and name that directory in GAN_TUTORIAL_DATA, "
-            "or set GAN_TUTORIAL_DIGITS=drawn to use digits that the package draws itself")
+TIMEOUT = (5, 20)  # seconds: to connect, and without a single byte; a slow mirror that keeps sending may go on
+REMEDIES = (
+    "put MNIST's four files in the folder mnist/ of a directory and name that directory in GAN_TUTORIAL_DATA, "
+    "or set GAN_TUTORIAL_DIGITS=synthetic to use digits that the package draws itself"
+)
 
 
 class Unavailable(OSError):
@@ -72,8 +74,9 @@ def read_checked(path: Path, sha256: str) -> bytes:
             raise ValueError(f"{path} is truncated or corrupt ({error}).") from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise ValueError(f"{path} is not the file it should be: the SHA-256 of its content is {found[:12]}…, "
-                         f"not {sha256[:12]}….")
+        raise ValueError(
+            f"{path} is not the file it should be: the SHA-256 of its content is {found[:12]}…, not {sha256[:12]}…."
+        )
     return content
 
 
@@ -118,8 +121,9 @@ def download(directory: Path, name: str, sha256: str, mirrors: tuple[str, ...]) 
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"{name} has no place in the cache: name a directory that can be written to in "
-                          "GAN_TUTORIAL_CACHE.") from error
+        raise Unavailable(
+            f"{name} has no place in the cache: name a directory that can be written to in GAN_TUTORIAL_CACHE."
+        ) from error
     failures = {}
     for attempt in range(ROUNDS):
         time.sleep(attempt * PAUSE)
@@ -131,7 +135,7 @@ def download(directory: Path, name: str, sha256: str, mirrors: tuple[str, ...]) 
                 content = read_checked(part, sha256)
                 os.replace(part, directory / f"{name}.gz")
                 return content
-            except (OSError, ValueError) as error:                  # the errors of requests are OSErrors
+            except (OSError, ValueError) as error:  # the errors of requests are OSErrors
                 failures[mirror] = str(error).replace(str(part), "what it sent")
             finally:
                 part.unlink(missing_ok=True)
@@ -143,7 +147,9 @@ def download(directory: Path, name: str, sha256: str, mirrors: tuple[str, ...]) 
 
 def progress(name: str) -> tqdm:
     """A bar of bytes for pooch, which sets the total; shown where somebody watches."""
-    return tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=not watched(), file=sys.stdout, leave=False)
+    return tqdm(
+        desc=name, total=1, unit="B", unit_scale=True, disable=not show_progress(), file=sys.stdout, leave=False
+    )
 
 
 def parse_idx(content: bytes, name: str) -> Tensor:

@@ -4,6 +4,7 @@ All frames lie side by side in one PNG, which the page holds as text; nothing is
 do not run (an untrusted notebook, a printed page) the last frame stands there as an ordinary picture. Colours and
 fonts are those of the page around it, light or dark.
 """
+
 import base64
 import hashlib
 import html
@@ -51,8 +52,10 @@ class Reel:
         if not alt.strip():
             raise ValueError("Say in a sentence what the film shows: alt stands there for those who do not see it.")
         if len(pictures) * shape[0] * shape[1] > LARGEST:
-            raise ValueError(f"{len(pictures)} frames of {shape[1]} by {shape[0]} pixels are too much for a page: "
-                             "take fewer or smaller ones.")
+            raise ValueError(
+                f"{len(pictures)} frames of {shape[1]} by {shape[0]} pixels are too much for a page: "
+                "take fewer or smaller ones."
+            )
         self.alt, self.height, self.width, self.total = alt, *shape[:2], len(pictures)
         self.seconds = len(pictures) / 8 if seconds is None else seconds
         self._pack(pictures, kilobytes)
@@ -87,20 +90,30 @@ class Reel:
         """The fragment; each call gives its elements ids of their own."""
         mark = hashlib.sha256(self.sprite + self.alt.encode()).hexdigest()[:8]
         _shown[mark] += 1
-        film = {"sprite": _uri(self.sprite), "labels": self.labels, "across": self.across,
-                "width": self.width, "height": self.height, "wait": 1000 * self.seconds / len(self.kept)}
+        film = {
+            "sprite": _uri(self.sprite),
+            "labels": self.labels,
+            "across": self.across,
+            "width": self.width,
+            "height": self.height,
+            "wait": 1000 * self.seconds / len(self.kept),
+        }
         enlarged = max(1, round(MIDDLE / self.width))
         return PAGE.substitute(
-            id=f"film-{mark}-{_shown[mark]}", alt=html.escape(self.alt), still=_uri(self.still),
-            shown=self.width * enlarged, drawing="pixelated" if enlarged > 1 else "auto",
+            id=f"film-{mark}-{_shown[mark]}",
+            alt=html.escape(self.alt),
+            still=_uri(self.still),
+            shown=self.width * enlarged,
+            drawing="pixelated" if enlarged > 1 else "auto",
             caption=html.escape(f"A still picture of a film: {self.labels[-1]}, the last of {len(self.kept)} frames."),
-            film=json.dumps(film).replace("<", "\\u003c"))
+            film=json.dumps(film).replace("<", "\\u003c"),
+        )
 
 
 def _sheet(frames, across):
     """Frames side by side: frame i in row i // across, column i % across; the last one fills what is left."""
     frames = frames + [frames[-1]] * (-len(frames) % across)
-    return np.concatenate([np.concatenate(frames[i:i + across], axis=1) for i in range(0, len(frames), across)])
+    return np.concatenate([np.concatenate(frames[i : i + across], axis=1) for i in range(0, len(frames), across)])
 
 
 def _png(picture, shades):

@@ -1,7 +1,12 @@
-"""Players take turns: `fit` is the only training loop of the book."""
+"""Players take turns: `turns` is the only training loop of the book, and `fit` runs it for a number of steps.
+
+A *step* gives each player one turn, and a turn has one or several *updates*: in WGAN the critic has five, the generator
+one.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -9,103 +14,172 @@ from torch import Tensor, nn
 
 from .data import Data
 from .objectives import Objective
-from .runtime import derived_seed, progress
+from .runtime import derive_seed, progress
 
 READ_EVERY = 100  # steps between two reads of the losses: each read makes the host wait for the device
+
+Terms = Mapping[str, Tensor]  # what a loss consists of, by name: {"game": scalar, "penalty": scalar}
 
 
 class Batch(NamedTuple):
     """Everything random about one update, drawn in one place, so that a loss is a function of weights and a batch.
 
-    real   samples, (batch, *shape) float32; images in [-1, 1]
-    label  (batch,), or None in an unconditional game
-    z      (batch, latent), standard normal
-    eps    (batch,), uniform on [0, 1)
+    real       samples, (batch, *shape) float32; images in [-1, 1]
+    condition  what both networks are told: labels (batch,), images (batch, …), or None in an unconditional game
+    z          (batch, latent_dim), standard normal
+    eps        (batch,), uniform on [0, 1)
+    u          (batch, k), uniform on [0, 1), for whatever else a loss needs at random, such as an augmentation; or None
     """
 
     real: Tensor
-    label: Tensor | None
+    condition: Tensor | None
     z: Tensor
     eps: Tensor
+    u: Tensor | None = None
 
 
 class Feed:
     """Endless batches from data that already live on a device; `next(feed)` draws them there.
 
-    data      the samples, drawn with replacement
-    latent    dimensions of z
-    batch     samples a batch, at most len(data)
-    seed      batch number n is a function of (seed, n): setting `drawn` is all that resuming needs
-    labelled  whether batches carry the data's labels (a conditional game)
-    prepare   Batch -> Batch, applied to what was drawn: `lambda b: b._replace(label=shrink(b.real))` conditions on
-              smaller images. It draws nothing at random, so that batch n remains a function of (seed, n).
+    data        the samples, drawn with replacement
+    latent_dim  dimensions of z
+    batch_size  at most len(data)
+    seed        batch number n is a function of (seed, n): setting `batches_drawn` is all that resuming needs
+    labelled    whether a batch's condition is the data's labels
+    prepare     Batch -> Batch, applied to what was drawn: `lambda b: b._replace(condition=shrink(b.real))` conditions
+                on smaller images. It draws nothing at random, so that batch n remains a function of (seed, n).
+    flip        whether each real image is mirrored, left to right, with probability one half
+    uniforms    how many numbers `batch.u` has for each sample
 
-    Raises ValueError for a batch larger than the data, or labels that are not there.
+    Raises ValueError for a batch larger than the data, for labels that are not there, and for samples that have no
+    left and right.
     """
 
-    def __init__(self, data: Data, latent: int, batch: int, seed: int = 0, labelled: bool = False,
-                 prepare: Callable[[Batch], Batch] | None = None):
+    def __init__(
+        self,
+        data: Data,
+        latent_dim: int,
+        batch_size: int,
+        seed: int = 0,
+        labelled: bool = False,
+        prepare: Callable[[Batch], Batch] | None = None,
+        flip: bool = False,
+        uniforms: int = 0,
+    ):
         if not isinstance(data, Data):
-            raise ValueError(f"A Feed draws from Data, not from a {type(data).__name__}: wrap it: Data('mine', it).")
-        if not isinstance(batch, int) or not 1 <= batch <= len(data):
-            raise ValueError(f"A batch of {batch} cannot be drawn from the {len(data):,} samples of {data.name}; "
-                             f"choose a whole number from 1 to {len(data):,}.")
-        if not isinstance(latent, int) or latent < 1:
-            raise ValueError(f"z has a whole number of dimensions, at least one, not {latent}.")
+            raise ValueError(f"A Feed draws from Data, got a {type(data).__name__}: wrap it by gt.data.array(it).")
+        if not _whole(batch_size) or not 1 <= batch_size <= len(data):
+            raise ValueError(
+                f"Expected a batch size from 1 to {len(data):,}, the number of samples of {data.name}, "
+                f"got {batch_size!r}."
+            )
+        if not _whole(latent_dim) or latent_dim < 1:
+            raise ValueError(f"Expected a whole number of dimensions of z from 1 on, got latent_dim={latent_dim!r}.")
         if labelled and data.label is None:
             raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
-        self.data, self.latent, self.batch, self.seed, self.labelled = data, latent, batch, int(seed), labelled
-        self.prepare = prepare
-        self.drawn = 0
+        if flip and len(data.shape) != 3:
+            raise ValueError(f"Only images can be flipped, and samples of {data.name} have shape {data.shape}.")
+        self.data, self.latent_dim, self.batch_size, self.seed = data, int(latent_dim), int(batch_size), int(seed)
+        self.labelled, self.prepare, self.flip, self.uniforms = labelled, prepare, flip, uniforms
+        self.batches_drawn = 0
         self._random = torch.Generator(device=data.values.device)
 
     def __iter__(self):
         return self
 
     def __next__(self) -> Batch:
-        draw = self._stream("batch", self.drawn)
-        self.drawn += 1
-        index = torch.randint(len(self.data), (self.batch,), **draw)
-        label = self.data.label[index] if self.labelled else None
-        batch = Batch(self.data.take(index), label,
-                      torch.randn(self.batch, self.latent, **draw), torch.rand(self.batch, **draw))
+        draw, n = self._stream("batch", self.batches_drawn), self.batch_size
+        self.batches_drawn += 1
+        index = torch.randint(len(self.data), (n,), **draw)
+        condition = self.data.label[index] if self.labelled else None
+        z, eps = torch.randn(n, self.latent_dim, **draw), torch.rand(n, **draw)
+        real = self.data.take(index)
+        if self.flip:
+            real = torch.where(torch.rand(n, 1, 1, 1, **draw) < 0.5, real, real.flip(3))
+        u = torch.rand(n, self.uniforms, **draw) if self.uniforms else None
+        batch = Batch(real, condition, z, eps, u)
         return self.prepare(batch) if self.prepare else batch
 
     def noise(self, n: int) -> Tensor:
-        """The same z (n, latent) at every call, for pictures: from a stream of their own, which training never sees."""
-        return torch.randn(n, self.latent, **self._stream("pictures"))
+        """The same z (n, latent_dim) at every call, for pictures: from a stream of their own, unseen by training."""
+        return torch.randn(n, self.latent_dim, **self._stream("pictures"))
 
     def _stream(self, *name) -> dict:
-        self._random.manual_seed(derived_seed(self.seed, *name))
+        self._random.manual_seed(derive_seed(self.seed, *name))
         return {"generator": self._random, "device": self._random.device}
 
 
 class Player:
     """A network, the loss that it minimises on its turn, and how many updates a turn has.
 
-    name       of the player in logs and messages
-    net        the network; frozen outside its player's turn, so that no other player's loss builds a graph through it
-    loss       batch -> named terms, {"game": scalar, "penalty": scalar}: their sum is minimised; the same names always
-    optimizer  over weights of `net` alone; those that it does not hold stay frozen on the player's own turn as well
-    updates    a turn, each on a new batch
-    constraint on the weights, applied in place after every update: weights -> None, such as `objectives.clipping(0.01)`
+    name          of the player in logs and messages
+    net           the network; frozen outside its player's turn, so that no other loss builds a graph through it
+    loss          batch -> named terms, {"game": scalar, "penalty": scalar}: their sum is minimised; always the same
+                  names
+    optimizer     over weights of `net` alone; those that it does not hold stay frozen on the player's own turn as well
+    updates       a turn, each on a new batch
+    constraint    on the weights, applied in place after every update: weights -> None, such as
+                  `objectives.weight_clipping(0.01)`
+    lr_schedule   steps done -> the factor of the learning rate, such as `lambda step: 1 / (1 + step / 1000)`
+    term_weights  a term's name -> (steps done -> its factor in the sum): {"penalty": lambda step: min(1, step / 1000)}
 
-    Raises ValueError where the optimiser holds weights of another network.
+    Schedules are functions of the number of steps alone: `updates_done` is all that resuming needs. Raises ValueError
+    where the optimiser holds weights of another network, or takes more than one look at a loss.
     """
 
-    def __init__(self, name: str, net: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]],
-                 optimizer: torch.optim.Optimizer, updates: int = 1,
-                 constraint: Callable[[Sequence[Tensor]], None] | None = None):
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module,
+        loss: Callable[[Batch], Terms],
+        optimizer: torch.optim.Optimizer,
+        updates: int = 1,
+        constraint: Callable[[Sequence[Tensor]], None] | None = None,
+        lr_schedule: Callable[[int], float] | None = None,
+        term_weights: Mapping[str, Callable[[int], float]] | None = None,
+    ):
         own = {id(p) for p in net.parameters()}
         self.weights = [p for group in optimizer.param_groups for p in group["params"]]
         if any(id(p) not in own for p in self.weights):
-            raise ValueError(f"The optimiser of {name} holds weights of another network; give it "
-                             "net.parameters() of its own network only.")
-        if updates < 1:
-            raise ValueError(f"{name} needs at least one update a turn, not {updates}.")
-        self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, updates
-        self.constraint = constraint
+            raise ValueError(
+                f"The optimiser of {name} holds weights of another network; give it "
+                "net.parameters() of its own network only."
+            )
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError("LBFGS evaluates a loss several times a step, on the same batch: use Adam or SGD.")
+        if not _whole(updates) or updates < 1:
+            raise ValueError(f"Expected a whole number of updates a turn from 1 on for {name}, got {updates!r}.")
+        self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, int(updates)
+        self.constraint, self.lr_schedule, self.term_weights = constraint, lr_schedule, dict(term_weights or {})
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])  # PyTorch's own name for what schedules multiply
+        self.updates_done = 0
+        self.wrappers: list[str] = []
+        self._loss, self._gradients, self._update = loss, [], self._learn
         self.rest()
+
+    def __repr__(self) -> str:
+        wrapped = f", {' < '.join(self.wrappers)}" if self.wrappers else ""
+        return f"Player({self.name!r}: {self.updates} a turn by {type(self.optimizer).__name__}{wrapped})"
+
+    def wrap(
+        self,
+        name: str,
+        loss: Callable | None = None,
+        gradients: Callable[[Sequence[Tensor]], None] | None = None,
+        update: Callable | None = None,
+    ) -> None:
+        """Put something around this player's loss or whole update, or between its gradients and its optimiser.
+
+        loss, update  function of a batch -> function of a batch, with the same terms; the last one added is outermost
+        gradients     what is done to the gradients, in place, once they are there
+
+        `wrappers` lists the names, innermost first.
+        """
+        self._loss = loss(self._loss) if loss else self._loss
+        self._update = update(self._update) if update else self._update
+        self._gradients += [gradients] if gradients else []
+        self.wrappers.append(name)
 
     def rest(self) -> None:
         """Freeze the network, and forget gradients that anybody left in it."""
@@ -114,11 +188,20 @@ class Player:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; returns the loss's named terms, detached. The net rests again whatever happens."""
+        if self.lr_schedule:
+            self._set_learning_rate(self.lr_schedule(self.updates_done // self.updates))
+        terms = self._update(batch)
+        self.updates_done += 1
+        return terms
+
+    def _learn(self, batch: Batch) -> dict[str, Tensor]:
         for weight in self.weights:
             weight.requires_grad_(True)
         try:
-            terms = self.loss(batch)
+            terms = self.weighted(self._loss(batch))
             self.total(terms).backward()
+            for change in self._gradients:
+                change([weight.grad for weight in self.weights if weight.grad is not None])
             self.optimizer.step()
             if self.constraint:
                 with torch.no_grad():
@@ -127,8 +210,26 @@ class Player:
             self.rest()
         return {name: term.detach() for name, term in terms.items()}
 
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The sum of a loss's terms. ValueError where they are no named scalars, or depend on no weight of the net."""
+    def _set_learning_rate(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):  # one that a recorded graph reads
+                group["lr"].fill_(factor * group["initial_lr"])
+            else:
+                group["lr"] = factor * group["initial_lr"]
+
+    def weighted(self, terms: Terms) -> Terms:
+        """The terms, each times the factor that `term_weights` has for the present step."""
+        if not self.term_weights:
+            return terms
+        if unknown := self.term_weights.keys() - terms.keys():
+            raise ValueError(
+                f"The loss of {self.name} has no term {sorted(unknown)[0]!r} to weight, only {list(terms)}."
+            )
+        step = self.updates_done // self.updates
+        return {k: self.term_weights[k](step) * term if k in self.term_weights else term for k, term in terms.items()}
+
+    def total(self, terms: Terms) -> Tensor:
+        """The sum of a loss's terms. ValueError unless they are named scalars that depend on weights of the net."""
         named = isinstance(terms, Mapping) and len(terms) > 0
         if not named or any(not isinstance(term, Tensor) or term.ndim for term in terms.values()):
             raise ValueError(f"The loss of {self.name} must return named scalars, such as {{'game': loss.mean()}}.")
@@ -138,70 +239,136 @@ class Player:
         return total
 
 
-Terms = Callable[[Batch, Tensor], Mapping[str, Tensor]]
+ExtraTerms = Callable[[Batch, Tensor], Terms]
 
 
-def adversaries(generator: nn.Module, critic: nn.Module, objective: Objective,
-                optimizer: Callable[[Iterable], torch.optim.Optimizer],
-                critic_terms: Terms | None = None, generator_terms: Terms | None = None) -> tuple[Player, Player]:
-    """The two players of a GAN, critic first. Conditioning is whatever `batch.label` holds: both networks get it.
+def adversaries(
+    generator: nn.Module,
+    critic: nn.Module,
+    objective: Objective,
+    optimizer: Callable[[Iterable], torch.optim.Optimizer],
+    critic_terms: ExtraTerms | None = None,
+    generator_terms: ExtraTerms | None = None,
+    *,
+    critic_optimizer: Callable[[Iterable], torch.optim.Optimizer] | None = None,
+    lr_schedule: Callable[[int], float] | None = None,
+    term_weights: Mapping[str, Callable[[int], float]] | None = None,
+    augment: Callable[[Tensor, Tensor], Tensor] | None = None,
+    prepare: Callable[[Batch], Batch] | None = None,
+    names: tuple[str, str] = ("critic", "generator"),
+) -> tuple[Player, Player]:
+    """The two players of a GAN, critic first. Conditioning is whatever `batch.condition` holds: both networks get it.
 
-    optimizer        parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
-    critic_terms     (batch, fake) -> further named terms of the critic's loss, such as AC-GAN's classification
-    generator_terms  (batch, fake) -> further named terms of the generator's loss; here `fake` carries a graph
+    optimizer         parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
+    critic_terms      (batch, fake) -> further named terms of the critic's loss, such as AC-GAN's classification
+    generator_terms   (batch, fake) -> further named terms of the generator's loss; here `fake` carries a graph
+    critic_optimizer  the critic's, where it is another one (two learning rates: Heusel et al. 2017)
+    lr_schedule       of both players, as `Player` takes it
+    term_weights      of the critic's terms, as `Player` takes it
+    augment           (samples, u) -> samples: what the critic sees of real and fake samples alike, by
+                      `augment.uniforms` numbers of `batch.u` for each of the two, see `gan_tutorial.augment`
+    prepare           Batch -> Batch: what these two see of a batch
 
     Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
     the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
+    Penalties are computed in float32 also where the losses are not.
     Raises ValueError for BatchNorm in a critic under a penalty, which would couple samples whose gradients the penalty
     takes one by one; for weights that both networks hold; and, in training, where fake samples have another shape or
-    type than real ones.
+    type than real ones, or a critic gives another number of scores than it got samples.
     """
-    if not callable(optimizer):
+    factories = (critic_optimizer or optimizer, optimizer)
+    if not all(callable(factory) for factory in factories):
         raise ValueError("Each player needs an optimiser of its own: give a function of parameters, as adam(2e-4) is.")
     if {id(p) for p in generator.parameters()} & {id(p) for p in critic.parameters()}:
-        raise ValueError("Generator and critic share weights, but each learns on its own turn only: give each network "
-                         "an Embedding of its own.")
+        raise ValueError(
+            "Generator and critic share weights, but each learns on its own turn only: give each network "
+            "an Embedding of its own."
+        )
     if objective.penalty and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules()):
-        raise ValueError("A gradient penalty is per sample, but BatchNorm couples the samples of a batch: "
-                         "build the critic without BatchNorm (LayerNorm or no normalisation will do).")
+        raise ValueError(
+            "A gradient penalty is per sample, but BatchNorm couples the samples of a batch: "
+            "build the critic without BatchNorm (LayerNorm or no normalisation will do)."
+        )
+    uniforms = augment.uniforms if augment else 0
 
     def imitate(batch: Batch) -> Tensor:
-        fake = generator(batch.z, batch.label)
+        fake = generator(batch.z, batch.condition)
+        if not isinstance(fake, Tensor):
+            raise ValueError(f"Expected a tensor of samples from the generator, got a {type(fake).__name__}.")
         if fake.shape != batch.real.shape or fake.dtype != batch.real.dtype:
-            raise ValueError(f"The generator makes {fake.dtype} of shape {tuple(fake.shape)}, but real samples are "
-                             f"{batch.real.dtype} of shape {tuple(batch.real.shape)}.")
+            raise ValueError(
+                f"The generator makes {fake.dtype} of shape {tuple(fake.shape)}, but real samples are "
+                f"{batch.real.dtype} of shape {tuple(batch.real.shape)}."
+            )
         return fake
 
+    def score(x: Tensor, batch: Batch) -> Tensor:
+        scores = critic(x, batch.condition)
+        if isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) != len(x):  # others: the objective's check
+            raise ValueError(f"Expected one score for each of {len(x)} samples from the critic, got {len(scores)}.")
+        return scores
+
+    def seen(x: Tensor, batch: Batch, fake: bool) -> Tensor:
+        if augment is None:
+            return x
+        if batch.u is None or batch.u.shape[1] < 2 * uniforms:
+            raise ValueError(f"This augmentation needs random numbers: build the Feed with uniforms={2 * uniforms}.")
+        return augment(x, batch.u[:, uniforms : 2 * uniforms] if fake else batch.u[:, :uniforms])
+
     def critic_loss(batch: Batch) -> dict[str, Tensor]:
-        fake = imitate(batch)
-        terms = {"game": objective.critic(critic(batch.real, batch.label), critic(fake, batch.label))}
-        if objective.penalty:
-            terms["penalty"] = objective.penalty(lambda x: critic(x, batch.label), batch.real, fake, batch.eps)
-        return _with(terms, critic_terms, batch, fake)
+        batch = prepare(batch) if prepare else batch
+        made = imitate(batch)
+        real, fake = seen(batch.real, batch, fake=False), seen(made, batch, fake=True)
+        terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
+        for name, penalty in objective.penalties.items():
+            with torch.autocast(real.device.type, enabled=False):  # in 8 bits its gradient would be off by thousandths
+                terms[name] = penalty(lambda x: critic(x, batch.condition), real, fake, batch.eps)
+        return _with(terms, critic_terms, batch, made)
 
     def generator_loss(batch: Batch) -> dict[str, Tensor]:
-        fake = imitate(batch)
-        return _with({"game": objective.generator(critic(fake, batch.label))}, generator_terms, batch, fake)
+        batch = prepare(batch) if prepare else batch
+        made = imitate(batch)
+        scores = [score(seen(made, batch, fake=True), batch)]
+        if objective.relativistic:
+            scores.insert(0, score(seen(batch.real, batch, fake=False), batch))
+        return _with({"game": objective.generator(*scores)}, generator_terms, batch, made)
 
-    return (Player("critic", critic, critic_loss, optimizer(critic.parameters()), objective.updates,
-                   objective.constraint),
-            Player("generator", generator, generator_loss, optimizer(generator.parameters())))
+    optimizers = [factory(net.parameters()) for factory, net in zip(factories, (critic, generator), strict=True)]
+    return (
+        Player(
+            names[0],
+            critic,
+            critic_loss,
+            optimizers[0],
+            objective.n_critic,
+            objective.constraint,
+            lr_schedule,
+            term_weights,
+        ),
+        Player(names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule),
+    )
 
 
-def _with(terms: dict[str, Tensor], more: Terms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
     """A loss's terms and what an extra function adds to them, under names of its own."""
     added = more(batch, fake) if more else {}
     if not isinstance(added, Mapping):
         raise ValueError(f"Extra terms are named scalars, such as {{'class': loss}}, not a {type(added).__name__}.")
     if terms.keys() & added.keys():
-        raise ValueError(f"Extra terms need other names than the objective's own, {sorted(terms)}; "
-                         f"these are called {sorted(added)}.")
+        raise ValueError(
+            f"Extra terms need other names than the objective's own, {sorted(terms)}; these are called {sorted(added)}."
+        )
     return {**terms, **added}
 
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
     return partial(torch.optim.Adam, lr=lr, betas=tuple(map(float, betas)))  # Adam refuses a whole number as beta
+
+
+def _whole(value) -> bool:
+    """Whether it is a whole number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -212,19 +379,24 @@ class NonFiniteLoss(ArithmeticError):
         self.log = log
 
 
-class Stop(Exception):
-    """A hook raises this to end the training after the present step, as if no more steps had been asked for."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a training. `log` holds its history, `model` what a recipe made so far; networks keep what they
+    learned. In a notebook the cell ends; `sys.last_value` is this exception then.
+    """
+
+    def __init__(self, message: str, log: Mapping, model=None):
+        super().__init__(message)
+        self.log, self.model = log, model
 
 
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
     A player who has several updates a turn is recorded at the last of them. Values wait on the device and are read
-    every 100 steps. `interrupted` tells whether the training was cut short.
+    every 100 steps.
     """
 
     def __init__(self):
-        self.interrupted = False
         self._names: dict[str, list[str]] = {}  # player -> its terms
         self._waiting: list[dict[str, dict[str, Tensor]]] = []
         self._read: dict[tuple[str, str], list[Tensor]] = {}
@@ -233,8 +405,10 @@ class Log(Mapping):
         """Add one step's terms of all players; every 100 steps, see whether they are finite."""
         names = {player: list(own) for player, own in terms.items()}
         if names != (self._names or names):
-            raise ValueError(f"Step {self.steps}: the terms {names} are not those of the steps before, {self._names}. "
-                             "A loss names the same terms at every step; return a zero where one does not apply.")
+            raise ValueError(
+                f"Step {self.steps}: the terms {names} are not those of the steps before, {self._names}. "
+                "A loss names the same terms at every step; return a zero where one does not apply."
+            )
         self._names = names
         self._waiting.append(terms)
         if len(self._waiting) == READ_EVERY:
@@ -245,13 +419,19 @@ class Log(Mapping):
         if not self._waiting:
             return
         start = self.steps - len(self._waiting)
-        columns = {(player, name): torch.stack([terms[player][name] for terms in self._waiting]).cpu()
-                   for player, names in self._names.items() for name in names}
+        columns = {
+            (player, name): torch.stack([terms[player][name] for terms in self._waiting]).cpu()
+            for player, names in self._names.items()
+            for name in names
+        }
         self._waiting = []  # only now: Ctrl-C while we waited for the device loses nothing
         for key, values in columns.items():
             self._read.setdefault(key, []).append(values)
-        bad = [(int((~values.isfinite()).nonzero()[0]), *key) for key, values in columns.items()
-               if not values.isfinite().all()]
+        bad = [
+            (int((~values.isfinite()).nonzero()[0]), *key)
+            for key, values in columns.items()
+            if not values.isfinite().all()
+        ]
         if bad:
             step, player, name = min(bad, key=lambda entry: entry[0])  # of one step, the player who moved first
             raise NonFiniteLoss(
@@ -259,7 +439,9 @@ class Log(Mapping):
                 "Likely causes: a learning rate too high, an objective that leaves the critic unbounded (Wasserstein "
                 "without clipping or penalty), a logarithm or a division in a loss of your own, or data that are not "
                 "finite. "
-                "The weights are spoilt: build the networks anew before you train again.", self)
+                "The weights are unusable: rebuild the networks before you train again.",
+                self,
+            )
 
     @property
     def steps(self) -> int:
@@ -278,45 +460,72 @@ class Log(Mapping):
         return {name: torch.cat(self._read[player, name]) for name in self._names[player]}
 
 
-def fit(players: Sequence[Player], feed: Iterator[Batch], steps: int,
-        hooks: Sequence[Callable[[int, Log], None]] = ()) -> Log:
-    """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
+def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str, dict[str, Tensor]]]:
+    """The game, endless: each `next` is one step, in which every player has its turn. Yields the step's named terms.
 
-    feed   endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
-    hooks  called as hook(step, log) after every step, step counting from 0; one that raises `Stop` ends the training
+        for step, terms in zip(range(1000), turns(players, feed)):
+            if terms["critic"]["game"] < 0.1:
+                break
 
-    The networks are put into training mode, and stay frozen afterwards: `net.requires_grad_(True)` frees one for a
-    loop of your own. Progress is shown where somebody watches. Ctrl-C ends the training and returns what there is so
-    far: the networks keep what they have learned, and `log.interrupted` is True. Raises NonFiniteLoss at most 100 steps
-    after a loss became NaN or infinite, ValueError for players of one name or a negative number of steps.
+    feed  endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
+
+    The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, and
+    for a feed that is no iterator or that ends.
     """
-    if steps < 0 or len({player.name for player in players}) != len(players):
-        raise ValueError("fit needs a number of steps from 0 on and players of different names, not "
-                         f"{steps} steps and {[player.name for player in players]}.")
+    names = [player.name for player in players]
+    if len(set(names)) != len(names) or not names:
+        raise ValueError(f"Expected players of different names, got {names}.")
+    if not hasattr(feed, "__next__"):
+        raise ValueError(
+            f"Expected an endless iterator of batches such as a Feed, got a {type(feed).__name__}: put the data into "
+            "gt.data.array(images), and build a Feed of that."
+        )
     for player in players:
         player.rest()
         player.net.train()
-    log = Log()
+    while True:
+        terms = {}
+        for player in players:
+            for _ in range(player.updates):
+                try:
+                    batch = next(feed)
+                except StopIteration:
+                    raise ValueError("The feed has no more batches: a feed is endless, as a Feed is.") from None
+                terms[player.name] = player.update(batch)
+        yield terms
+
+
+def fit(
+    players: Sequence[Player], feed: Iterator[Batch], steps: int, hooks: Sequence[Callable[[int, Log], None]] = ()
+) -> Log:
+    """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
+
+    feed   endless batches, see `turns`
+    hooks  called as hook(step, log) after every step, step counting from 0
+
+    `net.requires_grad_(True)` frees a network for a loop of your own. Progress is shown where somebody watches. Ctrl-C
+    raises Interrupted: the networks keep what they have learned, and the exception holds the log. Raises NonFiniteLoss
+    at most 100 steps after a loss became NaN or infinite, and ValueError for a negative number of steps and as `turns`.
+    """
+    if not _whole(steps) or steps < 0:
+        raise ValueError(f"Expected a whole number of steps from 0 on, got {steps!r}.")
+    log, play = Log(), turns(players, feed)
     try:
         for step in progress(steps):
-            terms = {}
-            for player in players:
-                for _ in range(player.updates):
-                    terms[player.name] = player.update(next(feed))
-            log.append(terms)
+            log.append(next(play))
             for hook in hooks:
                 hook(step, log)
-    except Stop:
-        pass
     except KeyboardInterrupt:
-        log.interrupted = True
-        print(f"Interrupted after {log.steps:,} of {steps:,} steps; the networks keep what they have learned.")
+        log.read()
+        raise Interrupted(
+            f"Interrupted after {log.steps:,} of {steps:,} steps; the networks keep what they have learned.", log
+        ) from None
     log.read()
     return log
 
 
 @torch.no_grad()
-def sample(generator: nn.Module, z: Tensor, label: Tensor | None = None) -> Tensor:
+def sample(generator: nn.Module, z: Tensor, condition: Tensor | None = None) -> Tensor:
     """Samples (len(z), *shape) in evaluation mode, where a sample does not depend on its batch mates.
 
     Every module's own mode is restored afterwards, and no BatchNorm statistic moves.
@@ -324,7 +533,7 @@ def sample(generator: nn.Module, z: Tensor, label: Tensor | None = None) -> Tens
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
-        return generator(z, label)
+        return generator(z, condition)
     finally:
         for module, mode in modes:
             module.training = mode

@@ -1,4 +1,5 @@
 """What watches training without touching it: a hook is a function of (step, log) that `fit` calls after each step."""
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,8 +49,10 @@ class Film:
         with torch.random.fork_rng(devices), torch.no_grad():
             frame = _frame(self.take())
         if self.frames and frame.shape != self.frames[0].shape:
-            raise ValueError(f"Frame {len(self)} of the film has shape {tuple(frame.shape)}, but the first has "
-                             f"{tuple(self.frames[0].shape)}: show the same fixed noise in every frame.")
+            raise ValueError(
+                f"Frame {len(self)} of the film has shape {tuple(frame.shape)}, but the first has "
+                f"{tuple(self.frames[0].shape)}: show the same fixed noise in every frame."
+            )
         self.steps.append(self.done)
         self.frames.append(frame)
 
@@ -57,7 +60,7 @@ class Film:
 class Lines:
     """Print a line every `every` steps: each term's mean over those steps.
 
-        step 100   critic game 1.213   generator game 0.871
+    step 100   critic game 1.213   generator game 0.871
     """
 
     def __init__(self, every=100):
@@ -67,8 +70,11 @@ class Lines:
 
     def __call__(self, step, log):
         if (step + 1) % self.every == 0:
-            means = [f"{player} {term} {values[-self.every:].mean():.3f}"
-                     for player, terms in log.items() for term, values in terms.items()]
+            means = [
+                f"{player} {term} {values[-self.every :].mean():.3f}"
+                for player, terms in log.items()
+                for term, values in terms.items()
+            ]
             print("   ".join([f"step {step + 1:,}", *means]))
 
 
@@ -82,5 +88,7 @@ def _frame(shown):
         return torch.from_numpy(as_bytes(shown))
     if shown.ndim == 2 and shown.shape[1] == 2:
         return shown.detach().to("cpu", torch.float32, copy=True)
-    raise ValueError("A frame is images (n, 1 or 3, h, w) in [-1, 1] or points (n, 2), "
-                     f"but take() returned a tensor of shape {tuple(shown.shape)}.")
+    raise ValueError(
+        "A frame is images (n, 1 or 3, h, w) in [-1, 1] or points (n, 2), "
+        f"but take() returned a tensor of shape {tuple(shown.shape)}."
+    )

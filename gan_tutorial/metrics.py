@@ -2,7 +2,7 @@ r"""How good are the samples? Numbers that compare two sets of them, most of the
 
 Every set is summed up by features (n, d): what a small network, trained to tell the ten digits apart, sees in each
 image. The numbers depend on that network: they compare with one another, and not with those of papers, which take the
-features of Inception. `make classifiers` trains it, once on MNIST and once on drawn digits.
+features of Inception. `make classifiers` trains it, once on MNIST and once on synthetic digits.
 """
 
 from pathlib import Path
@@ -17,11 +17,12 @@ from .files import read_checked
 WEIGHTS = Path(__file__).parent / "classifiers"
 CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make classifiers` writes here
     "mnist": "2e235deb945b5b21e8baabeaa7fefd41e00bcbe639264092e41be0712c34a0c8",
-    "drawn": "0515abe3feb5b880e920f31983dc116e114b1adc222fe73a9c24c0f2495ece99",
+    "synthetic": "0515abe3feb5b880e920f31983dc116e114b1adc222fe73a9c24c0f2495ece99",
 }
 
 
 # ---------------------------------------------------------------------------------------------------- the classifier
+
 
 class DigitClassifier(nn.Module):
     """Images of digits (n, 1, 28, 28) in [-1, 1] -> logits (n, 10), by way of `width` features.
@@ -34,10 +35,13 @@ class DigitClassifier(nn.Module):
     def __init__(self, width: int = 64):
         super().__init__()
         self.body = nn.Sequential(
-            *_halve(1, 32, 5),    # (n, 32, 14, 14)
-            *_halve(32, 64, 3),   # (n, 64, 7, 7)
-            *_halve(64, 64, 3),   # (n, 64, 4, 4)
-            nn.Flatten(), nn.Linear(1024, width, bias=False), nn.BatchNorm1d(width, affine=False))
+            *_halve(1, 32, 5),  # (n, 32, 14, 14)
+            *_halve(32, 64, 3),  # (n, 64, 7, 7)
+            *_halve(64, 64, 3),  # (n, 64, 4, 4)
+            nn.Flatten(),
+            nn.Linear(1024, width, bias=False),
+            nn.BatchNorm1d(width, affine=False),
+        )
         self.head = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(width, 10))
 
     def features(self, x: Tensor) -> Tensor:
@@ -49,19 +53,22 @@ class DigitClassifier(nn.Module):
 
 
 def _halve(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs),
-            nn.ReLU()]
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    ]
 
 
 def classifier(digits: str | Data, device: torch.device | str | None = None) -> DigitClassifier:
-    """The classifier that ships with the book for "mnist" or "drawn" digits: frozen, in evaluation mode.
+    """The classifier that ships with the book for "mnist" or "synthetic" digits: frozen, in evaluation mode.
 
     digits  the name, or a data set, whose name and device are taken: `classifier(data)`
     device  where it shall live; the data's or the CPU where it is not given
 
-    Its test error is 0.6 % for MNIST and 0.03 % for drawn digits. It was trained on images that were moved and speckled
-    a little, and reads generated ones that are. Raises ValueError for digits that have no classifier, and where its
-    file is not the one that was shipped.
+    Its test error is 0.6 % for MNIST and 0.03 % for synthetic digits. It was trained on images that were moved and
+    speckled a little, and reads generated ones that are. Raises ValueError for digits that have no classifier, and
+    where its file is not the one that was shipped.
     """
     from safetensors.torch import load
 
@@ -93,18 +100,23 @@ def predict(classifier: nn.Module, images: Tensor, batch: int = 500) -> Tensor:
 @torch.no_grad()
 def _batched(function, images: Tensor, batch: int) -> Tensor:
     if images.shape[1:] != (1, 28, 28) or len(images) == 0 or not images.is_floating_point():
-        raise ValueError("The classifier reads floating-point images of shape (n, 1, 28, 28), not "
-                         f"{images.dtype} of shape {tuple(images.shape)}: take those of a data set by d.take(index).")
+        raise ValueError(
+            "The classifier reads floating-point images of shape (n, 1, 28, 28), not "
+            f"{images.dtype} of shape {tuple(images.shape)}: take those of a data set by d.take(index)."
+        )
     low, high = images.min().item(), images.max().item()
     if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
-        raise ValueError(f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
-                         "rescale them, or end the generator with tanh.")
+        raise ValueError(
+            f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
+            "rescale them, or end the generator with tanh."
+        )
     return torch.cat([function(part) for part in images.split(batch)])
 
 
 # ------------------------------------------------------------------------------------------------- sets with labels
 
-def agreement(classifier: nn.Module, images: Tensor, label: Tensor) -> float:
+
+def label_accuracy(classifier: nn.Module, images: Tensor, label: Tensor) -> float:
     """The share of images in which the classifier reads the label (n,) that they were made for.
 
     Its own mistakes count against the generator: real test images reach its accuracy, not 1.
@@ -114,7 +126,7 @@ def agreement(classifier: nn.Module, images: Tensor, label: Tensor) -> float:
     return (predict(classifier, images) == label.to(images.device)).float().mean().item()
 
 
-def within_class_spread(features: Tensor, label: Tensor) -> float:
+def within_class_variance(features: Tensor, label: Tensor) -> float:
     r"""$\sum_c \frac{n_c}{n} \operatorname{tr} S_c$: how much samples of one class differ, on average over the classes.
 
     features, label  (n, d) and (n,); $S_c$ is the covariance of the $n_c$ features of class c, divided by $n_c - 1$
@@ -127,14 +139,17 @@ def within_class_spread(features: Tensor, label: Tensor) -> float:
         raise ValueError(f"{len(x)} features need as many labels, not labels of shape {tuple(label.shape)}.")
     classes, counts = label.unique(return_counts=True)
     if counts.min() < 2:
-        raise ValueError(f"Class {classes[counts.argmin()].item()} has one sample only: the spread within a class "
-                         "takes at least two of each.")
+        raise ValueError(
+            f"Class {classes[counts.argmin()].item()} has one sample only: the spread within a class "
+            "takes at least two of each."
+        )
     return sum(n / len(x) * x[label == c].var(0).sum() for c, n in zip(classes, counts, strict=True)).item()
 
 
 # ----------------------------------------------------------------------------------------------- distances of two sets
 
-def frechet(a: Tensor, b: Tensor) -> float:
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
     r"""$|\mu - \mu'|^2 + \operatorname{tr}(S + S' - 2 (S S')^{1/2})$, from features (n, d) and (m, d).
 
     The squared Wasserstein-2 distance between the Gaussians that have the sets' means and covariances (divided by
@@ -159,7 +174,7 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
 
     It sees means, covariances and third moments. Its mean is right for sets of any size, zero where the laws agree,
     so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012; the kernel is that
-    of Bińkowski et al. 2018. Raises what `frechet` raises.
+    of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
     """
     a, b = _two_sets(a, b)
     n, m, d = len(a), len(b), a.shape[1]
@@ -202,12 +217,15 @@ def report(images: Tensor, test: Data, label: Tensor | None = None) -> dict[str,
     judge = classifier(test, images.device)
     real, made = (features(judge, x) for x in (test.take(slice(0, len(images))).to(images.device), images))
     sure = torch.cat([judge(part).softmax(1).amax(1) for part in images.split(500)]) > 0.9
-    numbers = {"Fréchet distance": frechet(made, real), "kernel distance": kernel_distance(made, real),
-               "read with p > 0.9": sure.float().mean().item(),
-               "spread": (made.var(0).sum() / real.var(0).sum()).item()}
+    numbers = {
+        "Fréchet distance": frechet_distance(made, real),
+        "kernel distance": kernel_distance(made, real),
+        "read with p > 0.9": sure.float().mean().item(),
+        "spread": (made.var(0).sum() / real.var(0).sum()).item(),
+    }
     if label is not None:
-        within = within_class_spread(made, label) / within_class_spread(real, test.label[:len(images)])
-        numbers |= {"label agreement": agreement(judge, images, label), "spread within class": within}
+        within = within_class_variance(made, label) / within_class_variance(real, test.label[: len(images)])
+        numbers |= {"label agreement": label_accuracy(judge, images, label), "spread within class": within}
     return numbers
 
 
@@ -222,6 +240,7 @@ def table(columns: dict[str, dict[str, float]]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------- points with modes
+
 
 class Modes(NamedTuple):
     """found: modes with at least one good point; quality: the share of good points; hits: how many at each mode."""
@@ -242,7 +261,7 @@ def modes(points: Tensor, data: Data) -> Modes:
     if points.ndim != 2 or points.shape[1:] != data.modes.shape[1:] or len(points) == 0:
         raise ValueError(f"Points of {data.name} have shape (n, {data.modes.shape[1]}), not {tuple(points.shape)}.")
     differences = points.detach().to(data.modes)[:, None] - data.modes  # (n, k, d)
-    sigmas, nearest = (differences.norm(dim=2) / data.sigma).min(1)     # (n, k) -> (n,)
+    sigmas, nearest = (differences.norm(dim=2) / data.sigma).min(1)  # (n, k) -> (n,)
     good = sigmas <= 3
     hits = nearest[good].bincount(minlength=len(data.modes))
     return Modes(int((hits > 0).sum()), good.float().mean().item(), hits)

@@ -1,20 +1,20 @@
-"""Networks. A generator is called `generator(z, label)`, a critic `critic(x, label)` and returns scores (batch,).
+"""Networks. A generator is called `generator(z, condition)`, a critic `critic(x, condition)`, scores are (batch,).
 
-How a label enters is a value too, the argument `label` of each network: `OneHot` or `Embedding` set it beside the
-input, `Projection` into the critic's score, `CoarseImage` takes a smaller image for a label. Without one, a network
-refuses labels.
+How a condition enters is a value too, the argument `condition` of each network: `OneHot` or `Embedding` set a label
+beside the input, `Projection` into the critic's score, `CoarseImage` takes a smaller image. Without one, a network
+refuses conditions.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import ceil, log2, prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
-# --------------------------------------------------------------------------------------------- how a label enters
+# --------------------------------------------------------------------------------------------- how a condition enters
 
 
 class OneHot(nn.Module):
@@ -27,8 +27,8 @@ class OneHot(nn.Module):
         super().__init__()
         self.classes = self.extra = classes
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        return _beside(x, one_hot(_classes(label, self.classes, len(x)), self.classes).to(x.dtype))
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return _beside(x, one_hot(_classes(condition, self.classes, len(x)), self.classes).to(x.dtype))
 
 
 class Embedding(nn.Module):
@@ -39,8 +39,8 @@ class Embedding(nn.Module):
         self.classes, self.extra = classes, dim
         self.table = nn.Embedding(classes, dim)
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        return _beside(x, self.table(_classes(label, self.classes, len(x))))
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return _beside(x, self.table(_classes(condition, self.classes, len(x))))
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,17 @@ class Projection:
 
 
 class CoarseImage(nn.Module):
-    """The label is an image (batch, channels, h/k, w/k): it is enlarged k times and stands beside x as more channels.
+    """The condition is an image (batch, channels, h/k, w/k): enlarged k times, it stands beside x as more channels.
 
-    Denton et al. 2015. ValueError for a label of another kind.
+    Denton et al. 2015. ValueError for a condition of another kind.
     """
 
     def __init__(self, channels: int = 1):
         super().__init__()
         self.extra = channels
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        return torch.cat([x, _enlarged(label, self.extra, x.shape[2:])], dim=1)
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return torch.cat([x, _enlarged(condition, self.extra, x.shape[2:])], dim=1)
 
 
 def _beside(x: Tensor, code: Tensor) -> Tensor:
@@ -76,33 +76,45 @@ def _beside(x: Tensor, code: Tensor) -> Tensor:
 def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
     # One label would broadcast over the batch without a word.
     if label.shape != (batch,) or label.dtype != torch.int64:
-        raise ValueError(f"Labels must be int64 of shape (batch,), here ({batch},), not {label.dtype} of shape "
-                         f"{tuple(label.shape)}.")
+        raise ValueError(
+            f"Labels must be int64 of shape (batch,), here ({batch},), not {label.dtype} of shape {tuple(label.shape)}."
+        )
     # On a GPU the look would make the host wait, and the kernel notices by itself.
     if label.device.type == "cpu" and len(label) and not 0 <= label.min() <= label.max() < classes:
-        raise ValueError(f"Labels run from 0 to {classes - 1} here, but there is one from {label.min()} to "
-                         f"{label.max()}: build the network with as many classes as the data have.")
+        raise ValueError(
+            f"Labels run from 0 to {classes - 1} here, but there is one from {label.min()} to "
+            f"{label.max()}: build the network with as many classes as the data have."
+        )
     return label
 
 
 def _enlarged(image: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
     """A coarse image (batch, channels, h, w), each pixel a block of the finer one."""
-    if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point() or any(
-            big % small for big, small in zip(size, image.shape[2:], strict=True)):
-        raise ValueError(f"The label must be a floating-point image (batch, {channels}, h, w) whose sides divide "
-                         f"{tuple(size)}, not {image.dtype} of shape {tuple(image.shape)}: "
-                         "give the Feed a `prepare` that shrinks the real images.")
+    if (
+        image.ndim != 4
+        or image.shape[1] != channels
+        or not image.is_floating_point()
+        or any(big % small for big, small in zip(size, image.shape[2:], strict=True))
+    ):
+        raise ValueError(
+            f"The condition must be a floating-point image (batch, {channels}, h, w) whose sides divide "
+            f"{tuple(size)}, not {image.dtype} of shape {tuple(image.shape)}: "
+            "give the Feed a `prepare` that shrinks the real images."
+        )
     return interpolate(image, size=tuple(size), mode="nearest")
 
 
-def _join(net: nn.Module, label: Tensor | None) -> nn.Module | None:
-    """The module that sets the label beside the network's input. ValueError for a label too many or too few."""
-    if (label is None) != (net.label is None):
-        raise ValueError(f"This {type(net).__name__} takes no label: build the Feed with labelled=False, or the "
-                         "network with a label such as OneHot(10)." if net.label is None else
-                         f"This {type(net).__name__} needs a label with each sample: build the Feed with "
-                         "labelled=True, or with a `prepare` that makes one.")
-    return net.label if isinstance(net.label, nn.Module) else None
+def _join(net: nn.Module, condition: Tensor | None) -> nn.Module | None:
+    """The module that sets the condition beside the network's input. ValueError for one too many or too few."""
+    if (condition is None) != (net.condition is None):
+        raise ValueError(
+            f"This {type(net).__name__} takes no condition: build the Feed with labelled=False, or the "
+            "network with a condition such as OneHot(10)."
+            if net.condition is None
+            else f"This {type(net).__name__} needs a condition with each sample: build the Feed with "
+            "labelled=True, or with a `prepare` that makes one."
+        )
+    return net.condition if isinstance(net.condition, nn.Module) else None
 
 
 # --------------------------------------------------------------------------------------------- fully connected
@@ -111,74 +123,88 @@ def _join(net: nn.Module, label: Tensor | None) -> nn.Module | None:
 class MLPGenerator(nn.Module):
     """Fully connected layers from z to samples of any shape.
 
-    latent   dimensions of z
-    shape    of a sample, such as (2,) or (1, 28, 28)
-    width    of each of the `depth` hidden layers (ReLU)
-    output   the last layer's activation; where it is not given, tanh for images (three dimensions), which live in
-             [-1, 1], and none for points
-    label    how a label enters: OneHot, Embedding, or None
+    latent_dim  dimensions of z
+    shape       of a sample, such as (2,) or (1, 28, 28)
+    width       of each of the `depth` hidden layers (ReLU)
+    output      the last layer's activation; where it is not given, tanh for images (three dimensions), which live in
+                [-1, 1], and none for points and signals
+    condition   how a condition enters: OneHot, Embedding, or None
 
-    `forward(z, label)` maps (batch, latent) to (batch, *shape). ValueError for another shape, or where a label is
-    missing or not expected.
+    `forward(z, condition)` maps (batch, latent_dim) to (batch, *shape). ValueError for another shape, or where a
+    condition is missing or not expected.
     """
 
-    def __init__(self, latent: int, shape: tuple[int, ...] = (2,), width: int = 128, depth: int = 2,
-                 output: nn.Module | None = None, label: nn.Module | None = None):
+    def __init__(
+        self,
+        latent_dim: int,
+        shape: tuple[int, ...] = (2,),
+        width: int = 128,
+        depth: int = 2,
+        output: nn.Module | None = None,
+        condition: nn.Module | None = None,
+    ):
         super().__init__()
-        self.latent, self.shape, self.label = latent, tuple(shape), label
+        self.latent_dim, self.shape, self.condition = latent_dim, tuple(shape), condition
         last = output if output is not None else nn.Tanh() if len(self.shape) == 3 else nn.Identity()
-        self.layers = nn.Sequential(*_hidden(latent + _extra(label), width, depth, nn.ReLU),
-                                    nn.Linear(width, prod(self.shape)), last)
+        self.layers = nn.Sequential(
+            *_hidden(latent_dim + _extra(condition), width, depth, nn.ReLU), nn.Linear(width, prod(self.shape)), last
+        )
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        join = _join(self, label)
-        _expect(z, (self.latent,), "z")
-        return self.layers(join(z, label) if join else z).view(-1, *self.shape)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        join = _join(self, condition)
+        _expect(z, (self.latent_dim,), "z")
+        return self.layers(join(z, condition) if join else z).view(-1, *self.shape)
 
 
 class MLPCritic(nn.Module):
     """Fully connected layers from a sample to a score: no last activation, since objectives take logits.
 
-    shape    of a sample, such as (2,) or (1, 28, 28)
-    width    of each of the `depth` hidden layers (leaky ReLU, so that a unit which is off still passes a gradient)
-    label    how a label enters: OneHot, Embedding, Projection, or None
+    shape      of a sample, such as (2,) or (1, 28, 28)
+    width      of each of the `depth` hidden layers (leaky ReLU, so that a unit which is off still passes a gradient)
+    condition  how a condition enters: OneHot, Embedding, Projection, or None
 
-    `forward(x, label)` maps (batch, *shape) to (batch,). ValueError for another shape, or where a label is missing or
-    not expected.
+    `forward(x, condition)` maps (batch, *shape) to (batch,). ValueError for another shape, or where a condition is
+    missing or not expected.
     """
 
-    def __init__(self, shape: tuple[int, ...] = (2,), width: int = 128, depth: int = 2,
-                 label: nn.Module | Projection | None = None):
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (2,),
+        width: int = 128,
+        depth: int = 2,
+        condition: nn.Module | Projection | None = None,
+    ):
         super().__init__()
-        self.shape, self.label = tuple(shape), label
-        self.layers = nn.Sequential(*_hidden(prod(self.shape) + _extra(label, critic=True), width, depth,
-                                             lambda: nn.LeakyReLU(0.2)))
-        self.score = _Score(width, label)
+        self.shape, self.condition = tuple(shape), condition
+        self.layers = nn.Sequential(
+            *_hidden(prod(self.shape) + _extra(condition, critic=True), width, depth, lambda: nn.LeakyReLU(0.2))
+        )
+        self.score = _Score(width, condition)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        join = _join(self, label)
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        join = _join(self, condition)
         _expect(x, self.shape, "x")
         x = x.flatten(1)
-        return self.score(self.layers(join(x, label) if join else x), label)
+        return self.score(self.layers(join(x, condition) if join else x), condition)
 
 
 class _Score(nn.Module):
     """A critic's last layer: features (batch, n) -> scores (batch,), with the label's share under `Projection`."""
 
-    def __init__(self, features: int, label, wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer):
+    def __init__(self, features: int, condition, wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer):
         super().__init__()
         self.linear = wrap(nn.Linear(features, 1))
         self.project = None
-        if isinstance(label, Projection):
-            self.project = wrap(nn.Embedding(label.classes, features))
+        if isinstance(condition, Projection):
+            self.project = wrap(nn.Embedding(condition.classes, features))
             if not hasattr(self.project, "parametrizations"):
-                nn.init.zeros_(self.project.weight)  # at first a critic that knows no label
+                nn.init.zeros_(self.project.weight)  # at first a critic that ignores the label
 
-    def forward(self, h: Tensor, label: Tensor | None) -> Tensor:
+    def forward(self, h: Tensor, condition: Tensor | None) -> Tensor:
         score = self.linear(h).squeeze(1)  # (batch, 1) -> (batch,)
         if self.project is None:
             return score
-        return score + (self.project(_classes(label, self.project.num_embeddings, len(h))) * h).sum(1)
+        return score + (self.project(_classes(condition, self.project.num_embeddings, len(h))) * h).sum(1)
 
 
 # --------------------------------------------------------------------------------------------- convolutional
@@ -187,17 +213,17 @@ class _Score(nn.Module):
 # (batch, outputs, 2h, 2w).
 
 
-def transposed(inputs: int, outputs: int) -> nn.Module:
+def conv_transpose_up(inputs: int, outputs: int) -> nn.Module:
     """A transposed convolution of stride 2. Its kernel of 4 is a multiple of the stride: no checkerboard by overlap."""
     return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
 
 
-def upsampled(inputs: int, outputs: int) -> nn.Module:
+def nearest_up(inputs: int, outputs: int) -> nn.Module:
     """Each pixel four times, then a convolution at full size. Odena et al. 2016."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, kernel_size=3, padding=1))
 
 
-def shuffled(inputs: int, outputs: int) -> nn.Module:
+def pixel_shuffle_up(inputs: int, outputs: int) -> nn.Module:
     """A convolution at small size to four times the channels, which become blocks of 2 × 2. Shi et al. 2016."""
     return nn.Sequential(nn.Conv2d(inputs, 4 * outputs, kernel_size=3, padding=1), nn.PixelShuffle(2))
 
@@ -205,35 +231,51 @@ def shuffled(inputs: int, outputs: int) -> nn.Module:
 class ConvGenerator(nn.Module):
     """From z to images: a fully connected layer to small feature maps, then `depth` doublings of their size.
 
-    latent    dimensions of z
-    size      of the image, a multiple of 2^depth
-    channels  of the image
-    width     channels of the maps before the last doubling; each doubling before it has twice as many
-    label     how a label enters beside z: OneHot, Embedding, or None
-    norm      channels -> a normalising module, after every layer but the last; None for none
-    up        (inputs, outputs) -> a module that doubles: transposed, upsampled or shuffled
+    latent_dim  dimensions of z
+    size        of the image: one number, or (height, width). What doubling makes too much is cut off below and right.
+    channels    of the image
+    width       channels of the maps before the last doubling; each doubling before it has twice as many
+    depth       where it is not given, as many halvings of the size as lead to 7 pixels or fewer: 2 for 28, 4 for 64
+    condition   how a condition enters beside z: OneHot, Embedding, or None
+    norm        channels -> a normalising module, after every layer but the last; None for none
+    up          (inputs, outputs) -> a module that doubles: conv_transpose_up, nearest_up or pixel_shuffle_up
 
-    `forward(z, label)` maps (batch, latent) to (batch, channels, size, size) in [-1, 1]. Radford et al. 2016, section
-    3, in small. ValueError for a size that does not halve, another shape of z, or a label missing or not expected.
+    `forward(z, condition)` maps (batch, latent_dim) to (batch, channels, height, width) in [-1, 1]. Radford et al.
+    2016, section 3, in small. ValueError for a size or depth that makes no sense, another shape of z, or a condition
+    missing or not expected.
     """
 
-    def __init__(self, latent: int, size: int = 28, channels: int = 1, width: int = 32, depth: int = 2,
-                 label: nn.Module | None = None, norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
-                 up: Callable[[int, int], nn.Module] = transposed):
+    def __init__(
+        self,
+        latent_dim: int,
+        size: int | tuple[int, int] = 28,
+        channels: int = 1,
+        width: int = 32,
+        depth: int | None = None,
+        condition: nn.Module | None = None,
+        norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
+        up: Callable[[int, int], nn.Module] = conv_transpose_up,
+    ):
         super().__init__()
-        self.latent, self.label = latent, label
-        small, wide = _halved(size, depth), width * 2 ** (depth - 1)
-        layers = [nn.Linear(latent + _extra(label), wide * small**2), nn.Unflatten(1, (wide, small, small)),
-                  *_normed(norm, wide), nn.ReLU()]  # (batch, wide, 7, 7)
+        self.latent_dim, self.condition, self.size = latent_dim, condition, _sides(size)
+        depth = _depth(self.size, depth)
+        small, wide = tuple(-(-side // 2**depth) for side in self.size), width * 2 ** (depth - 1)
+        layers = [
+            nn.Linear(latent_dim + _extra(condition), wide * prod(small)),
+            nn.Unflatten(1, (wide, *small)),
+            *_normed(norm, wide),
+            nn.ReLU(),
+        ]  # (batch, wide, 7, 7)
         for _ in range(depth - 1):
             layers += [up(wide, wide // 2), *_normed(norm, wide // 2), nn.ReLU()]  # (batch, wide / 2, 14, 14)
             wide //= 2
         self.layers = nn.Sequential(*layers, up(width, channels), nn.Tanh())  # (batch, channels, 28, 28)
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        join = _join(self, label)
-        _expect(z, (self.latent,), "z")
-        return self.layers(join(z, label) if join else z)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        join = _join(self, condition)
+        _expect(z, (self.latent_dim,), "z")
+        height, width = self.size
+        return self.layers(join(z, condition) if join else z)[..., :height, :width]
 
 
 class ConvCritic(nn.Module):
@@ -242,102 +284,136 @@ class ConvCritic(nn.Module):
     That layer adds up what is seen in windows, of 10 × 10 pixels at depth 2: without a hidden layer before it, nothing
     in the critic can notice that two distant parts of an image do not belong together.
 
-    size      of the image, a multiple of 2^depth
-    channels  of the image
-    width     channels after the first convolution
-    label     how a label enters: OneHot, Embedding or CoarseImage beside the image, Projection in the score, or None
-    norm      channels -> a normalising module after every convolution but the first; None, as here, for none
-    hidden    units of a fully connected layer before the score, which see the whole image at once; None for none
-    spectral  whether every weight matrix is divided by its largest singular value (Miyato et al. 2018). A pixel lies in
-              four windows of a convolution, so that each stretches by 2 at most, and the critic by 2^depth (by twice
-              that under Projection). The power iteration behind it moves a buffer at every forward pass in training.
+    size       of the image: one number, or (height, width)
+    channels   of the image
+    width      channels after the first convolution
+    depth      where it is not given, as many halvings of the size as lead to 7 pixels or fewer: 2 for 28, 4 for 64
+    condition  how a condition enters: OneHot, Embedding or CoarseImage beside the image, Projection in the score, or
+               None
+    norm       channels -> a normalising module after every convolution but the first; None, as here, for none
+    hidden     units of a fully connected layer before the score, which see the whole image at once; None for none
+    spectral   whether every weight matrix is divided by its largest singular value (Miyato et al. 2018). A pixel lies
+               in four windows of a convolution, so that each stretches by 2 at most, and the critic by 2^depth (by
+               twice that under Projection). The power iteration behind it moves a buffer at every forward pass in
+               training.
 
-    `forward(x, label)` maps (batch, channels, size, size) to (batch,); `features(x, label)` to the last layer's input,
-    (batch, n). ValueError for a size that does not halve, images of another shape, or a label missing or not expected.
+    `forward(x, condition)` maps (batch, channels, height, width) to (batch,); `features(x, condition)` to the last
+    layer's input, (batch, n). ValueError for a size or depth that makes no sense, images of another shape, or a
+    condition missing or not expected.
     """
 
-    def __init__(self, size: int = 28, channels: int = 1, width: int = 32, depth: int = 2,
-                 label: nn.Module | Projection | None = None, norm: Callable[[int], nn.Module] | None = None,
-                 hidden: int | None = None, spectral: bool = False):
+    def __init__(
+        self,
+        size: int | tuple[int, int] = 28,
+        channels: int = 1,
+        width: int = 32,
+        depth: int | None = None,
+        condition: nn.Module | Projection | None = None,
+        norm: Callable[[int], nn.Module] | None = None,
+        hidden: int | None = None,
+        spectral: bool = False,
+    ):
         super().__init__()
-        self.shape, self.label = (channels, size, size), label
+        self.shape, self.condition = (channels, *_sides(size)), condition
         wrap = spectral_norm if spectral else lambda layer: layer
-        small, inputs, layers = _halved(size, depth), channels + _extra(label, critic=True, image=True), []
+        inputs, layers = channels + _extra(condition, critic=True, image=True), []
+        depth = _depth(self.shape[1:], depth)
+        small = [side // 2**depth for side in self.shape[1:]]
         for level in range(depth):
             outputs = width * 2**level
-            layers += [wrap(nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)),
-                       *_normed(norm if level else None, outputs), nn.LeakyReLU(0.2)]  # 28 -> 14 -> 7
+            layers += [
+                wrap(nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)),
+                *_normed(norm if level else None, outputs),
+                nn.LeakyReLU(0.2),
+            ]  # 28 -> 14 -> 7
             inputs = outputs
-        layers, inputs = [*layers, nn.Flatten()], inputs * small**2
+        layers, inputs = [*layers, nn.Flatten()], inputs * prod(small)
         if hidden is not None:
             layers, inputs = [*layers, wrap(nn.Linear(inputs, hidden)), nn.LeakyReLU(0.2)], hidden
         self.layers = nn.Sequential(*layers)
-        self.score = _Score(inputs, label, wrap)
+        self.score = _Score(inputs, condition, wrap)
 
-    def features(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        join = _join(self, label)
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        join = _join(self, condition)
         _expect(x, self.shape, "x")
-        return self.layers(join(x, label) if join else x)
+        return self.layers(join(x, condition) if join else x)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.score(self.features(x, label), label)
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.score(self.features(x, condition), condition)
 
 
-class StackedGenerator(nn.Module):
+class LaplacianLevel(nn.Module):
     r"""One level of a stack: a coarse image and noise become an image of twice its size, coarse + residual.
 
     $x = \tanh(a\,\mathrm{up}(c) + r(c, z))$, with the enlarged coarse image up(c), a learned number a, and a residual r
     of convolutions. The sum is squashed so that images stay in [-1, 1].
 
-    latent    dimensions of z, which becomes one more map beside the coarse image
-    size      of the finer image, even
-    channels  of both images
-    width     of the residual's maps
+    latent_dim  dimensions of z, which becomes one more map beside the coarse image
+    size        of the finer image, even: one number, or (height, width)
+    channels    of both images
+    width       of the residual's maps
 
-    `forward(z, label)` maps (batch, latent) and the coarse image (batch, channels, size/2, size/2) to
-    (batch, channels, size, size). After Denton et al. 2015. ValueError for other shapes.
+    `forward(z, condition)` maps (batch, latent_dim) and the coarse image (batch, channels, height/2, width/2) to
+    (batch, channels, height, width). After Denton et al. 2015. ValueError for other shapes.
     """
 
-    def __init__(self, latent: int, size: int, channels: int = 1, width: int = 32,
-                 norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
-                 up: Callable[[int, int], nn.Module] = transposed):
+    def __init__(
+        self,
+        latent_dim: int,
+        size: int | tuple[int, int],
+        channels: int = 1,
+        width: int = 32,
+        norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
+        up: Callable[[int, int], nn.Module] = conv_transpose_up,
+    ):
         super().__init__()
-        small = _halved(size, 1)
-        self.latent, self.coarse, self.size = latent, (channels, small, small), (size, size)
-        self.noise = nn.Sequential(nn.Linear(latent, small**2), nn.Unflatten(1, (1, small, small)))
-        self.residual = nn.Sequential(nn.Conv2d(channels + 1, width, 3, padding=1), *_normed(norm, width), nn.ReLU(),
-                                      nn.Conv2d(width, width, 3, padding=1), *_normed(norm, width), nn.ReLU(),
-                                      up(width, channels))
+        self.latent_dim, self.size = latent_dim, _sides(size)
+        if any(side % 2 for side in self.size):
+            raise ValueError(
+                f"A level of a stack doubles an image, and {size} pixels are no double: take an even size."
+            )
+        small = tuple(side // 2 for side in self.size)
+        self.coarse = (channels, *small)
+        self.noise = nn.Sequential(nn.Linear(latent_dim, prod(small)), nn.Unflatten(1, (1, *small)))
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels + 1, width, 3, padding=1),
+            *_normed(norm, width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            *_normed(norm, width),
+            nn.ReLU(),
+            up(width, channels),
+        )
         self.gain = nn.Parameter(torch.tensor(2.0))  # tanh(2) is 0.96: at first the enlarged image, nearly
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        _expect(z, (self.latent,), "z")
-        if label is None:
-            raise ValueError("A StackedGenerator needs the coarse image as label: give the Feed a `prepare`.")
-        _expect(label, self.coarse, "The coarse image")
-        residual = self.residual(torch.cat([label, self.noise(z)], dim=1))
-        return torch.tanh(self.gain * _enlarged(label, self.coarse[0], self.size) + residual)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        _expect(z, (self.latent_dim,), "z")
+        if condition is None:
+            raise ValueError("A LaplacianLevel needs the coarse image as condition: give the Feed a `prepare`.")
+        _expect(condition, self.coarse, "The coarse image")
+        residual = self.residual(torch.cat([condition, self.noise(z)], dim=1))
+        return torch.tanh(self.gain * _enlarged(condition, self.coarse[0], self.size) + residual)
 
 
 class Cascade(nn.Module):
     """A stack, coarsest level first: each level makes its image from a part of z and the image of the level before.
 
-    `forward(z)` maps (batch, latent), the sum of what the levels take, to the last level's images. Denton et al. 2015.
-    ValueError for another shape of z, or for a label.
+    `forward(z)` maps (batch, latent_dim), the sum of what the levels take, to the last level's images. Denton et al.
+    2015. ValueError for another shape of z, or for a condition.
     """
 
     def __init__(self, *levels: nn.Module):
         super().__init__()
-        self.levels, self.label = nn.ModuleList(levels), None
-        self.latent = sum(level.latent for level in levels)
+        self.levels, self.condition = nn.ModuleList(levels), None
+        self.latent_dim = sum(level.latent_dim for level in levels)
 
     def parts(self, z: Tensor) -> tuple[Tensor, ...]:
         """Each level's own part of z."""
-        _expect(z, (self.latent,), "z")
-        return z.split([level.latent for level in self.levels], dim=1)
+        _expect(z, (self.latent_dim,), "z")
+        return z.split([level.latent_dim for level in self.levels], dim=1)
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        _join(self, label)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        _join(self, condition)
         image = None
         for level, part in zip(self.levels, self.parts(z), strict=True):
             image = level(part, image)
@@ -395,24 +471,40 @@ def _normed(norm: Callable[[int], nn.Module] | None, channels: int) -> list[nn.M
     return [norm(channels)] if norm else []
 
 
-def _extra(label, critic: bool = False, image: bool = False) -> int:
-    """How many inputs a label adds. ValueError for one that cannot enter such a network, which would go unused."""
-    if label is None or (critic and isinstance(label, Projection)):
+def _extra(condition, critic: bool = False, image: bool = False) -> int:
+    """How many inputs a condition adds. ValueError for one that cannot enter such a network, which would go unused."""
+    if condition is None or (critic and isinstance(condition, Projection)):
         return 0
-    if not isinstance(label, nn.Module) or (isinstance(label, CoarseImage) and not image):
+    if not isinstance(condition, nn.Module) or (isinstance(condition, CoarseImage) and not image):
         ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
-        raise ValueError(f"Here a label enters by {', '.join(ways)} or not at all (None), not by {label!r}.")
-    return label.extra
+        raise ValueError(f"Here a condition enters by {', '.join(ways)} or not at all (None), not by {condition!r}.")
+    return condition.extra
 
 
-def _halved(size: int, times: int) -> int:
-    if times < 1 or size % 2**times:
-        raise ValueError(f"An image of {size} pixels cannot be halved {times} times: choose a depth from 1 on and a "
-                         f"size that is a multiple of 2^depth.")
-    return size // 2**times
+def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image. ValueError unless they are positive whole numbers."""
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"Expected the size of an image, such as 28 or (48, 80), got {size!r}.")
+    return sides
+
+
+def _depth(sides: tuple[int, int], depth: int | None) -> int:
+    """How often an image is halved: `depth`, or as often as leads to 7 pixels or fewer on its shorter side."""
+    shorter = min(sides)
+    if depth is None:
+        depth = max(1, ceil(log2(shorter / 7)))
+    if not 1 <= depth <= log2(shorter):
+        raise ValueError(
+            f"An image of {sides[0]} by {sides[1]} pixels cannot be halved {depth} times: expected a depth from 1 to "
+            f"{int(log2(shorter))}."
+        )
+    return depth
 
 
 def _expect(x: Tensor, shape: tuple[int, ...], name: str) -> None:
     if x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != shape or not x.is_floating_point():
-        raise ValueError(f"{name} must be floating point of shape (batch, {', '.join(map(str, shape))}), "
-                         f"not {x.dtype} of shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"{name} must be floating point of shape (batch, {', '.join(map(str, shape))}), "
+            f"not {x.dtype} of shape {tuple(x.shape)}."
+        )

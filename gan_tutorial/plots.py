@@ -4,6 +4,7 @@ Every function draws on a matplotlib Axes (its own, or the one given as `ax`) an
 None of them knows a network or touches a random number generator. End the line with a semicolon in a notebook, or the
 returned Axes is printed below the picture.
 """
+
 import math
 
 import matplotlib.pyplot as plt
@@ -17,28 +18,62 @@ from .film import Reel
 
 # One colour and one dash for each role, in every figure of the book. The lightness of the first three differs by 16 or
 # more (L* = 25, 45, 62), so that they stay apart in grey; their hues stay apart under the three colour blindnesses.
-COLOURS = {"real": "#0b3c6f", "critic": "#007a64", "generator": "#e07b00", "fake": "#e07b00",
-           "extra": "#a83279", "theory": "#111111", "neutral": "#9a9a9a"}
-DASHES = {"real": "-", "critic": (0, (7, 1.5)), "generator": (0, (3.5, 1.2)), "fake": (0, (3.5, 1.2)),
-          "extra": (0, (6, 1.5, 1, 1.5)), "theory": (0, (1, 1.3)), "neutral": "-"}
+COLOURS = {
+    "real": "#0b3c6f",
+    "critic": "#007a64",
+    "generator": "#e07b00",
+    "fake": "#e07b00",
+    "extra": "#a83279",
+    "theory": "#111111",
+    "neutral": "#9a9a9a",
+}
+DASHES = {
+    "real": "-",
+    "critic": (0, (7, 1.5)),
+    "generator": (0, (3.5, 1.2)),
+    "fake": (0, (3.5, 1.2)),
+    "extra": (0, (6, 1.5, 1, 1.5)),
+    "theory": (0, (1, 1.3)),
+    "neutral": "-",
+}
 # The two together, for ax.plot(x, y, **LINES["real"]).
 LINES = {role: {"color": COLOURS[role], "linestyle": DASHES[role]} for role in COLOURS}
 
-WIDTH = 7.0   # inches: the text column of a page
+WIDTH = 7.0  # inches: the text column of a page
 POINTS = 2000  # more points than this hide one another; an even selection of them is drawn
 
 
 def style():
     """Set matplotlib's defaults for a page of the book. Called when this module is imported."""
-    plt.rcParams.update({
-        "figure.figsize": (WIDTH, 3.2), "figure.dpi": 110, "savefig.dpi": 110, "figure.constrained_layout.use": True,
-        "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
-        "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9,
-        "legend.fontsize": 9, "legend.frameon": False, "axes.titlelocation": "left",
-        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "lines.linewidth": 1.8,
-        "axes.prop_cycle": plt.cycler(color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]),
-        "image.cmap": "gray", "image.interpolation": "nearest", "svg.hashsalt": "gan_tutorial",
-    })
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.dpi": 110,
+            "savefig.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "savefig.facecolor": "white",
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "lines.linewidth": 1.8,
+            "axes.prop_cycle": plt.cycler(
+                color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]
+            ),
+            "image.cmap": "gray",
+            "image.interpolation": "nearest",
+            "svg.hashsalt": "gan_tutorial",
+        }
+    )
 
 
 def as_bytes(images):
@@ -53,8 +88,10 @@ def as_bytes(images):
         raise ValueError(f"Images are floats in [-1, 1], but these are {images.dtype}: take them by data.take(index).")
     low, high = images.min(), images.max()
     if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
-        raise ValueError(f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
-                         "rescale them, or end the generator with tanh.")
+        raise ValueError(
+            f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
+            "rescale them, or end the generator with tanh."
+        )
     return np.rint((images.astype(np.float64).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
 
 
@@ -78,7 +115,7 @@ def tile(images, columns=None, gap=(1, 1)):
     sheet = np.full((rows * (h + down) - down, columns * (w + across) - across, channels), 255, np.uint8)
     for i, image in enumerate(images.transpose(0, 2, 3, 1)):
         top, left = i // columns * (h + down), i % columns * (w + across)
-        sheet[top:top + h, left:left + w] = image
+        sheet[top : top + h, left : left + w] = image
     return sheet[..., 0] if channels == 1 else sheet
 
 
@@ -104,8 +141,14 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if sheet.shape[1] < 500 else "auto")
     ax.set_axis_off()
     for i, text in enumerate(() if labels is None else labels):
-        ax.text(i % columns * (w + 1) + w / 2, i // columns * (h + gap[0]) - 0.05 * h, str(text),
-                ha="center", va="bottom", fontsize=8)
+        ax.text(
+            i % columns * (w + 1) + w / 2,
+            i // columns * (h + gap[0]) - 0.05 * h,
+            str(text),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
     for i, text in enumerate(() if rows is None else rows):
         ax.text(-0.12 * w, i * (h + gap[0]) + h / 2, str(text), ha="right", va="center", fontsize=9)
     if title:
@@ -161,8 +204,9 @@ def trained(model, images):
     Raises ValueError for a model whose card has no curve.
     """
     if not model.card.keys() >= {"curve", "training images"}:
-        raise ValueError("This model's card has no curve of distances: take one that ships, or train it by "
-                         "tools/gallery.py.")
+        raise ValueError(
+            "This model's card has no curve of distances: take one that ships, or train it by tools/gallery.py."
+        )
     curve = model.card["curve"]
     figure = plt.figure(figsize=(WIDTH, 3.6))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 4))
@@ -195,19 +239,24 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     modes       (k, 2) centres, drawn as circles
     limits      (low, high) of both axes; without it everything fits
     """
-    sets = {name: _plane(values, name) for name, values in (("real", real), ("fake", fake), ("modes", modes))
-            if values is not None}
+    sets = {
+        name: _plane(values, name)
+        for name, values in (("real", real), ("fake", fake), ("modes", modes))
+        if values is not None
+    }
     if not sets:
         raise ValueError("There is nothing to draw: give real points, generated points or both.")
     ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
     if "modes" in sets:
         ax.scatter(*sets["modes"].T, s=150, facecolors="none", edgecolors=COLOURS["neutral"], linewidths=1, zorder=1)
     if "real" in sets:
-        ax.scatter(*_some(sets["real"]).T, s=26, color=COLOURS["real"], alpha=0.16, linewidths=0, label="data",
-                   zorder=2)
+        ax.scatter(
+            *_some(sets["real"]).T, s=26, color=COLOURS["real"], alpha=0.16, linewidths=0, label="data", zorder=2
+        )
     if "fake" in sets:
-        ax.scatter(*_some(sets["fake"]).T, s=6, color=COLOURS["fake"], alpha=0.75, linewidths=0, label="generator",
-                   zorder=3)
+        ax.scatter(
+            *_some(sets["fake"]).T, s=6, color=COLOURS["fake"], alpha=0.75, linewidths=0, label="generator", zorder=3
+        )
     everything = np.concatenate(list(sets.values()))
     low, high = limits or _limits(everything)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
@@ -216,8 +265,9 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     if title:
         ax.set_title(title, pad=22 if named else 6)  # the legend stands between the title and the axes
     if named:
-        legend = ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handletextpad=0,
-                           columnspacing=0.6)
+        legend = ax.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handletextpad=0, columnspacing=0.6
+        )
         for handle in legend.legend_handles:
             handle.set_alpha(1)
     return ax
@@ -285,9 +335,18 @@ def label(ax):
     ends.sort(key=lambda end: place[end[0]])
     heights = _apart([place[y] for y, _ in ends], 12)
     for (y, line), height in zip(ends, heights, strict=True):
-        ax.annotate(line.get_label(), (1, y), xycoords=("axes fraction", "data"), xytext=(6, height - place[y]),
-                    textcoords="offset points", va="center", color=line.get_color(), fontsize=9, gid="line label",
-                    annotation_clip=False)
+        ax.annotate(
+            line.get_label(),
+            (1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, height - place[y]),
+            textcoords="offset points",
+            va="center",
+            color=line.get_color(),
+            fontsize=9,
+            gid="line label",
+            annotation_clip=False,
+        )
     return ax
 
 

@@ -1,7 +1,10 @@
 """Named trainings, fully specified: what networks learn, by which objective, from which batches. Values, not scripts.
 
-    made = gt.recipes.DCGAN.train(gt.data.digits(run), seconds=60)
-    images = made.sample(100)
+    model = gt.recipes.DCGAN.train(gt.data.digits(run), seconds=60)
+    images = model.sample(100)
+
+A training of your own is a `Recipe` too: its networks, and where it is no GAN of one generator and one critic, the
+functions that say who plays, on which batches, and how one samples.
 """
 
 import copy
@@ -13,53 +16,249 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from . import processes
-from .average import Average
+from . import distributed
+from .acceleration import Acceleration, accelerate
 from .data import Data
-from .faster import Measure
-from .faster import players as hastened
-from .game import Batch, Feed, Log, Player, Stop, adam, adversaries, fit, sample
+from .ema import EMA, update_bn
+from .game import Batch, Feed, Interrupted, Log, Player, adam, adversaries, sample, turns
 from .networks import (
     Cascade,
     CoarseImage,
     ConvCritic,
     ConvGenerator,
     Embedding,
+    LaplacianLevel,
     MLPCritic,
     MLPGenerator,
     Projection,
-    StackedGenerator,
 )
-from .objectives import Objective, clipping, nonsaturating, r1, wgan, wgan_gp
-from .runtime import derived_seed, stopwatch
+from .objectives import Objective, nonsaturating, r1, weight_clipping, wgan, wgan_gp
+from .runtime import derive_seed, progress_bar
 
-SETTLING = 50     # batches of 100 samples that BatchNorm's statistics are measured on, after training
-ENDLESS = 10**9   # steps, where seconds decide
+BATCHNORM_BATCHES = 50  # of up to 100 samples, that BatchNorm's statistics are measured on after training
+PIECE = 1000  # samples that are made at once
+
 History = Mapping[str, Mapping[str, Tensor]]
+Networks = Mapping[str, nn.Module]
+OptimizerFactory = Callable[[Iterable], torch.optim.Optimizer]
+
+
+class Spec(NamedTuple):
+    """What networks are built for.
+
+    shape       of a sample: (channels, height, width) of images, (d,) of points
+    classes     how many; 0 where networks are not told labels
+    latent_dim  dimensions of z
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    latent_dim: int
+
+    @property
+    def channels(self) -> int:
+        """Of an image. ValueError where samples are no images."""
+        return self._image()[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of an image. ValueError where samples are no images."""
+        return self._image()[1:]
+
+    def _image(self) -> tuple[int, ...]:
+        if len(self.shape) != 3:
+            raise ValueError(
+                f"This recipe learns images (channels, height, width), and these samples have shape {self.shape}: take "
+                "a recipe of fully connected networks, such as mlp."
+            )
+        return self.shape
+
+
+# ------------------------------------------------------------------------- what a recipe does unless it says otherwise
+
+
+def adversarial_players(recipe: "Recipe", networks: Networks) -> Sequence[Player]:
+    """One critic and one generator."""
+    return adversaries(
+        networks["generator"],
+        networks["critic"],
+        recipe.objective,
+        recipe.optimizer,
+        critic_optimizer=recipe.critic_optimizer,
+        lr_schedule=recipe.lr_schedule,
+        term_weights=recipe.term_weights,
+        augment=recipe.augment,
+    )
+
+
+def data_batches(recipe: "Recipe", data: Data, seed: int) -> Feed:
+    """Batches of the data, with labels where the recipe is labelled."""
+    uniforms = 2 * recipe.augment.uniforms if recipe.augment else 0
+    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, recipe.labelled, flip=recipe.flip, uniforms=uniforms)
+
+
+def generate(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
+    """Samples of the network called generator, in evaluation mode."""
+    return sample(networks["generator"], z, condition)
+
+
+def generator_forward(networks: Networks, batch: Batch) -> None:
+    """A pass of the network called generator, in the mode that it is in."""
+    networks["generator"](batch.z, batch.condition)
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training made.
+class Recipe:
+    """A training, with every number that it needs.
 
-    generator    the running average of the generator, frozen, its BatchNorm statistics measured anew
-    log          its history, `log["critic"]["game"]` of shape (steps,)
-    seconds      of training; steps: how many
-    interrupted  whether somebody ended it before its time
-    card         what its file says of it: data, machine, code, metrics; empty where it comes from no file
+    name              in files, and on the command line where it is one of `RECIPES`
+    networks          name -> (Spec -> network), built in this order: {"generator": …, "critic": …}
+    objective         what critic and generator minimise
+    optimizer         parameters -> optimiser, one for each player; critic_optimizer: the critic's, if it is another one
+    steps             in about a minute on two CPU cores
+    latent_dim        dimensions of z
+    batch_size        samples in a batch
+    labelled          whether networks are told the label
+    half_life         of the moving average of weights, in images
+    lr_schedule       steps done -> factor of the learning rates
+    term_weights      a critic's term -> (steps done -> its factor)
+    augment           what the critic sees of real and fake samples, see `gan_tutorial.augment`; flip: whether real
+                      images are mirrored with probability one half
+    players           (recipe, networks) -> who takes turns, in their order
+    batches           (recipe, data, seed) -> the feed: endless batches, with `batches_drawn` that can be set
+    averaged          the networks whose moving averages make samples
+    sampler           (averaged networks, z, condition) -> samples
+    forward           (averaged networks, batch): a forward pass, by which BatchNorm's statistics are measured
+    options           what `configure` changed, by name
     """
 
-    recipe: "Recipe"
-    generator: nn.Module
+    name: str
+    networks: Mapping[str, Callable[[Spec], nn.Module]]
+    objective: Objective = nonsaturating
+    optimizer: OptimizerFactory = adam(1e-3)
+    critic_optimizer: OptimizerFactory | None = None
+    steps: int = 3_000
+    latent_dim: int = 64
+    batch_size: int = 64
+    labelled: bool = False
+    half_life: float = 50_000
+    lr_schedule: Callable[[int], float] | None = None
+    term_weights: Mapping[str, Callable[[int], float]] | None = None
+    augment: Callable[[Tensor, Tensor], Tensor] | None = None
+    flip: bool = False
+    players: Callable[["Recipe", Networks], Sequence[Player]] = adversarial_players
+    batches: Callable[["Recipe", Data, int], Iterator] = data_batches
+    averaged: tuple[str, ...] = ("generator",)
+    sampler: Callable[[Networks, Tensor, Tensor | None], Tensor] = generate
+    forward: Callable[[Networks, Batch], object] = generator_forward
+    options: Mapping = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        changed = "".join(f", {name}={value}" for name, value in self.options.items())
+        return f"Recipe({self.name!r}{changed})"
+
+    def configure(
+        self,
+        *,
+        batch_size: int | None = None,
+        latent_dim: int | None = None,
+        lr: float | None = None,
+        half_life: float | None = None,
+        flip: bool | None = None,
+    ) -> "Recipe":
+        """The recipe with other numbers, which its files remember, so that they can be loaded by its name.
+
+        lr  multiplies the learning rates of all players by lr / (that of `optimizer`). ValueError where the optimiser
+            is not a `functools.partial` with an lr, as `adam(…)` is.
+        """
+        given = {"batch_size": batch_size, "latent_dim": latent_dim, "half_life": half_life, "flip": flip}
+        given = {name: value for name, value in given.items() if value is not None}
+        made, options = replace(self, **given), {**self.options, **given}
+        if lr is not None:
+            factor = lr / learning_rate(self.optimizer)
+            other = self.critic_optimizer
+            made = replace(
+                made,
+                optimizer=scale_lr(self.optimizer, factor),
+                critic_optimizer=None if other is None else scale_lr(other, factor),
+            )
+            options["lr"] = lr
+        return replace(made, options=options)
+
+    def spec(self, data: Data) -> Spec:
+        """What its networks are built for on these data. ValueError for data without the labels that it needs."""
+        if self.labelled and data.label is None:
+            raise ValueError(f"The recipe {self.name} is told labels, and {data.name} has none.")
+        return Spec(data.shape, int(data.label.max()) + 1 if self.labelled else 0, self.latent_dim)
+
+    def build(self, spec: Spec, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
+        """Its networks, or those of these names, with first weights from PyTorch's global generator."""
+        return {name: self.networks[name](spec) for name in names or self.networks}
+
+    def train(
+        self,
+        data: Data,
+        steps: int | None = None,
+        seconds: float | None = None,
+        seed: int = 0,
+        hooks: Sequence[Callable[[int, Log], None]] = (),
+        accelerations: Sequence[Acceleration] = (),
+    ) -> "TrainedModel":
+        """Train on `data`, on its device: for `steps`, else for `seconds`, else for the recipe's own steps.
+
+        accelerations  that leave the game alone, such as (acceleration.bfloat16, acceleration.fused)
+
+        The same seed and steps give the same weights on one CPU with as many threads. Ctrl-C raises Interrupted, whose
+        `model` is what was learned so far. ValueError if both steps and seconds are given, or the recipe needs labels
+        that the data do not have.
+        """
+        trainer = Trainer(self, data, seed, accelerations)
+        try:
+            trainer.run(self.steps if steps is None and seconds is None else steps, seconds, hooks)
+        except Interrupted as interrupted:
+            interrupted.model = trainer.model()
+            raise
+        return trainer.model()
+
+
+def learning_rate(factory: OptimizerFactory) -> float:
+    """The lr of an optimiser factory. ValueError where it is no partial with one."""
+    if not isinstance(factory, partial) or "lr" not in factory.keywords:
+        raise ValueError("Expected an optimiser such as gt.adam(2e-4) or functools.partial(SGD, lr=0.1).")
+    return factory.keywords["lr"]
+
+
+def scale_lr(factory: OptimizerFactory, factor: float) -> OptimizerFactory:
+    """The same optimiser with its learning rate times `factor`."""
+    return partial(factory, lr=factor * learning_rate(factory))
+
+
+# --------------------------------------------------------------------------------------------------------- at work
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training made.
+
+    networks  the moving averages, frozen, their BatchNorm statistics measured anew: {"generator": …}
+    spec      what they were built for
+    log       its history, `log["critic"]["game"]` of shape (steps,)
+    seconds   of training; steps: how many
+    card      what its file says of it: data, machine, code, metrics; empty where it comes from no file
+    """
+
+    recipe: Recipe
+    networks: Networks
+    spec: Spec
     log: History
     steps: int
     seconds: float
-    interrupted: bool = False
     card: Mapping = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -67,214 +266,288 @@ class Trained:
         return f"{self.recipe.name}: {self.steps:,} steps in {self.seconds:,.0f} s{where}"
 
     @property
+    def generator(self) -> nn.Module:
+        """The network of this name. KeyError where the recipe averages others."""
+        return self.networks["generator"]
+
+    @property
     def metrics(self) -> dict[str, Mapping[str, float]]:
         """What its card says of it: at first, at the end, and of real training images. Empty without a card."""
         names = self.card.get("metrics", {})
-        early = {f"after {point['seconds']:.0f} s": {name: point[name] for name in names}
-                 for point in self.card.get("curve", [])[:1]}
+        early = {
+            f"after {point['seconds']:.0f} s": {name: point[name] for name in names}
+            for point in self.card.get("curve", [])[:1]
+        }
         late = {f"after {self.seconds:.0f} s": names} if names else {}
         real = {name: self.card[name] for name in ("training images",) if name in self.card}
         return early | late | real
 
+    def conditions(self, n: int, condition: Tensor | int | None = None) -> Tensor | None:
+        """What n samples are made for: (n, …). Without a condition all classes in turn, where the recipe is labelled.
+
+        ValueError for another shape or an unknown class.
+        """
+        if not self.recipe.labelled:
+            if isinstance(condition, int):
+                raise ValueError(f"The recipe {self.recipe.name} is unconditional: leave the label out.")
+        elif condition is None:
+            condition = torch.arange(n) % self.spec.classes
+        elif isinstance(condition, int):
+            if not 0 <= condition < self.spec.classes:
+                raise ValueError(f"Expected a label from 0 to {self.spec.classes - 1}, got {condition}.")
+            condition = torch.full((n,), condition)
+        if condition is not None and condition.shape[:1] != (n,):
+            raise ValueError(f"Expected one label for each of {n} samples, got shape {tuple(condition.shape)}.")
+        return condition
+
+    def pieces(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Iterator[Tensor]:
+        """n samples, up to a thousand at a time: for more of them than fit into memory."""
+        if n < 1:
+            raise ValueError(f"Expected a positive number of samples, got {n}.")
+        condition = self.conditions(n, condition)
+        device = next(iter(self.networks.values())).parameters().__next__().device
+        random = torch.Generator(device).manual_seed(derive_seed(seed, "samples"))
+        for start in range(0, n, PIECE):
+            z = torch.randn(min(PIECE, n - start), self.spec.latent_dim, generator=random, device=device)
+            told = None if condition is None else condition[start : start + PIECE].to(device)
+            yield self.recipe.sampler(self.networks, z, told)
+
     @torch.no_grad()
-    def sample(self, n: int, label: Tensor | None = None, seed: int = 0) -> Tensor:
-        """n images (n, 1, 28, 28) in [-1, 1], made in pieces that fit into memory.
+    def sample(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Tensor:
+        """n samples (n, *shape), images in [-1, 1], made in pieces that fit into memory.
 
-        label  (n,) int64, where the recipe is labelled; without it all ten digits in turn. ValueError for another
-               shape, or where none is expected.
+        condition  labels (n,) int64, or one label for all, where the recipe is labelled: without it all classes in
+                   turn. ValueError for another shape, or where none is expected.
         """
-        if label is None and self.recipe.labelled:
-            label = torch.arange(n) % 10
-        if label is not None and label.shape != (n,):
-            raise ValueError(f"Give one label for each of the {n} images, not labels of shape {tuple(label.shape)}.")
-        device = next(self.generator.parameters()).device
-        random = torch.Generator(device).manual_seed(derived_seed(seed, "samples"))
-        z = torch.randn(n, self.recipe.latent, generator=random, device=device)
-        pieces = [(part, None) for part in z.split(1000)] if label is None else zip(
-            z.split(1000), label.to(device).split(1000), strict=True)
-        return torch.cat([sample(self.generator, *piece) for piece in pieces])
+        return torch.cat(list(self.pieces(n, condition, seed)))
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A GAN on digits of 28 × 28 pixels, with every number that its training needs.
-
-    generator, critic  functions that build the networks; these draw nothing at random while they train
-    optimizer          parameters -> optimiser, one for each player
-    labelled           whether both networks are told the digit
-    half_life          of the generator's running average, in images
-    steps              of the generator in about a minute on two CPU cores
-    """
-
-    name: str
-    generator: Callable[[], nn.Module]
-    critic: Callable[[], nn.Module]
-    objective: Objective
-    optimizer: Callable[[Iterable], torch.optim.Optimizer]
-    steps: int
-    latent: int = 64
-    batch: int = 64
-    labelled: bool = False
-    half_life: float = 50_000
-
-    def players(self, generator: nn.Module, critic: nn.Module) -> Sequence[Player]:
-        """Who takes turns, in their order."""
-        return adversaries(generator, critic, self.objective, self.optimizer)
-
-    def train(self, data: Data, steps: int | None = None, seconds: float | None = None, seed: int = 0,
-              hooks: Sequence[Callable[[int, Log], None]] = (), faster: Sequence[Measure] = ()) -> Trained:
-        """Train on `data`, on its device: for `steps`, else for `seconds`, else for the recipe's own steps.
-
-        faster  measures that leave the game alone, such as (faster.bfloat16, faster.fused)
-
-        The same seed and steps give the same weights on one CPU. Ctrl-C ends the training and keeps what was learned.
-        ValueError if both steps and seconds are given, or the recipe needs labels that the data do not have.
-        """
-        training = Training(self, data, seed, faster)
-        training.run(self.steps if steps is None and seconds is None else steps, seconds, hooks)
-        return training.trained()
-
-
-@dataclass(frozen=True)
-class Stack(Recipe):
-    """A stack of GANs, coarsest level first. Each plays on real images of its size, given the real image of half of it.
-
-    The generator is a `Cascade`, the critic an nn.ModuleList; `objective` and `optimizer` are tuples, one for a level.
-    The levels meet only afterwards, when the first one's image becomes the second one's label. Denton et al. 2015.
-    """
-
-    def players(self, generator: Cascade, critic: nn.ModuleList) -> Sequence[Player]:
-        """Critic and generator of each level, `critic 0` and `generator 0` the coarsest."""
-        made = []
-        for k, game in enumerate(zip(generator.levels, critic, self.objective, self.optimizer, strict=True)):
-            for player in adversaries(*game):
-                player.name = f"{player.name} {k}"
-                player.loss = _at_level(k, generator, player.loss)
-                made.append(player)
-        return made
-
-
-def _at_level(k: int, generator: Cascade, loss: Callable[[Batch], dict[str, Tensor]]) -> Callable:
-    """The loss of level k, as a function of a batch of whole images and of z for all levels."""
-    def at_level(batch: Batch) -> dict[str, Tensor]:
-        image = batch.real
-        for _ in generator.levels[k + 1:]:
-            image = avg_pool2d(image, 2)
-        coarse = avg_pool2d(image, 2) if k else None
-        return loss(batch._replace(real=image, label=coarse, z=generator.parts(batch.z)[k]))
-
-    return at_level
-
-
-class Training:
+class Trainer:
     """A recipe at work: all that changes while it trains, so that it can stop, be saved, and go on.
 
-        training = Training(recipes.DCGAN, data)
-        training.run(steps=500)
-        training.run(steps=1000)   # the same weights as 1000 steps at once, bit for bit on a CPU
+        trainer = Trainer(recipes.DCGAN, data)
+        trainer.run(steps=500)
+        trainer.run(steps=1000)   # the same weights as 1000 steps at once, bit for bit on a CPU with as many threads
 
-    players, feed, average  as `fit` takes them; the average is the one that samples are made with
-    steps, seconds          of training so far
-    faster                  the measures that it takes, see `gan_tutorial.faster`
+    players, feed   as `fit` takes them; networks: by name
+    averages        the moving averages that samples are made with, by name
+    steps, seconds  of training so far
+    accelerations   that it takes, see `gan_tutorial.acceleration`
+    whole           False where it was ended within a step, which cannot be resumed
 
-    Where several processes have joined, each takes its part of every batch; the log is that of whole batches. Raises
-    ValueError for data without the labels that the recipe needs, for a batch that the processes cannot share, and for
-    a measure that cannot be taken here.
+    Where several processes have joined, each takes its part of every batch; the log is that of whole batches. Layers
+    that draw random numbers, such as dropout, have a stream of their own. Raises ValueError for data without the labels
+    that the recipe needs, for a batch that the processes cannot share, and for an acceleration that is not supported
+    here.
     """
 
-    def __init__(self, recipe: Recipe, data: Data, seed: int = 0, faster: Sequence[Measure] = ()):
-        self.recipe, self.data, self.seed, self.faster = recipe, data, seed, tuple(faster)
-        shared = processes.count() > 1
+    def __init__(self, recipe: Recipe, data: Data, seed: int = 0, accelerations: Sequence[Acceleration] = ()):
+        self.recipe, self.data, self.seed, self.accelerations = recipe, data, seed, tuple(accelerations)
+        shared = distributed.world_size() > 1
         if shared:
-            processes.share(recipe.batch)
-            processes.same(recipe=recipe.name, seed=seed, data=data.name, samples=len(data),
-                           faster=[str(getattr(measure, "name", measure)) for measure in self.faster])
-        self.feed = Feed(data, recipe.latent, recipe.batch, seed, recipe.labelled, processes.part if shared else None)
+            distributed.local_batch_size(recipe.batch_size)
+            names = [getattr(one, "name", str(one)) for one in self.accelerations]
+            distributed.check_equal(recipe=recipe.name, seed=seed, data=data.name, samples=len(data), faster=names)
+        self.spec, self.device = recipe.spec(data), data.values.device
+        self.feed = recipe.batches(recipe, data, seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, recipe.name, "weights"))
-            generator, critic = (build().to(data.values.device) for build in (recipe.generator, recipe.critic))
-        self.players = hastened(recipe, generator, critic, self.faster)
+            torch.manual_seed(derive_seed(seed, recipe.name, "weights"))
+            self.networks = {name: net.to(self.device) for name, net in recipe.build(self.spec).items()}
+        self.players = recipe.players(recipe, self.networks)
+        accelerate(self.players, self.accelerations)
         if shared:
-            processes.together(self.players)
-        self.average = Average(generator, recipe.half_life, recipe.batch)
-        self.steps, self.seconds, self.interrupted = 0, 0.0, False
-        self.past: list[History] = []  # what `fit` returned so far, and at last what it is writing
+            distributed.data_parallel(self.players)
+        self.averages = {
+            name: EMA(self.networks[name], recipe.half_life, recipe.batch_size) for name in recipe.averaged
+        }
+        self.layers = LayerRandomness(self.device, derive_seed(seed, recipe.name, "layers", distributed.rank()))
+        self.steps, self.seconds, self.whole = 0, 0.0, True
+        self.logs: list[History] = []  # of the calls of `run` so far
 
-    def run(self, steps: int | None = None, seconds: float | None = None,
-            hooks: Sequence[Callable[[int, Log], None]] = (), save: Callable[["Training"], None] | None = None,
-            every: float = 60.0) -> None:
+    def run(
+        self,
+        steps: int | None = None,
+        seconds: float | None = None,
+        hooks: Sequence[Callable[[int, Log], None]] = (),
+        save: Callable[["Trainer"], None] | None = None,
+        every: float = 60.0,
+    ) -> None:
         """Go on until so many steps, or so many seconds of training, are done in all.
 
-        hooks  as `fit` calls them, with steps counted from this call on; one that raises `Stop` ends this call
-        save   is given this training after a whole step, `every` so many seconds; what it takes is no training
+        hooks  called as hook(step, log) after every step, with steps counted from this call on
+        save   is given this trainer after a whole step, `every` so many seconds; what it takes is no training
 
-        Ctrl-C ends it after the step at hand, with `interrupted` set: half a step could not be resumed. A second Ctrl-C
-        ends it at once, and raises KeyboardInterrupt. Of several processes the first one calls hooks and `save`, and
-        looks at the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one of steps and seconds is given
-        or the processes have different games, and processes.Lost where another one is gone.
+        Ctrl-C ends it after the step at hand, and raises Interrupted: half a step could not be resumed. A second Ctrl-C
+        ends it at once, by KeyboardInterrupt. Of several processes the first one calls hooks and `save`, and looks at
+        the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one of steps and seconds is given or the
+        processes have different games, and distributed.PeerLost where another one is gone.
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
-        processes.same(step=self.steps)
-        first, before, away, saved, self.interrupted = processes.rank() == 0, self.seconds, 0.0, 0.0, False
-        with asked_to_stop() as asked, stopwatch(steps, seconds, self.steps, self.seconds) as show:
-            start = time.perf_counter()
+        if not self.whole:
+            raise ValueError("This training was ended within a step, and cannot go on: load the last file of it.")
+        distributed.check_equal(step=self.steps)
+        first, log, clock = distributed.rank() == 0, Log(), Clock(self.seconds, self.device)
+        self.logs.append(log)
 
-            def clock() -> float:
-                """Seconds since the start; the time of training is what is left of them without the saving."""
-                passed = time.perf_counter() - start
-                self.seconds = before + passed - away
-                return passed
+        def done() -> bool:
+            """Whether it is enough. By steps each process knows; by seconds, and if interrupted, all hear of it."""
+            over = first and seconds is not None and self.seconds >= seconds
+            said = distributed.all_reduce_max(2 if asked else 1 if over else 0, self.steps)
+            if said == 2:
+                raise Interrupted(f"Interrupted after {self.steps:,} steps, which are kept.", self.log)
+            return said == 1 or (steps is not None and self.steps >= steps)
 
-            def after(step: int, log: Log) -> None:
-                nonlocal away, saved
-                if step == 0:
-                    self.past.append(log)
-                self.steps += 1
-                ended = _stopped(hooks, step, log) if first else False
-                passed = clock()
-                show(self.steps, self.seconds)
-                over = first and (ended or (seconds is not None and self.seconds >= seconds))
-                say = processes.agreed(2 if asked else 1 if over else 0, self.steps)
-                if say:
-                    self.interrupted = say == 2
-                    raise Stop
-                if save and first and passed - saved >= every:
-                    _wait(self.data.values.device)
-                    passed = clock()
-                    save(self)
-                    saved = time.perf_counter() - start
-                    away += saved - passed
+        with interruptible() as asked, progress_bar(steps, seconds, self.steps, self.seconds) as show:
+            try:
+                play = turns(self.players, self.parts())
+                while not done():
+                    self.step(play, log)
+                    if first:
+                        for hook in hooks:
+                            hook(log.steps - 1, log)
+                    self.seconds = clock()
+                    show(self.steps, self.seconds)
+                    if save and first and clock.since_pause() >= every:
+                        with clock.paused():
+                            save(self)
+                self.seconds = clock(wait=True)
+            finally:
+                log.read()
+                if not log.steps:
+                    self.logs.remove(log)
 
-            todo = ENDLESS if steps is None else max(steps - self.steps, 0)
-            if seconds is None or not processes.agreed(int(first and self.seconds >= seconds)):
-                if fit(self.players, self.feed, todo, [self.average, after]).interrupted:
-                    raise KeyboardInterrupt  # somewhere within a step: nothing that could be resumed
-                _wait(self.data.values.device)
-                clock()
+    def step(self, play: Iterator, log: Log) -> None:
+        """One step of the game and all that belongs to it."""
+        self.whole = False
+        with self.layers:
+            log.append(next(play))
+        for average in self.averages.values():
+            average()
+        self.steps += 1
+        self.whole = True
+
+    def parts(self) -> Iterator:
+        """The feed's batches, of which each of several processes takes its own part."""
+        return map(distributed.shard, self.feed) if distributed.world_size() > 1 else self.feed
 
     @property
     def log(self) -> History:
         """The history of all runs together: the terms of each player, (steps,) each."""
-        names = {player: list(terms) for player, terms in self.past[0].items()} if self.past else {}
-        return {player: {term: torch.cat([log[player][term] for log in self.past]) for term in terms}
-                for player, terms in names.items()}
+        names = {player: list(terms) for player, terms in self.logs[0].items()} if self.logs else {}
+        return {
+            player: {term: torch.cat([log[player][term] for log in self.logs]) for term in terms}
+            for player, terms in names.items()
+        }
 
-    def trained(self) -> Trained:
+    def model(self) -> TrainedModel:
         """What it has made so far; the training itself is left as it is."""
-        settling = Feed(self.data, self.recipe.latent, 100, derived_seed(self.seed, "settling"), self.recipe.labelled)
-        settled = copy.copy(self.average)
-        settled.net = processes.alone(copy.deepcopy(self.average.net))
-        generator = settled.settle((batch.z, batch.label) for batch in islice(settling, SETTLING))
-        return Trained(self.recipe, generator, self.log, self.steps, self.seconds, self.interrupted)
+        recipe = self.recipe
+        networks = {
+            name: distributed.local_batchnorm(copy.deepcopy(average.net)) for name, average in self.averages.items()
+        }
+        small = replace(recipe, batch_size=min(100, len(self.data)))
+        feed = recipe.batches(small, self.data, derive_seed(self.seed, "settling"))
+        passes = (partial(recipe.forward, networks, batch) for batch in islice(feed, BATCHNORM_BATCHES))
+        update_bn(networks.values(), passes)
+        return TrainedModel(recipe, networks, self.spec, self.log, self.steps, self.seconds)
+
+    def losses_ahead(self) -> dict[str, dict[str, float]]:
+        """The losses of all players on the next batch, at the present weights. Nothing is changed by looking.
+
+        They are a fingerprint of the game: of objective, penalties and their weights, networks and data.
+        """
+        buffers = [b for net in self.networks.values() for b in net.buffers()]
+        before, drawn = [b.clone() for b in buffers], self.feed.batches_drawn
+        modes = [(module, module.training) for net in self.networks.values() for module in net.modules()]
+        with self.layers.copy(), distributed.locally(self.networks.values()), torch.no_grad():
+            for module, _ in modes:
+                module.training = True
+            batch = next(self.feed)
+            losses = {player.name: player.weighted(player.loss(batch)) for player in self.players}
+            found = {name: {term: value.item() for term, value in terms.items()} for name, terms in losses.items()}
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+        for module, mode in modes:
+            module.training = mode
+        self.feed.batches_drawn = drawn
+        return found
+
+
+class LayerRandomness:
+    """PyTorch's global random numbers while this is entered, with a state that it keeps: those of dropout and its like.
+
+    states  of the CPU's generator and, where the device is a GPU, of its own; what resuming needs
+    """
+
+    def __init__(self, device: torch.device, seed: int):
+        self.device = device
+        self.states = [torch.Generator(d).manual_seed(seed).get_state() for d in self._devices()]
+
+    def _devices(self) -> list[torch.device]:
+        return [torch.device("cpu"), *[self.device] * (self.device.type == "cuda")]
+
+    def _exchange(self, states: list[Tensor]) -> list[Tensor]:
+        before = [torch.get_rng_state(), *[torch.cuda.get_rng_state(d) for d in self._devices()[1:]]]
+        torch.set_rng_state(states[0])
+        for device, state in zip(self._devices()[1:], states[1:], strict=True):
+            torch.cuda.set_rng_state(state, device)
+        return before
+
+    def __enter__(self) -> None:
+        self._outside = self._exchange(self.states)
+
+    def __exit__(self, *_) -> None:
+        self.states = self._exchange(self._outside)
+
+    def copy(self) -> "LayerRandomness":
+        """The same state, which moves apart from this one."""
+        made = LayerRandomness(self.device, 0)
+        made.states = list(self.states)
+        return made
+
+
+class Clock:
+    """Seconds of training: those before, and those since it was made, less what was paused."""
+
+    def __init__(self, before: float, device: torch.device):
+        self.before, self.device, self.away = before, device, 0.0
+        self.start = self.resumed = time.perf_counter()
+
+    def __call__(self, wait: bool = False) -> float:
+        if wait and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # what was given to the GPU is done
+        return self.before + time.perf_counter() - self.start - self.away
+
+    def since_pause(self) -> float:
+        """Seconds since the last pause, or the start."""
+        return time.perf_counter() - self.resumed
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A time that is not counted."""
+        self(wait=True)
+        left = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.resumed = time.perf_counter()
+            self.away += self.resumed - left
+
+
+_asked: list[list[int]] = []  # of the `interruptible` that is entered, if one is
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C arrives, instead of the usual exception; a second one raises KeyboardInterrupt.
+def interruptible(*signals: int) -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C, or another of these signals, arrives; a second one raises KeyboardInterrupt.
 
-    Signals reach the main thread only: elsewhere nothing changes; nor where Ctrl-C is ignored, as under nohup.
+    Within another `interruptible` it is the same list. Signals reach the main thread only: elsewhere nothing changes;
+    nor for those that are ignored, as Ctrl-C is under nohup.
     """
+    if _asked or threading.current_thread() is not threading.main_thread():
+        yield _asked[0] if _asked else []
+        return
     asked: list[int] = []
 
     def note(number, frame):
@@ -282,69 +555,164 @@ def asked_to_stop() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or usual is signal.SIG_IGN:
-        yield asked
-        return
-    signal.signal(signal.SIGINT, note)
+    usual = {number: signal.getsignal(number) for number in signals or (signal.SIGINT,)}
+    usual = {number: handler for number, handler in usual.items() if handler not in (signal.SIG_IGN, None)}
+    _asked.append(asked)
     try:
+        for number in usual:
+            signal.signal(number, note)
         yield asked
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        _asked.clear()
 
 
-def _stopped(hooks: Iterable[Callable[[int, Log], None]], step: int, log: Log) -> bool:
-    """Call the hooks; whether one of them asked to stop."""
-    try:
-        for hook in hooks:
-            hook(step, log)
-    except Stop:
-        return True
-    return False
+# ------------------------------------------------------------------------------------------------------ the recipes
 
+#: Fully connected networks, for samples of any shape: the first GAN of the book.
+MLP = Recipe(
+    "mlp",
+    {
+        "generator": lambda spec: MLPGenerator(spec.latent_dim, spec.shape, width=256),
+        "critic": lambda spec: MLPCritic(spec.shape, width=256),
+    },
+    nonsaturating,
+    adam(1e-3),
+    steps=10_000,
+)
 
-def _wait(device: torch.device) -> None:
-    """Until what was given to a GPU is done, so that the clock tells the time of training."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+#: The convolutional GAN. A Lipschitz critic tolerates a high learning rate. Without its hidden layer it judges distant
+#: parts of an image apart, and the generator comes to rest at shapes between two digits.
+DCGAN = Recipe(
+    "dcgan",
+    {
+        "generator": lambda spec: ConvGenerator(spec.latent_dim, spec.size, spec.channels, width=16),
+        "critic": lambda spec: ConvCritic(spec.size, spec.channels, width=16, hidden=128, spectral=True),
+    },
+    nonsaturating,
+    adam(4e-3, (0.0, 0.99)),
+    steps=3_500,
+)
 
-
-#: Fully connected networks: the first GAN of the book.
-MLP = Recipe("mlp", lambda: MLPGenerator(64, (1, 28, 28), width=256), lambda: MLPCritic((1, 28, 28), width=256),
-             nonsaturating, adam(1e-3), steps=10_000)
-
-#: The convolutional GAN. A critic of bounded slope bears a learning rate that is high for a GAN. Without its hidden
-#: layer it judges distant parts of an image apart, and the generator comes to rest at shapes between two digits.
-DCGAN = Recipe("dcgan", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128, spectral=True),
-               nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500)
-
-#: The same, told the digit: beside z in the generator, by projection in the critic.
-CONDITIONAL = Recipe("conditional", lambda: ConvGenerator(64, width=16, label=Embedding(10)),
-                     lambda: ConvCritic(width=16, hidden=128, spectral=True, label=Projection(10)),
-                     nonsaturating, adam(4e-3, (0.0, 0.99)), steps=3_500, labelled=True)
-
-#: From 7 pixels to 14 to 28. The coarsest level is small and fully connected; R1 keeps its critic gentle.
-STACKED = Stack("stacked", lambda: Cascade(MLPGenerator(32, (1, 7, 7), width=256), StackedGenerator(16, 14, width=16),
-                                           StackedGenerator(16, 28, width=16)),
-                lambda: nn.ModuleList([MLPCritic((1, 7, 7), width=256), *(
-                    ConvCritic(size=size, width=16, depth=size // 14, hidden=64, spectral=True, label=CoarseImage())
-                    for size in (14, 28))]),
-                (replace(nonsaturating, penalty=partial(r1, weight=0.1)), nonsaturating, nonsaturating),
-                (adam(1e-3, (0.0, 0.99)), *[adam(4e-3, (0.0, 0.99))] * 2), steps=1_500)
+#: The same, told the class: beside z in the generator, by projection in the critic.
+CONDITIONAL = replace(
+    DCGAN,
+    name="conditional",
+    networks={
+        "generator": lambda spec: ConvGenerator(
+            spec.latent_dim, spec.size, spec.channels, width=16, condition=Embedding(spec.classes)
+        ),
+        "critic": lambda spec: ConvCritic(
+            spec.size, spec.channels, width=16, hidden=128, spectral=True, condition=Projection(spec.classes)
+        ),
+    },
+    labelled=True,
+)
 
 #: The convolutional networks under the gradient penalty, without spectral normalisation.
-WGAN_GP = Recipe("wgan-gp", lambda: ConvGenerator(64, width=16), lambda: ConvCritic(width=16, hidden=128),
-                 replace(wgan_gp, updates=2), adam(4e-3, (0.0, 0.9)), steps=1_800)
+WGAN_GP = Recipe(
+    "wgan-gp",
+    {
+        "generator": lambda spec: ConvGenerator(spec.latent_dim, spec.size, spec.channels, width=16),
+        "critic": lambda spec: ConvCritic(spec.size, spec.channels, width=16, hidden=128),
+    },
+    replace(wgan_gp, n_critic=2),
+    adam(4e-3, (0.0, 0.9)),
+    steps=1_800,
+)
 
 #: The same networks, the critic's weights clipped.
-WGAN = replace(WGAN_GP, name="wgan", objective=replace(wgan, constraint=clipping(0.03), updates=2), steps=3_000)
+WGAN = replace(WGAN_GP, name="wgan", objective=replace(wgan, constraint=weight_clipping(0.03), n_critic=2), steps=3_000)
+
+
+def pyramid(spec: Spec) -> list[tuple[int, int]]:
+    """The sizes of a stack's images, coarsest first: halved as long as that leaves whole pixels, seven or more.
+
+    ValueError for images that cannot be halved once.
+    """
+    sizes = [spec.size]
+    while all(side % 2 == 0 and side >= 14 for side in sizes[0]):
+        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
+    if len(sizes) == 1:
+        raise ValueError(f"A stack halves its images, and {sizes[0]} pixels cannot be halved: take another size.")
+    return sizes
+
+
+def pyramid_generator(spec: Spec) -> Cascade:
+    """A small fully connected level, with half of z, and convolutional ones that share the other half."""
+    coarsest, *finer = pyramid(spec)
+    share = spec.latent_dim // 2 // len(finer)
+    if share < 1:
+        raise ValueError(f"A stack of {len(finer) + 1} levels needs a latent_dim of {2 * len(finer)} or more.")
+    first = MLPGenerator(spec.latent_dim - share * len(finer), (spec.channels, *coarsest), width=256)
+    return Cascade(first, *(LaplacianLevel(share, size, spec.channels, width=16) for size in finer))
+
+
+def pyramid_critics(spec: Spec) -> nn.ModuleList:
+    """One critic for each level, of which the finer ones see the coarse image too."""
+    (coarsest, *finer), channels = pyramid(spec), spec.channels
+    return nn.ModuleList(
+        [
+            MLPCritic((channels, *coarsest), width=256),
+            *(
+                ConvCritic(size, channels, width=16, depth=k, hidden=64, spectral=True, condition=CoarseImage(channels))
+                for k, size in enumerate(finer, 1)
+            ),
+        ]
+    )
+
+
+def pyramid_players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
+    """Critic and generator of each level, `critic 0` and `generator 0` the coarsest.
+
+    Each plays on real images of its size, given the real image of half of it. The levels meet only afterwards, when the
+    first one's image becomes the second one's condition. The coarsest one has R1 and a quarter of the learning rate.
+    Denton et al. 2015.
+    """
+    generator, players = networks["generator"], []
+    for k, (level, critic) in enumerate(zip(generator.levels, networks["critic"], strict=True)):
+        objective, optimizer = recipe.objective, recipe.optimizer
+        if k == 0:
+            objective = replace(objective, penalty=partial(r1, weight=0.1))
+            optimizer = scale_lr(optimizer, 0.25)
+        players += adversaries(
+            level,
+            critic,
+            objective,
+            optimizer,
+            lr_schedule=recipe.lr_schedule,
+            prepare=partial(at_level, k, generator),
+            names=(f"critic {k}", f"generator {k}"),
+        )
+    return players
+
+
+def at_level(k: int, generator: Cascade, batch: Batch) -> Batch:
+    """What level k of a stack sees of a batch of whole images and of z for all levels."""
+    image = batch.real
+    for _ in generator.levels[k + 1 :]:
+        image = avg_pool2d(image, 2)
+    coarse = avg_pool2d(image, 2) if k else None
+    return batch._replace(real=image, condition=coarse, z=generator.parts(batch.z)[k])
+
+
+#: From 7 pixels to 14 to 28, or from whatever the images can be halved to.
+STACKED = Recipe(
+    "stacked",
+    {"generator": pyramid_generator, "critic": pyramid_critics},
+    nonsaturating,
+    adam(4e-3, (0.0, 0.99)),
+    steps=1_500,
+    players=pyramid_players,
+)
 
 #: All of them, by name.
 RECIPES = {recipe.name: recipe for recipe in (MLP, CONDITIONAL, STACKED, DCGAN, WGAN, WGAN_GP)}
 
 
-def named(name: str) -> Recipe:
+def get_recipe(name: str) -> Recipe:
     """The recipe of this name. ValueError, with those that there are, for any other."""
     if name not in RECIPES:
-        raise ValueError(f"There is no recipe {name!r}, only {', '.join(RECIPES)}.")
+        raise ValueError(f"Unknown recipe {name!r}; expected one of {', '.join(RECIPES)}.")
     return RECIPES[name]

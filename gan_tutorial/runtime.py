@@ -40,7 +40,7 @@ def pick_device() -> tuple[torch.device, str]:
     return torch.device("cpu"), "no GPU found"
 
 
-def derived_seed(*words) -> int:
+def derive_seed(*words) -> int:
     """A 32-bit seed for a stream of random numbers, from any words that name the stream.
 
     Hashing keeps streams apart: seed 1's batches are not seed 0's, shifted by one. 32 bits are what the CPU's
@@ -49,7 +49,7 @@ def derived_seed(*words) -> int:
     return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=4).digest(), "big")
 
 
-def watched() -> bool:
+def show_progress() -> bool:
     """Whether somebody looks on, so that progress is worth showing. GAN_TUTORIAL_PROGRESS=0 or 1 decides."""
     if _muted.get():
         return False
@@ -64,20 +64,28 @@ def watched() -> bool:
 def progress(steps: int) -> tqdm:
     """`range(steps)` with a progress bar where somebody watches, and nothing printed where nobody does."""
     # Standard output, since a notebook shows standard error on red.
-    return tqdm(range(steps), disable=not watched(), file=sys.stdout, leave=False, mininterval=0.5)
+    return tqdm(range(steps), disable=not show_progress(), file=sys.stdout, leave=False, mininterval=0.5)
 
 
 @contextmanager
-def stopwatch(steps: int | None, seconds: float | None, steps_done: int = 0,
-              seconds_done: float = 0.0) -> Iterator[Callable[[int, float], None]]:
+def progress_bar(
+    steps: int | None, seconds: float | None, steps_done: int = 0, seconds_done: float = 0.0
+) -> Iterator[Callable[[int, float], None]]:
     """A progress bar towards a number of steps or of seconds, in place of those of the loops inside.
 
     Yields show(steps, seconds), to be called with what has been done in all, before as well.
     """
     by_time = steps is None
-    bar = tqdm(total=round(seconds) if by_time else steps, initial=round(seconds_done) if by_time else steps_done,
-               disable=not watched(), file=sys.stdout, leave=False, mininterval=0.5, unit="s" if by_time else " steps",
-               bar_format="{l_bar}{bar}| {n_fmt} of {total_fmt} {unit}, {postfix}" if by_time else None)
+    bar = tqdm(
+        total=round(seconds) if by_time else steps,
+        initial=round(seconds_done) if by_time else steps_done,
+        disable=not show_progress(),
+        file=sys.stdout,
+        leave=False,
+        mininterval=0.5,
+        unit="s" if by_time else " steps",
+        bar_format="{l_bar}{bar}| {n_fmt} of {total_fmt} {unit}, {postfix}" if by_time else None,
+    )
 
     def show(steps: int, seconds: float) -> None:
         if by_time:
@@ -122,10 +130,13 @@ class Run:
 
         torch.manual_seed(self.seed)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        print(f"seed {self.seed}{' (from GAN_TUTORIAL_SEED)' if asked_seed is not None else ''}",
-              f"device {self.device.type} ({device_reason})",
-              f"precision {precision}",
-              f"scale {self.scale_name} ({'from GAN_TUTORIAL_SCALE' if asked_scale else device_reason})", sep=" · ")
+        print(
+            f"seed {self.seed}{' (from GAN_TUTORIAL_SEED)' if asked_seed is not None else ''}",
+            f"device {self.device.type} ({device_reason})",
+            f"precision {precision}",
+            f"scale {self.scale_name} ({'from GAN_TUTORIAL_SCALE' if asked_scale else device_reason})",
+            sep=" · ",
+        )
 
     def scale(self, *, cpu, gpu=None, smoke=None):
         """The value for this run's scale: `run.scale(cpu=600, gpu=20_000, smoke=10)`. What is not given is `cpu`'s."""

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint
-from gan_tutorial.recipes import CONDITIONAL, DCGAN, RECIPES, WGAN_GP, Training
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, RECIPES, WGAN_GP, Trainer
 
-digits = gt.data.drawn(200, seed=0)
+digits = gt.data.synthetic_digits(200, seed=0)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def ctrl_c():
 
 def test_where_ctrl_c_is_ignored_it_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    training = Training(DCGAN, digits)
+    training = Trainer(DCGAN, digits)
     training.run(steps=2, hooks=[lambda step, log: os.kill(os.getpid(), signal.SIGINT)])
     assert training.steps == 2 and not training.interrupted
 
@@ -37,19 +37,22 @@ def everything(training, folder):
     """All tensors that a training consists of, by way of a file, and what its card says of its place."""
     checkpoint.save(training, folder / "all.safetensors")
     card, tensors = checkpoint.read(folder / "all.safetensors")
-    return {name: card[name] for name in ("recipe", "step", "seed", "data", "drawn", "images")}, tensors
+    return {name: card[name] for name in ("recipe", "step", "seed", "data", "synthetic", "images")}, tensors
 
 
 def same(one, other):
-    return one[0] == other[0] and one[1].keys() == other[1].keys() and all(
-        torch.equal(value, other[1][name]) for name, value in one[1].items())
+    return (
+        one[0] == other[0]
+        and one[1].keys() == other[1].keys()
+        and all(torch.equal(value, other[1][name]) for name, value in one[1].items())
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_going_on_is_as_if_never_stopped(recipe, tmp_path):
-    whole = Training(recipe, digits, seed=3)
+    whole = Trainer(recipe, digits, seed=3)
     whole.run(steps=5)
-    part = Training(recipe, digits, seed=3)
+    part = Trainer(recipe, digits, seed=3)
     part.run(steps=2)
     checkpoint.save(part, tmp_path / "part.safetensors")
     torch.manual_seed(99)  # nobody else's random numbers matter
@@ -63,7 +66,7 @@ def test_going_on_is_as_if_never_stopped(recipe, tmp_path):
 
 
 def test_saving_while_it_trains_changes_nothing(tmp_path):
-    quiet, saved = Training(DCGAN, digits), Training(DCGAN, digits)
+    quiet, saved = Trainer(DCGAN, digits), Trainer(DCGAN, digits)
     quiet.run(steps=4)
     saved.run(steps=4, save=lambda t: checkpoint.save(t, tmp_path / "now.safetensors"), every=1e-9)
     assert same(everything(quiet, tmp_path), everything(saved, tmp_path))
@@ -71,14 +74,14 @@ def test_saving_while_it_trains_changes_nothing(tmp_path):
 
 
 def test_what_saving_takes_is_no_training():
-    training = Training(DCGAN, digits)
+    training = Trainer(DCGAN, digits)
     start = time.perf_counter()
     training.run(steps=3, save=lambda t: time.sleep(0.4), every=1e-9)
     assert training.seconds < time.perf_counter() - start - 1.1
 
 
 def test_a_file_samples_as_the_training_did(tmp_path):
-    training = Training(CONDITIONAL, digits)
+    training = Trainer(CONDITIONAL, digits)
     training.run(steps=2)
     checkpoint.save(training, tmp_path / "model.safetensors", goal={"steps": 2})
     made, loaded = training.trained(), checkpoint.load(tmp_path / "model.safetensors")
@@ -86,12 +89,12 @@ def test_a_file_samples_as_the_training_did(tmp_path):
     assert torch.equal(made.sample(20, label), loaded.sample(20, label))
     assert loaded.steps == 2 and loaded.log["generator"]["game"].shape == (2,) and not loaded.generator.training
     card = checkpoint.read(tmp_path / "model.safetensors")[0]
-    assert card["data"] == "drawn" and card["goal"] == {"steps": 2} and gt.__version__ in card["code"]
+    assert card["data"] == "synthetic" and card["goal"] == {"steps": 2} and gt.__version__ in card["code"]
     assert card["machine"].endswith(f"torch {torch.__version__}")
 
 
 def test_ctrl_c_ends_after_a_whole_step_and_the_rest_is_the_same(tmp_path):
-    training, whole = Training(DCGAN, digits), Training(DCGAN, digits)
+    training, whole = Trainer(DCGAN, digits), Trainer(DCGAN, digits)
     before = signal.getsignal(signal.SIGINT)
     training.run(steps=6, hooks=[lambda step, log: step == 2 and os.kill(os.getpid(), signal.SIGINT)])
     assert training.interrupted and training.steps == 3 and signal.getsignal(signal.SIGINT) is before
@@ -106,14 +109,14 @@ def test_a_second_ctrl_c_does_not_wait():
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        Training(DCGAN, digits).run(steps=6, hooks=[twice])
+        Trainer(DCGAN, digits).run(steps=6, hooks=[twice])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_process_killed_at_any_moment_leaves_a_file_to_go_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(gt.recipes, "SETTLING", 1)  # so that it saves often
     path, moments = tmp_path / "killed.safetensors", random.Random(0)
-    training = Training(WGAN_GP, digits)
+    training = Trainer(WGAN_GP, digits)
     checkpoint.save(training, path)
     steps = []
     for _ in range(20):
@@ -130,14 +133,14 @@ def test_a_process_killed_at_any_moment_leaves_a_file_to_go_on_with(tmp_path, mo
         steps.append(checkpoint.resume(path, digits).steps)
     assert steps == sorted(steps) and steps[-1] > 5
     assert all(p == path or p.suffix == ".part" for p in tmp_path.iterdir())
-    rest, whole = checkpoint.resume(path, digits), Training(WGAN_GP, digits)
+    rest, whole = checkpoint.resume(path, digits), Trainer(WGAN_GP, digits)
     whole.run(steps=steps[-1])
     assert same(everything(whole, tmp_path), everything(rest, tmp_path))
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "good.safetensors"
-    training = Training(DCGAN, digits)
+    training = Trainer(DCGAN, digits)
     checkpoint.save(training, path)
     good = path.read_bytes()
 
@@ -152,11 +155,11 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OSError, match="folder that exists"):
-        checkpoint.save(Training(DCGAN, digits), tmp_path / "none" / "a.safetensors")
+        checkpoint.save(Trainer(DCGAN, digits), tmp_path / "none" / "a.safetensors")
 
 
 def test_a_spoilt_state_does_not_take_the_place_of_a_good_one(tmp_path):
-    path, training = tmp_path / "good.safetensors", Training(DCGAN, digits)
+    path, training = tmp_path / "good.safetensors", Trainer(DCGAN, digits)
     training.run(steps=1)
     checkpoint.save(training, path)
     next(training.players[0].net.parameters()).data[0] = torch.nan
@@ -166,7 +169,7 @@ def test_a_spoilt_state_does_not_take_the_place_of_a_good_one(tmp_path):
 
 
 def test_what_is_read_is_a_copy_of_the_file(tmp_path):
-    path, training = tmp_path / "a.safetensors", Training(DCGAN, digits)
+    path, training = tmp_path / "a.safetensors", Trainer(DCGAN, digits)
     training.run(steps=1)
     checkpoint.save(training, path)
     training = checkpoint.resume(path, digits)
@@ -185,7 +188,7 @@ def test_a_hook_may_stop_it_and_the_rest_is_the_same(tmp_path):
     def stop(step, log):
         raise gt.Stop
 
-    stopped, whole = Training(DCGAN, digits), Training(DCGAN, digits)
+    stopped, whole = Trainer(DCGAN, digits), Trainer(DCGAN, digits)
     stopped.run(steps=5, hooks=[stop])
     assert stopped.steps == len(stopped.log["critic"]["game"]) == 1 and not stopped.interrupted
     stopped.run(steps=3)
@@ -213,7 +216,7 @@ def test_files_that_cannot_be_used_get_a_sentence(tmp_path):
     refused(ValueError, "no model of this package, or it is damaged")
     save_file({"x": torch.ones(1)}, path)
     refused(ValueError, "another program")
-    training = Training(DCGAN, digits)
+    training = Trainer(DCGAN, digits)
     training.run(steps=1)
     checkpoint.save(training, path)
     whole = path.read_bytes()
@@ -227,7 +230,7 @@ def test_files_that_cannot_be_used_get_a_sentence(tmp_path):
     path.write_bytes(whole)
     rewritten(path, {"recipe": "nobody"})
     refused(ValueError, "no recipe 'nobody'")
-    for name in ("recipe", "step", "settings", "drawn"):
+    for name in ("recipe", "step", "settings", "synthetic"):
         path.write_bytes(whole)
         rewritten(path, {name: ["x"]})
         refused(ValueError, f"no proper entry for {name}")

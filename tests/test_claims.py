@@ -70,4 +70,7 @@ def test_the_record_holds_what_failed_too(monkeypatch, capsys, tmp_path):
     gt.claim("1.3", "small", 2, high=1)  # does not raise, so that later claims are reached
     lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
     assert [(e["claim"], e["value"], e["holds"], e["exact"]) for e in lines] == [
-        ("1.1", 0.5, True, True), ("1.2", 2.0, False, False), ("1.3", 2.0, False, False)]
+        ("1.1", 0.5, True, True),
+        ("1.2", 2.0, False, False),
+        ("1.3", 2.0, False, False),
+    ]

@@ -17,12 +17,18 @@ import gan_tutorial as gt
 from gan_tutorial import files
 from gan_tutorial.data import Data
 
-SETTINGS = ("GAN_TUTORIAL_DATA", "GAN_TUTORIAL_CACHE", "GAN_TUTORIAL_DIGITS", "GAN_TUTORIAL_DOWNLOAD",
-            "GAN_TUTORIAL_RECORD")
+SETTINGS = (
+    "GAN_TUTORIAL_DATA",
+    "GAN_TUTORIAL_CACHE",
+    "GAN_TUTORIAL_DIGITS",
+    "GAN_TUTORIAL_DOWNLOAD",
+    "GAN_TUTORIAL_RECORD",
+)
 images = torch.arange(4 * 784).remainder(256).to(torch.uint8).view(4, 1, 28, 28)
 
 
 # ---------------------------------------------------------------------------------------------------------- the type
+
 
 def test_take_scales_every_grey_level_exactly():
     data = Data("grey", torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1))
@@ -59,18 +65,21 @@ def test_what_a_data_set_says_of_itself():
         data.name = "y"
 
 
-@pytest.mark.parametrize("words, arguments", [
-    ("empty", (torch.zeros(0, 2),)),
-    ("uint8 for images", (torch.zeros(4, 2, dtype=torch.float64),)),
-    ("uint8 for images", (torch.zeros(4, 2, dtype=torch.int64),)),
-    (r"\(n, channels, height, width\)", (images[:, 0],)),
-    (r"\(n, d\)", (torch.zeros(4),)),
-    ("one for each sample", (torch.zeros(4, 2), torch.zeros(3, dtype=torch.int64))),
-    ("one for each sample", (torch.zeros(4, 2), torch.zeros(4, 1, dtype=torch.int64))),
-    ("int64", (torch.zeros(4, 2), torch.zeros(4))),
-    ("slant", (torch.zeros(4, 2), None, {"slant": torch.zeros(3)})),
-    ("modes", (torch.zeros(4, 2), None, {}, torch.zeros(8, 3))),
-])
+@pytest.mark.parametrize(
+    "words, arguments",
+    [
+        ("empty", (torch.zeros(0, 2),)),
+        ("uint8 for images", (torch.zeros(4, 2, dtype=torch.float64),)),
+        ("uint8 for images", (torch.zeros(4, 2, dtype=torch.int64),)),
+        (r"\(n, channels, height, width\)", (images[:, 0],)),
+        (r"\(n, d\)", (torch.zeros(4),)),
+        ("one for each sample", (torch.zeros(4, 2), torch.zeros(3, dtype=torch.int64))),
+        ("one for each sample", (torch.zeros(4, 2), torch.zeros(4, 1, dtype=torch.int64))),
+        ("int64", (torch.zeros(4, 2), torch.zeros(4))),
+        ("slant", (torch.zeros(4, 2), None, {"slant": torch.zeros(3)})),
+        ("modes", (torch.zeros(4, 2), None, {}, torch.zeros(8, 3))),
+    ],
+)
 def test_bad_data_is_refused(words, arguments):
     with pytest.raises(ValueError, match=words):
         Data("bad", *arguments)
@@ -82,6 +91,7 @@ def test_a_number_is_no_index():
 
 
 # ------------------------------------------------------------------------------------------------------- the digits
+
 
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
@@ -113,7 +123,7 @@ def tiny(monkeypatch):
 
 @pytest.fixture
 def few(monkeypatch):
-    """Twelve drawn digits in the place of 60,000."""
+    """Twelve synthetic digits in the place of 60,000."""
     real = gt.data.draw
     monkeypatch.setattr(gt.data, "draw", lambda n, seed, split, cache: real(12, seed, split))
 
@@ -132,8 +142,10 @@ def test_mnist_from_a_directory(settings, tiny, tmp_path, capsys, packed):
     assert train.values.shape == (6, 1, 28, 28) and train.values.dtype == torch.uint8
     assert train.values.numpy().tobytes() == tiny["train-images-idx3-ubyte"][16:]
     assert train.label.tolist() == list(range(6)) and test.label.tolist() == [0, 1, 2]
-    assert capsys.readouterr().out == ("digits: MNIST, 6 training images (from GAN_TUTORIAL_DATA)\n"
-                                       "digits: MNIST, 3 test images (from GAN_TUTORIAL_DATA)\n")
+    assert capsys.readouterr().out == (
+        "digits: MNIST, 6 training images (from GAN_TUTORIAL_DATA)\n"
+        "digits: MNIST, 3 test images (from GAN_TUTORIAL_DATA)\n"
+    )
     assert [json.loads(line) for line in (tmp_path / "record").open()] == [{"digits": "mnist"}] * 2
 
 
@@ -185,19 +197,20 @@ def test_without_mnist_digits_are_drawn_and_the_line_says_why(settings, tiny, fe
     gt.data.digits()
     settings(DOWNLOAD=1)
     gt.data.digits()
-    settings(DIGITS="drawn")
+    settings(DIGITS="synthetic")
     gt.data.digits(split="test")
     assert capsys.readouterr().out.splitlines() == [
         "digits: drawn, 12 training images (no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0)",
         "digits: drawn, 12 training images (MNIST could not be downloaded)",
-        "digits: drawn, 12 test images (GAN_TUTORIAL_DIGITS=drawn)"]
-    assert [json.loads(line) for line in (tmp_path / "record").open()] == [{"digits": "drawn"}] * 3
+        "digits: drawn, 12 test images (GAN_TUTORIAL_DIGITS=synthetic)",
+    ]
+    assert [json.loads(line) for line in (tmp_path / "record").open()] == [{"digits": "synthetic"}] * 3
 
 
 @pytest.mark.parametrize("download", [0, 1])
 def test_mnist_that_is_asked_for_and_cannot_be_had_is_an_error_with_two_remedies(settings, tiny, download):
     settings(DIGITS="mnist", DOWNLOAD=download)
-    with pytest.raises(files.Unavailable, match="GAN_TUTORIAL_DATA.*GAN_TUTORIAL_DIGITS=drawn"):
+    with pytest.raises(files.Unavailable, match="GAN_TUTORIAL_DATA.*GAN_TUTORIAL_DIGITS=synthetic"):
         gt.data.digits()
 
 
@@ -207,23 +220,23 @@ def test_a_damaged_file_in_the_cache_is_named_and_digits_are_drawn(settings, tin
     damaged.write_bytes(damaged.read_bytes()[:-100])
     data = gt.data.digits(split="test")
     said = capsys.readouterr().out
-    assert data.name == "drawn" and "train-images" in said and "removed" in said and not damaged.exists()
+    assert data.name == "synthetic" and "train-images" in said and "removed" in said and not damaged.exists()
 
 
 def test_digits_go_to_the_device_of_the_run(settings, few):
-    settings(DIGITS="drawn")
+    settings(DIGITS="synthetic")
     assert gt.data.digits(SimpleNamespace(device=torch.device("meta"))).values.is_meta
 
 
 def test_unknown_names_are_refused(settings):
-    for call in (gt.data.digits, gt.data.mnist, gt.data.drawn):
+    for call in (gt.data.digits, gt.data.mnist, gt.data.synthetic_digits):
         with pytest.raises(ValueError, match="'train' or 'test'"):
             call(split="validation")
     settings(DIGITS="MNIST")
-    with pytest.raises(ValueError, match="'mnist' or 'drawn'"):
+    with pytest.raises(ValueError, match="'mnist' or 'synthetic'"):
         gt.data.digits()
     with pytest.raises(ValueError, match="positive"):
-        gt.data.drawn(0)
+        gt.data.synthetic_digits(0)
 
 
 @pytest.mark.skipif(not os.environ.get("GAN_TUTORIAL_DATA"), reason="GAN_TUTORIAL_DATA is not set")
@@ -296,9 +309,15 @@ def test_the_swiss_roll_lies_around_its_spiral():
 
 
 def test_bad_settings_of_the_points_are_refused():
-    for call in (lambda: gt.data.ring(modes=0), lambda: gt.data.ring(sigma=-1), lambda: gt.data.grid(side=0),
-                 lambda: gt.data.grid(spacing=0), lambda: gt.data.swiss_roll(sigma=math.nan),
-                 lambda: gt.data.gaussians(sigmas=(0.0,)), lambda: gt.data.gaussians(weights=(-1.0,))):
+    for call in (
+        lambda: gt.data.ring(modes=0),
+        lambda: gt.data.ring(sigma=-1),
+        lambda: gt.data.grid(side=0),
+        lambda: gt.data.grid(spacing=0),
+        lambda: gt.data.swiss_roll(sigma=math.nan),
+        lambda: gt.data.gaussians(sigmas=(0.0,)),
+        lambda: gt.data.gaussians(weights=(-1.0,)),
+    ):
         with pytest.raises(ValueError, match="must be positive"):
             call()
     for means, sigmas in (((0.0, 1.0), (1.0,)), ((), ())):

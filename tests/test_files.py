@@ -80,7 +80,7 @@ def slow(handler):
     send(handler, b"", promised=len(PACKED))
     step = len(PACKED) // 12 + 1
     for k in range(0, len(PACKED), step):
-        handler.wfile.write(PACKED[k:k + step])
+        handler.wfile.write(PACKED[k : k + step])
         handler.wfile.flush()
         time.sleep(0.1)
 
@@ -157,8 +157,9 @@ def test_the_first_mirror_that_delivers_is_enough(mirror, tmp_path, behaviour):
     assert files.from_cache(tmp_path / "new", {"digits": SHA256}) == {"digits": CONTENT}
 
 
-@pytest.mark.parametrize("behaviour", [gone, busy, truncated, truncated_in_silence, another_file, a_page, garbled,
-                                       stalled])
+@pytest.mark.parametrize(
+    "behaviour", [gone, busy, truncated, truncated_in_silence, another_file, a_page, garbled, stalled]
+)
 def test_the_next_mirror_is_asked_when_one_fails(mirror, tmp_path, behaviour):
     bad = mirror(behaviour)
     assert get(tmp_path, bad, mirror(good)) == CONTENT
@@ -186,7 +187,7 @@ def test_a_mirror_that_comes_back_is_used_in_the_next_round(mirror, tmp_path):
 @pytest.mark.parametrize("behaviour", [gone, truncated, another_file, stalled])
 def test_no_mirror_delivers(mirror, tmp_path, behaviour):
     bad, nobody = mirror(behaviour), refused()
-    with pytest.raises(files.Unavailable, match="GAN_TUTORIAL_DATA.*GAN_TUTORIAL_DIGITS=drawn") as failure:
+    with pytest.raises(files.Unavailable, match="GAN_TUTORIAL_DATA.*GAN_TUTORIAL_DIGITS=synthetic") as failure:
         get(tmp_path, bad, nobody)
     assert len(bad.asked) == files.ROUNDS and left_in(tmp_path) == []
     assert [note.split(": ")[0] for note in failure.value.__notes__] == [bad.url, nobody]
@@ -201,12 +202,18 @@ def test_a_cache_that_cannot_be_written_to(mirror, tmp_path):
 
 def test_two_processes_download_at_once(mirror, tmp_path):
     server = mirror(slow)
-    program = ("import sys, hashlib; from pathlib import Path; from gan_tutorial import files; "
-               f"content = files.download(Path({str(tmp_path)!r}), 'digits', {SHA256!r}, ({server.url!r},)); "
-               "print(hashlib.sha256(content).hexdigest())")
+    program = (
+        "import sys, hashlib; from pathlib import Path; from gan_tutorial import files; "
+        f"content = files.download(Path({str(tmp_path)!r}), 'digits', {SHA256!r}, ({server.url!r},)); "
+        "print(hashlib.sha256(content).hexdigest())"
+    )
     environment = os.environ | {"PYTHONPATH": str(Path(files.__file__).parents[1])}
-    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True, env=environment) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=60) for process in both]
     assert [out.strip() for out, _ in said] == [SHA256, SHA256], said
     assert len(server.asked) == 2 and left_in(tmp_path) == ["digits.gz"]
@@ -214,8 +221,12 @@ def test_two_processes_download_at_once(mirror, tmp_path):
 
 # ------------------------------------------------------------------------------------------------- cache, directory
 
-@pytest.mark.parametrize("damaged", [PACKED[:-20], b"", b"\x1f\x8b", gzip.compress(b"another"), b"<html></html>"],
-                         ids=["cut off", "empty", "two bytes", "another", "a page"])
+
+@pytest.mark.parametrize(
+    "damaged",
+    [PACKED[:-20], b"", b"\x1f\x8b", gzip.compress(b"another"), b"<html></html>"],
+    ids=["cut off", "empty", "two bytes", "another", "a page"],
+)
 def test_a_damaged_file_in_the_cache_is_named_and_removed(tmp_path, capsys, damaged):
     (tmp_path / "digits.gz").write_bytes(damaged)
     (tmp_path / "other.gz").write_bytes(PACKED)
@@ -228,8 +239,10 @@ def test_the_cache_may_be_absent(tmp_path):
     assert files.from_cache(tmp_path / "none", {"digits": SHA256}) == {}
 
 
-@pytest.mark.parametrize("name, body", [("digits", CONTENT), ("digits.gz", PACKED), ("digits", PACKED),
-                                        ("digits.gz", gzip.compress(CONTENT, 1))])
+@pytest.mark.parametrize(
+    "name, body",
+    [("digits", CONTENT), ("digits.gz", PACKED), ("digits", PACKED), ("digits.gz", gzip.compress(CONTENT, 1))],
+)
 def test_a_directory_holds_plain_or_gzipped_files(tmp_path, name, body):
     (tmp_path / name).write_bytes(body)
     assert files.from_directory(tmp_path, {"digits": SHA256}) == {"digits": CONTENT}
@@ -276,6 +289,7 @@ def test_mirrors_and_sums_are_well_formed():
 
 # -------------------------------------------------------------------------------------------------------------- IDX
 
+
 def idx(*shape, body=None, start=b"\0\0\x08") -> bytes:
     size = torch.Size(shape).numel()
     header = start + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
@@ -289,12 +303,20 @@ def test_idx_is_read_in_c_order():
     values += 1  # the memory is ours
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "no IDX file"), (b"\0\0\x08", "no IDX file"), (b"PNG!" + bytes(9), "no IDX file"),
-    (idx(3, start=b"\0\0\x0d"), "no IDX file"),       # floats
-    (b"\0\0\x08\x00", "header"), (idx(3, 4, 5)[:12], "header"),
-    (idx(3, 4)[:-1], "promises"), (idx(3, 4) + b"\0", "promises"), (idx(2**31, 2**31, 2**31, body=b""), "promises"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "no IDX file"),
+        (b"\0\0\x08", "no IDX file"),
+        (b"PNG!" + bytes(9), "no IDX file"),
+        (idx(3, start=b"\0\0\x0d"), "no IDX file"),  # floats
+        (b"\0\0\x08\x00", "header"),
+        (idx(3, 4, 5)[:12], "header"),
+        (idx(3, 4)[:-1], "promises"),
+        (idx(3, 4) + b"\0", "promises"),
+        (idx(2**31, 2**31, 2**31, body=b""), "promises"),
+    ],
+)
 def test_idx_with_a_wrong_header_or_length_is_refused(content, words):
     with pytest.raises(ValueError, match=f"digits.*{words}"):
         files.parse_idx(content, "digits")

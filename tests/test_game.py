@@ -14,8 +14,13 @@ from gan_tutorial.game import READ_EVERY
 def gaussian_feed(batch=16, seed=0, labelled=False, n=200):
     generator = torch.Generator().manual_seed(9)
     values = torch.randn(n, 2, generator=generator)
-    return gt.Feed(gt.Data("a Gaussian", values, torch.arange(n) % 3 if labelled else None), latent=3, batch=batch,
-                   seed=seed, labelled=labelled)
+    return gt.Feed(
+        gt.Data("a Gaussian", values, torch.arange(n) % 3 if labelled else None),
+        latent_dim=3,
+        batch=batch,
+        seed=seed,
+        labelled=labelled,
+    )
 
 
 def networks(seed=0, **settings):
@@ -45,6 +50,7 @@ def descended(net, loss):
 
 # --- batches ---------------------------------------------------------------------------------------------------------
 
+
 def test_a_batch_is_a_function_of_seed_and_number():
     one, two, other = gaussian_feed(), gaussian_feed(), gaussian_feed(seed=1)
     first = [next(one) for _ in range(3)]
@@ -58,7 +64,7 @@ def test_a_batch_is_a_function_of_seed_and_number():
 
 def test_a_batch_has_the_promised_shapes_and_laws():
     data = gt.Data("numbered", torch.arange(1000.0).view(-1, 1), torch.arange(1000))
-    feed = gt.Feed(data, latent=4, batch=500, labelled=True)
+    feed = gt.Feed(data, latent_dim=4, batch=500, labelled=True)
     batches = [next(feed) for _ in range(40)]
     real, label, z, eps = (torch.cat(parts) for parts in zip(*batches, strict=True))
     assert real.shape == (20_000, 1) and z.shape == (20_000, 4) and eps.shape == label.shape == (20_000,)
@@ -66,7 +72,7 @@ def test_a_batch_has_the_promised_shapes_and_laws():
     assert 0 <= eps.min() and eps.max() < 1 and abs(eps.mean() - 0.5) < 5 * (1 / 12 / 20_000) ** 0.5
     assert abs(z.mean()) < 5 / 80_000**0.5 and abs(z.var() - 1) < 5 * (2 / 80_000) ** 0.5
     assert len(label.unique()) == 1000  # 20 draws of each on average: one is missed with probability 2e-6
-    assert next(gt.Feed(data, latent=4, batch=5)).label is None
+    assert next(gt.Feed(data, latent_dim=4, batch=5)).label is None
 
 
 def test_pictures_use_a_stream_of_their_own():
@@ -85,14 +91,17 @@ def test_training_draws_nothing_from_the_global_stream():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize(("build", "words"), [
-    (lambda: gaussian_feed(batch=201), "number from 1 to 200"),
-    (lambda: gaussian_feed(batch=0), "number from 1 to 200"),
-    (lambda: gaussian_feed(batch=16.0), "number from 1 to 200"),
-    (lambda: gt.Feed(torch.zeros(4, 2), latent=2, batch=2), "from Data, not from a Tensor"),
-    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=2, batch=2, labelled=True), "no labels"),
-    (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent=0, batch=2), "at least one"),
-])
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: gaussian_feed(batch=201), "number from 1 to 200"),
+        (lambda: gaussian_feed(batch=0), "number from 1 to 200"),
+        (lambda: gaussian_feed(batch=16.0), "number from 1 to 200"),
+        (lambda: gt.Feed(torch.zeros(4, 2), latent_dim=2, batch=2), "from Data, not from a Tensor"),
+        (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=2, batch=2, labelled=True), "no labels"),
+        (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=0, batch=2), "at least one"),
+    ],
+)
 def test_a_feed_that_cannot_be_is_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
@@ -100,7 +109,7 @@ def test_a_feed_that_cannot_be_is_refused(build, words):
 
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="empty"):
-        gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent=2, batch=1)
+        gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent_dim=2, batch=1)
 
 
 def doubled(batch):
@@ -136,6 +145,7 @@ def test_prepare_may_write_into_its_batch():
 
 # --- turns -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("mover", [0, 1], ids=["critic", "generator"])
 def test_a_player_learns_only_on_its_turn(mover):
     """Trap 5: the other network is bit-equal afterwards, and its gradients are None."""
@@ -155,7 +165,7 @@ def test_the_critic_plays_first_and_as_often_as_its_objective_says():
         player.update = lambda batch, name=player.name, update=update: moves.append(name) or update(batch)
     feed = gaussian_feed()
     gt.fit(players, feed, 2)
-    assert moves == 2 * (["critic"] * 5 + ["generator"]) and feed.drawn == 12
+    assert moves == 2 * (["critic"] * 5 + ["generator"]) and feed.batches_drawn == 12
 
 
 def test_fit_is_the_loop_that_one_would_write_by_hand():
@@ -188,8 +198,9 @@ def test_gradients_from_before_the_game_play_no_part():
 
 def test_weights_that_the_optimiser_does_not_hold_stay_as_they_are():
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    player = gt.Player("one", net, lambda batch: {"error": net(batch.z).square().mean()},
-                       torch.optim.SGD(net[1].parameters(), 0.1))
+    player = gt.Player(
+        "one", net, lambda batch: {"error": net(batch.z).square().mean()}, torch.optim.SGD(net[1].parameters(), 0.1)
+    )
     first, second = weights(net[0]), weights(net[1])
     player.update(next(gaussian_feed()))
     assert torch.equal(weights(net[0]), first) and not torch.equal(weights(net[1]), second)
@@ -201,8 +212,12 @@ def test_the_sum_of_the_terms_is_minimised():
     net = nn.Linear(2, 1, bias=False)
     a, b = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, -3.0]])
     before = net.weight.detach().clone()
-    player = gt.Player("one", net, lambda batch: {"game": (net.weight * a).sum(), "penalty": (net.weight * b).sum()},
-                       torch.optim.SGD(net.parameters(), 0.1))
+    player = gt.Player(
+        "one",
+        net,
+        lambda batch: {"game": (net.weight * a).sum(), "penalty": (net.weight * b).sum()},
+        torch.optim.SGD(net.parameters(), 0.1),
+    )
     terms = player.update(None)
     torch.testing.assert_close(net.weight.detach(), before - 0.1 * (a + b))
     assert not terms["game"].requires_grad  # or the log would keep every step's graph
@@ -219,7 +234,7 @@ def test_the_penalty_gets_the_batch_and_the_fake_samples():
     batch = next(gaussian_feed())
     objective = gt.Objective(gt.hinge.critic, gt.hinge.generator, penalty)
     gt.adversaries(G, C, objective, gt.adam(1e-3))[0].update(batch)
-    (real, fake, eps), = seen
+    ((real, fake, eps),) = seen
     assert real is batch.real and eps is batch.eps and torch.equal(fake, gt.sample(G, batch.z))
 
 
@@ -233,7 +248,9 @@ def test_training_happens_in_training_mode():
 
 def test_batches_are_drawn_with_replacement():
     data = gt.Data("numbered", torch.arange(50.0).view(-1, 1), torch.arange(50))
-    assert len(next(gt.Feed(data, latent=1, batch=50, labelled=True)).label.unique()) < 50  # else with odds 50!/50^50
+    assert (
+        len(next(gt.Feed(data, latent_dim=1, batch=50, labelled=True)).label.unique()) < 50
+    )  # else with odds 50!/50^50
 
 
 def test_real_and_fake_samples_go_through_the_critic_apart():
@@ -301,8 +318,11 @@ def test_samples_of_another_shape_than_the_data_are_refused():
         gt.fit(gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), gaussian_feed(), 1)
     G, C = networks()
     with pytest.raises(ValueError, match="float64"):
-        gt.fit(gt.adversaries(G.double(), C, gt.hinge, gt.adam(1e-3)),
-               (b._replace(z=b.z.double()) for b in gaussian_feed()), 1)
+        gt.fit(
+            gt.adversaries(G.double(), C, gt.hinge, gt.adam(1e-3)),
+            (b._replace(z=b.z.double()) for b in gaussian_feed()),
+            1,
+        )
 
 
 def test_an_optimiser_over_the_other_network_is_refused():
@@ -315,14 +335,19 @@ def test_a_game_with_one_player():
     """A least-squares fit to the mean of the data, whose minimum is known."""
     net = nn.Linear(3, 2)
     feed = gaussian_feed()
-    player = gt.Player("mean", net, lambda batch: {"error": (net(0 * batch.z) - batch.real).square().mean()},
-                       torch.optim.SGD(net.parameters(), 0.1))
+    player = gt.Player(
+        "mean",
+        net,
+        lambda batch: {"error": (net(0 * batch.z) - batch.real).square().mean()},
+        torch.optim.SGD(net.parameters(), 0.1),
+    )
     log = gt.fit([player], feed, 400)
     assert list(log) == ["mean"] and log["mean"]["error"].shape == (400,)
     torch.testing.assert_close(net.bias.detach(), feed.data.values.mean(0), atol=0.3, rtol=0)
 
 
 # --- seeds and history -----------------------------------------------------------------------------------------------
+
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="bit-equality is promised on a CPU")
 def test_one_seed_gives_bit_equal_weights():
@@ -344,8 +369,9 @@ def test_two_halves_make_a_whole():
 @pytest.mark.parametrize("steps", [0, 1, READ_EVERY - 1, READ_EVERY, 2 * READ_EVERY + 3])
 def test_the_log_holds_every_step_once(steps):
     seen = []
-    _, _, log = train(steps, gt.wgan_gp if steps < 5 else gt.hinge,
-                      hooks=[lambda step, log: seen.append((step, log.steps))])
+    _, _, log = train(
+        steps, gt.wgan_gp if steps < 5 else gt.hinge, hooks=[lambda step, log: seen.append((step, log.steps))]
+    )
     assert seen == [(step, step + 1) for step in range(steps)] and log.steps == steps
     assert not log.interrupted
     if steps:
@@ -365,6 +391,7 @@ def test_reading_the_log_in_a_hook_changes_nothing():
 
 
 # --- when something goes wrong ---------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_ends_training_with_step_player_and_causes(value):
@@ -436,14 +463,17 @@ def test_fit_refuses_what_it_cannot_play():
             gt.fit(players, gaussian_feed(), steps)
 
 
-@pytest.mark.parametrize(("loss", "words"), [
-    (lambda net, z: net(z).mean(), "named scalars"),
-    (lambda net, z: {}, "named scalars"),
-    (lambda net, z: {"game": 1.0}, "named scalars"),
-    (lambda net, z: {"game": net(z)[:, 0]}, "named scalars"),
-    (lambda net, z: {"game": net(z).mean().view(1)}, "named scalars"),
-    (lambda net, z: {"game": z.mean()}, "does not depend on the weights"),
-])
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda net, z: net(z).mean(), "named scalars"),
+        (lambda net, z: {}, "named scalars"),
+        (lambda net, z: {"game": 1.0}, "named scalars"),
+        (lambda net, z: {"game": net(z)[:, 0]}, "named scalars"),
+        (lambda net, z: {"game": net(z).mean().view(1)}, "named scalars"),
+        (lambda net, z: {"game": z.mean()}, "does not depend on the weights"),
+    ],
+)
 def test_a_loss_that_cannot_be_minimised_is_refused(loss, words):
     net = nn.Linear(3, 2)
     before = weights(net)
@@ -497,6 +527,7 @@ def test_adam_takes_whole_numbers_as_betas():
 
 # --- constraints -----------------------------------------------------------------------------------------------------
 
+
 def test_a_constraint_comes_after_every_update_of_the_critic_and_only_there():
     """It gets all the critic's weights, after the optimiser moved them, outside of any graph."""
     G, C = networks()
@@ -521,8 +552,13 @@ def test_clipping_holds_the_critic_and_leaves_the_generator_free():
 
 def test_a_player_of_ones_own_may_be_constrained():
     net = nn.Linear(3, 2)
-    player = gt.Player("one", net, lambda batch: {"game": -net(batch.z).sum()}, descent(net.parameters()),
-                       constraint=lambda weights: [w.fill_(7) for w in weights])
+    player = gt.Player(
+        "one",
+        net,
+        lambda batch: {"game": -net(batch.z).sum()},
+        descent(net.parameters()),
+        constraint=lambda weights: [w.fill_(7) for w in weights],
+    )
     player.update(next(gaussian_feed()))
     assert (weights(net) == 7).all() and not any(p.requires_grad for p in net.parameters())
 
@@ -551,13 +587,18 @@ def test_wgan_is_its_algorithm():
 
 # --- extra terms -----------------------------------------------------------------------------------------------------
 
+
 def test_extra_terms_are_added_to_the_loss_of_their_player():
     """One step of descent for each player, against the gradient of a sum written by hand."""
     G, C = networks()
     critic, generator = gt.adversaries(
-        G, C, gt.nonsaturating, descent,
+        G,
+        C,
+        gt.nonsaturating,
+        descent,
         lambda batch, fake: {"a": 3 * C(fake).square().mean(), "b": C(batch.real).mean()},
-        lambda batch, fake: {"c": (fake - batch.real).square().mean()})
+        lambda batch, fake: {"c": (fake - batch.real).square().mean()},
+    )
     batch, softplus = next(gaussian_feed()), nn.functional.softplus
 
     G2, C2 = networks()
@@ -600,13 +641,16 @@ def test_a_penalty_and_extra_terms_stand_beside_each_other():
     assert list(log["critic"]) == ["game", "penalty", "more"] and list(log["generator"]) == ["game"]
 
 
-@pytest.mark.parametrize(("objective", "whose", "more", "words"), [
-    (gt.hinge, "critic_terms", lambda x: {"game": x}, r"names than the objective's own, \['game'\].*\['game'\]"),
-    (gt.hinge, "generator_terms", lambda x: {"game": x, "more": x}, r"\['game'\].*\['game', 'more'\]"),
-    (gt.wgan_gp, "critic_terms", lambda x: {"penalty": x}, r"\['game', 'penalty'\].*\['penalty'\]"),
-    (gt.hinge, "generator_terms", lambda x: x, "named scalars.*not a Tensor"),
-    (gt.hinge, "critic_terms", lambda x: {"more": torch.stack([x, x])}, "critic must return named scalars"),
-])
+@pytest.mark.parametrize(
+    ("objective", "whose", "more", "words"),
+    [
+        (gt.hinge, "critic_terms", lambda x: {"game": x}, r"names than the objective's own, \['game'\].*\['game'\]"),
+        (gt.hinge, "generator_terms", lambda x: {"game": x, "more": x}, r"\['game'\].*\['game', 'more'\]"),
+        (gt.wgan_gp, "critic_terms", lambda x: {"penalty": x}, r"\['game', 'penalty'\].*\['penalty'\]"),
+        (gt.hinge, "generator_terms", lambda x: x, "named scalars.*not a Tensor"),
+        (gt.hinge, "critic_terms", lambda x: {"more": torch.stack([x, x])}, "critic must return named scalars"),
+    ],
+)
 def test_extra_terms_without_a_name_of_their_own_are_refused(objective, whose, more, words):
     terms = {whose: lambda batch, fake: more(fake.mean())}
     with pytest.raises(ValueError, match=words):
@@ -629,15 +673,20 @@ class Guessing(nn.Module):
 
 def test_a_critic_that_guesses_labels():
     """AC-GAN (Odena et al. 2017): both players minimise the cross-entropy of the guesses; by a loop of our own."""
+
     def build():
         torch.manual_seed(0)
         return gt.MLPGenerator(3, width=8, label=gt.OneHot(3)), Guessing()
 
     G, C = build()
     players = gt.adversaries(
-        G, C, gt.nonsaturating, descent,
+        G,
+        C,
+        gt.nonsaturating,
+        descent,
         lambda batch, fake: {"class": C.error(batch.real, batch.label) + C.error(fake, batch.label)},
-        lambda batch, fake: {"class": C.error(fake, batch.label)})
+        lambda batch, fake: {"class": C.error(fake, batch.label)},
+    )
     gt.fit(players, gaussian_feed(labelled=True), 3)
 
     (G2, C2), feed, softplus = build(), gaussian_feed(labelled=True), nn.functional.softplus
@@ -657,10 +706,15 @@ def test_a_critic_that_guesses_labels():
 
 # --- conditional and normalised critics ------------------------------------------------------------------------------
 
+
 def image_batch():
     generator = torch.Generator().manual_seed(3)
-    return gt.Batch(torch.rand(6, 1, 8, 8, generator=generator) * 2 - 1, torch.arange(6) % 3,
-                    torch.randn(6, 3, generator=generator), torch.rand(6, generator=generator))
+    return gt.Batch(
+        torch.rand(6, 1, 8, 8, generator=generator) * 2 - 1,
+        torch.arange(6) % 3,
+        torch.randn(6, 3, generator=generator),
+        torch.rand(6, generator=generator),
+    )
 
 
 @pytest.mark.parametrize("label", [gt.OneHot, gt.Embedding, gt.Projection])
@@ -677,7 +731,7 @@ def test_a_penalty_on_a_critic_with_labels_and_spectral_normalisation(label, spe
     fake = G(batch.z, batch.label).detach()
     game = -twin(batch.real, batch.label).mean() + twin(fake, batch.label).mean()
     points = torch.stack([e * r + (1 - e) * f for e, r, f in zip(batch.eps, batch.real, fake, strict=True)])
-    slopes, = torch.autograd.grad(twin(points.requires_grad_(), batch.label).sum(), points, create_graph=True)
+    (slopes,) = torch.autograd.grad(twin(points.requires_grad_(), batch.label).sum(), points, create_graph=True)
     expected = descended(twin, game + 10 * sum((slope.norm() - 1) ** 2 for slope in slopes) / 6)
 
     gt.adversaries(G, C, gt.wgan_gp, descent)[0].update(batch)
@@ -691,16 +745,18 @@ def test_a_stacked_level_is_a_game_conditioned_on_smaller_images():
     halve = lambda batch: batch._replace(label=nn.functional.avg_pool2d(batch.real, 2))  # noqa: E731
     torch.manual_seed(0)
     values = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    G, C = gt.StackedGenerator(3, 8, width=2), gt.ConvCritic(8, width=2, label=gt.CoarseImage())
+    G, C = gt.LaplacianLevel(3, 8, width=2), gt.ConvCritic(8, width=2, label=gt.CoarseImage())
     seen = []
     for net in (G, C):
         net.register_forward_hook(lambda net, inputs, out: seen.append((type(net).__name__, inputs[1])))
     feed = gt.Feed(gt.Data("noise", values), 3, 6, prepare=halve)
     gt.fit(gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), feed, 1)
-    feed.drawn = 0
+    feed.batches_drawn = 0
     first, second = next(feed), next(feed)
-    assert [name for name, _ in seen] == ["StackedGenerator", "ConvCritic", "ConvCritic"] + [
-        "StackedGenerator", "ConvCritic"]
+    assert [name for name, _ in seen] == ["LaplacianLevel", "ConvCritic", "ConvCritic"] + [
+        "LaplacianLevel",
+        "ConvCritic",
+    ]
     for (_, label), batch in zip(seen, [first] * 3 + [second] * 2, strict=True):
         torch.testing.assert_close(label, batch.real.view(6, 1, 4, 2, 4, 2).mean((3, 5)))
 
@@ -715,6 +771,7 @@ def test_weights_that_both_networks_hold_are_refused():
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------
+
 
 def test_a_sample_does_not_depend_on_its_batch_mates():
     """Trap 7: evaluation mode while sampling, every module's mode restored, no statistic moved."""

@@ -15,7 +15,7 @@ import gan_tutorial as gt
 def game(seed=0):
     torch.manual_seed(seed)
     G, C = gt.MLPGenerator(2, shape=(2,), width=8, depth=1), gt.MLPCritic((2,), width=8, depth=1)
-    feed = gt.Feed(gt.data.ring(200), latent=2, batch=16, seed=seed)
+    feed = gt.Feed(gt.data.ring(200), latent_dim=2, batch=16, seed=seed)
     return G, gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-2)), feed
 
 
@@ -52,6 +52,7 @@ def test_a_film_goes_on_over_two_fits():
 
 def test_a_film_changes_nothing_and_takes_no_more_than_its_frames():
     """Not even when its frames draw random numbers: training that draws them as well goes on as without a film."""
+
     def train(filmed):
         G, players, feed = game()
         C = players[0].net
@@ -92,10 +93,16 @@ def test_a_figure_can_be_filmed():
     assert repr(gt.plots.film(film, "A colour.")) == "Film, 1 frame, step 0 to step 0: A colour."
 
 
-@pytest.mark.parametrize("wrong, words", [
-    (torch.zeros(5), r"\(n, 2\)"), (torch.zeros(5, 3), r"\(n, 2\)"), (torch.zeros(5, 4, 2, 2), "shape"),
-    (torch.full((1, 1, 2, 2), 3.0), "tanh"), (None, "NoneType"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (torch.zeros(5), r"\(n, 2\)"),
+        (torch.zeros(5, 3), r"\(n, 2\)"),
+        (torch.zeros(5, 4, 2, 2), "shape"),
+        (torch.full((1, 1, 2, 2), 3.0), "tanh"),
+        (None, "NoneType"),
+    ],
+)
 def test_a_film_refuses_what_is_no_frame(wrong, words):
     with pytest.raises(ValueError, match=words):
         gt.hooks.Film(lambda: wrong)
@@ -115,8 +122,11 @@ def test_lines_print_the_mean_since_the_last_one():
     with redirect_stdout(io.StringIO()) as printed:
         log = gt.fit(players, feed, 11, [gt.hooks.Lines(every=5)])
     lines = printed.getvalue().splitlines()
-    expected = [f"step {end}   critic game {log['critic']['game'][end - 5:end].mean():.3f}"
-                f"   generator game {log['generator']['game'][end - 5:end].mean():.3f}" for end in (5, 10)]
+    expected = [
+        f"step {end}   critic game {log['critic']['game'][end - 5 : end].mean():.3f}"
+        f"   generator game {log['generator']['game'][end - 5 : end].mean():.3f}"
+        for end in (5, 10)
+    ]
     assert lines == expected
     with pytest.raises(ValueError, match="every=0"):
         gt.hooks.Lines(every=0)

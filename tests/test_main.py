@@ -15,7 +15,7 @@ import gan_tutorial as gt
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
 
-few = gt.data.drawn(400, seed=0)
+few = gt.data.synthetic_digits(400, seed=0)
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +68,11 @@ def test_going_on_reaches_the_goal_of_the_first_call():
 
 def test_an_interrupted_training_says_how_to_go_on(capsys, monkeypatch):
     seen = cli.line
-    monkeypatch.setattr(cli, "line", lambda training, goal: (
-        training.steps == 2 and os.kill(os.getpid(), signal.SIGINT), seen(training, goal))[1])
+    monkeypatch.setattr(
+        cli,
+        "line",
+        lambda training, goal: (training.steps == 2 and os.kill(os.getpid(), signal.SIGINT), seen(training, goal))[1],
+    )
     assert run("train", "dcgan", "--steps", 5, "--every", 1e-9, "--out", "a.safetensors") == 130
     out = capsys.readouterr().out
     assert "Go on with: python -m gan_tutorial train --resume a.safetensors" in out
@@ -106,26 +109,29 @@ def test_only_a_restart_of_the_same_launch_takes_a_file_over(monkeypatch, capsys
     assert checkpoint.read("a.safetensors")[0]["step"] == 3
 
 
-@pytest.mark.parametrize("words, sentence", [
-    (["train"], "Name a recipe to train, one of mlp"),
-    (["train", "nobody"], "There is no recipe 'nobody'"),
-    (["train", "dcgan", "--out", "none/a.safetensors"], "folder that exists"),
-    (["train", "dcgan", "--out", "there.safetensors"], "is there already. Go on with it by --resume"),
-    (["train", "wgan-gp", "--resume", "there.safetensors"], "was trained with recipe dcgan, not wgan-gp"),
-    (["train", "--resume", "there.safetensors", "--seed", "1"], "was trained with seed 0, not 1"),
-    (["train", "--resume", "there.safetensors", "--out", "hello.txt"], "hello.txt is there already"),
-    (["train", "dcgan", "--out", "folder"], "folder is there already. Name another file"),
-    (["train", "dcgan", "--out", "hello.txt/a"], "Not a directory"),
-    (["train", "--resume", "there.safetensors", "--out", "none/a"], "folder that exists"),
-    (["train", "--resume", "trained.safetensors", "--steps", "1"], "has 2 steps in"),
-    (["sample", "nowhere", "--out", "a.png"], "There is no file nowhere"),
-    (["sample", "there.safetensors", "--out", "a.gif"], "a .npy or a .png file"),
-    (["sample", "there.safetensors", "--out", "a.png", "--label", "3"], "leave --label out"),
-    (["sample", "there.safetensors", "--out", "none/a.png"], "none/a.png could not be written (No such file"),
-    (["evaluate", "hello.txt"], "no model of this package"),
-])
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["train"], "Name a recipe to train, one of mlp"),
+        (["train", "nobody"], "There is no recipe 'nobody'"),
+        (["train", "dcgan", "--out", "none/a.safetensors"], "folder that exists"),
+        (["train", "dcgan", "--out", "there.safetensors"], "is there already. Go on with it by --resume"),
+        (["train", "wgan-gp", "--resume", "there.safetensors"], "was trained with recipe dcgan, not wgan-gp"),
+        (["train", "--resume", "there.safetensors", "--seed", "1"], "was trained with seed 0, not 1"),
+        (["train", "--resume", "there.safetensors", "--out", "hello.txt"], "hello.txt is there already"),
+        (["train", "dcgan", "--out", "folder"], "folder is there already. Name another file"),
+        (["train", "dcgan", "--out", "hello.txt/a"], "Not a directory"),
+        (["train", "--resume", "there.safetensors", "--out", "none/a"], "folder that exists"),
+        (["train", "--resume", "trained.safetensors", "--steps", "1"], "has 2 steps in"),
+        (["sample", "nowhere", "--out", "a.png"], "There is no file nowhere"),
+        (["sample", "there.safetensors", "--out", "a.gif"], "a .npy or a .png file"),
+        (["sample", "there.safetensors", "--out", "a.png", "--label", "3"], "leave --label out"),
+        (["sample", "there.safetensors", "--out", "none/a.png"], "none/a.png could not be written (No such file"),
+        (["evaluate", "hello.txt"], "no model of this package"),
+    ],
+)
 def test_mistakes_get_a_sentence(words, sentence, capsys, tmp_path):
-    training = gt.recipes.Training(gt.recipes.DCGAN, few)
+    training = gt.recipes.Trainer(gt.recipes.DCGAN, few)
     checkpoint.save(training, "there.safetensors")
     training.run(steps=2)
     checkpoint.save(training, "trained.safetensors")
@@ -138,9 +144,17 @@ def test_mistakes_get_a_sentence(words, sentence, capsys, tmp_path):
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("words", [["train", "dcgan", "--steps", "0"], ["train", "dcgan", "--seconds", "nan"],
-                                   ["train", "dcgan", "--steps", "2", "--seconds", "2"], [], ["sing"],
-                                   ["sample", "a", "--label", "10", "--out", "a.png"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "dcgan", "--steps", "0"],
+        ["train", "dcgan", "--seconds", "nan"],
+        ["train", "dcgan", "--steps", "2", "--seconds", "2"],
+        [],
+        ["sing"],
+        ["sample", "a", "--label", "10", "--out", "a.png"],
+    ],
+)
 def test_bad_arguments(words):
     with pytest.raises(SystemExit) as end:
         run(*words)
@@ -151,20 +165,24 @@ def test_recipes_are_listed_and_the_module_runs(capsys):
     assert run("recipes") == 0
     listed = capsys.readouterr().out
     assert [line.split()[0] for line in listed.splitlines()] == list(gt.recipes.RECIPES)
-    done = subprocess.run([sys.executable, "-m", "gan_tutorial", "recipes"], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-m", "gan_tutorial", "recipes"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 0 and done.stdout == listed
 
 
 def test_the_report_holds_what_its_parts_say():
     images, label = few.take(slice(0, 150)), few.label[:150]
-    test = gt.data.drawn(300, seed=1)
+    test = gt.data.synthetic_digits(300, seed=1)
     judge = metrics.classifier(test)
     made, real = metrics.features(judge, images), metrics.features(judge, test.take(slice(0, 150)))
     report = metrics.report(images, test, label)
-    assert report["Fréchet distance"] == metrics.frechet(made, real)
+    assert report["Fréchet distance"] == metrics.frechet_distance(made, real)
     assert report["kernel distance"] == metrics.kernel_distance(made, real)
-    assert report["label agreement"] == metrics.agreement(judge, images, label)
+    assert report["label agreement"] == metrics.label_accuracy(judge, images, label)
     assert report["spread"] == pytest.approx((torch.cov(made.T).trace() / torch.cov(real.T).trace()).item())
     probability = judge(images).softmax(1).max(1).values
     assert report["read with p > 0.9"] == pytest.approx(sum(p > 0.9 for p in probability.tolist()) / 150)

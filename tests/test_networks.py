@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import gan_tutorial as gt
 
-UPS = {"transposed": gt.transposed, "upsampled": gt.upsampled, "shuffled": gt.shuffled}
+UPS = {"conv_transpose_up": gt.conv_transpose_up, "nearest_up": gt.nearest_up, "pixel_shuffle_up": gt.pixel_shuffle_up}
 each_up = pytest.mark.parametrize("up", UPS.values(), ids=UPS)
 VECTORS = {"none": lambda: None, "OneHot": lambda: gt.OneHot(3), "Embedding": lambda: gt.Embedding(3, dim=5)}
 ALL = VECTORS | {"Projection": lambda: gt.Projection(3), "CoarseImage": lambda: gt.CoarseImage(2)}
@@ -41,9 +41,10 @@ def awake(critic):
 
 # --- fully connected -------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("shape", [(2,), (1, 28, 28)])
 def test_shapes_and_ranges(shape):
-    G, C = gt.MLPGenerator(latent=5, shape=shape, width=16), gt.MLPCritic(shape, width=16)
+    G, C = gt.MLPGenerator(latent_dim=5, shape=shape, width=16), gt.MLPCritic(shape, width=16)
     fake = G(100 * torch.randn(7, 5))
     assert fake.shape == (7, *shape) and C(fake).shape == (7,)
     if len(shape) == 3:
@@ -88,6 +89,7 @@ def test_a_generator_of_one_sample_and_a_critic_of_one_keep_the_batch_dimension(
 
 # --- convolutional ---------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(("size", "depth"), [(14, 1), (28, 2), (32, 2), (32, 3)])
 @pytest.mark.parametrize("kind", VECTORS)
 @each_up
@@ -107,14 +109,17 @@ def test_a_critic_of_images_keeps_its_promises(kind, size, depth):
 
 
 def test_numbers_of_weights_of_convolutions():
-    up = {"transposed": lambda i, o: 16 * i * o + o, "upsampled": lambda i, o: 9 * i * o + o,
-          "shuffled": lambda i, o: 9 * i * 4 * o + 4 * o}
+    up = {
+        "conv_transpose_up": lambda i, o: 16 * i * o + o,
+        "nearest_up": lambda i, o: 9 * i * o + o,
+        "pixel_shuffle_up": lambda i, o: 9 * i * 4 * o + 4 * o,
+    }
     for name, weights in up.items():
         G = gt.ConvGenerator(5, 28, channels=3, width=4, depth=2, label=gt.OneHot(10), up=UPS[name])
         assert count(G) == (5 + 10 + 1) * 8 * 49 + 2 * 8 + weights(8, 4) + 2 * 4 + weights(4, 3)
         G = gt.ConvGenerator(5, 32, width=4, depth=3, norm=None, up=UPS[name])
         assert count(G) == (5 + 1) * 16 * 16 + weights(16, 8) + weights(8, 4) + weights(4, 1)
-        S = gt.StackedGenerator(5, 28, channels=3, width=4, up=UPS[name])
+        S = gt.LaplacianLevel(5, 28, channels=3, width=4, up=UPS[name])
         assert count(S) == 6 * 196 + (9 * 4 * 4 + 4) + 2 * 4 + (9 * 4 * 4 + 4) + 2 * 4 + weights(4, 3) + 1
     conv, last = lambda inputs: 16 * inputs * 4 + 4 + 16 * 4 * 8 + 8, 8 * 49  # noqa: E731
     assert count(gt.ConvCritic(28, 3, width=4)) == conv(3) + last + 1
@@ -133,8 +138,13 @@ def test_a_generator_is_its_formula():
     for norm in (None, nn.BatchNorm2d):
         G = gt.ConvGenerator(5, size=8, channels=3, width=4, depth=2, norm=norm)
         z = torch.randn(6, 5)
-        batch_norm = (lambda x: x) if norm is None else lambda x: (
-            (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt())
+        batch_norm = (
+            (lambda x: x)
+            if norm is None
+            else lambda x: (
+                (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
+            )
+        )
         linear, first, second = (m for m in G.modules() if isinstance(m, nn.Linear | nn.ConvTranspose2d))
         x = (z @ linear.weight.T + linear.bias).view(6, 8, 2, 2)
         x = F.conv_transpose2d(batch_norm(x).relu(), first.weight, first.bias, stride=2, padding=1)
@@ -160,8 +170,10 @@ def test_without_a_hidden_layer_a_critic_judges_distant_parts_apart(hidden):
     """
     C, (a, b) = gt.ConvCritic(28, width=4, hidden=hidden), torch.randn(2, 1, 8, 28)
     c, d, gap = *torch.randn(2, 1, 8, 28), torch.zeros(1, 12, 28)
-    right, wrong = (C(torch.stack([torch.cat([top, gap, below], 1) for top, below in pairs])).sum().detach()
-                    for pairs in ([(a, c), (b, d)], [(a, d), (b, c)]))
+    right, wrong = (
+        C(torch.stack([torch.cat([top, gap, below], 1) for top, below in pairs])).sum().detach()
+        for pairs in ([(a, c), (b, d)], [(a, d), (b, c)])
+    )
     assert torch.isclose(right, wrong, rtol=0, atol=1e-5) == (hidden is None)
 
 
@@ -179,18 +191,20 @@ def test_the_hidden_layer_stands_between_the_convolutions_and_the_score(spectral
 def test_three_ways_to_double_a_map():
     x, inputs, outputs = torch.randn(2, 3, 4, 4), 3, 2
     by_transposition, by_upsampling, by_shuffling = (up(inputs, outputs) for up in UPS.values())
-    # transposed: each pixel adds a patch of 4 × 4 at its place, every second pixel, and a margin of one is cut off
+    # conv_transpose_up: each pixel adds a patch of 4 × 4 at its place, every second pixel, and a margin of one is cut off
     canvas = torch.zeros(2, outputs, 10, 10)
     for i in range(4):
         for j in range(4):
             canvas[:, :, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += torch.einsum(
-                "bi,iohw->bohw", x[:, :, i, j], by_transposition.weight.detach())
-    torch.testing.assert_close(by_transposition(x),
-                               canvas[:, :, 1:9, 1:9] + by_transposition.bias.detach().view(-1, 1, 1))
-    # upsampled: blocks of 2 × 2, then a convolution
+                "bi,iohw->bohw", x[:, :, i, j], by_transposition.weight.detach()
+            )
+    torch.testing.assert_close(
+        by_transposition(x), canvas[:, :, 1:9, 1:9] + by_transposition.bias.detach().view(-1, 1, 1)
+    )
+    # nearest_up: blocks of 2 × 2, then a convolution
     conv = by_upsampling[1]
     torch.testing.assert_close(by_upsampling(x), F.conv2d(enlarged(x, 2), conv.weight, conv.bias, padding=1))
-    # shuffled: a convolution at small size, of which four channels make one: no two of its pixels overlap
+    # pixel_shuffle_up: a convolution at small size, of which four channels make one: no two of its pixels overlap
     conv = by_shuffling[0]
     small, big = F.conv2d(x, conv.weight, conv.bias, padding=1), by_shuffling(x)
     for place in range(4):
@@ -211,6 +225,7 @@ def test_no_way_of_doubling_draws_a_checkerboard_by_overlap(up):
 
 # --- labels ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("kind", ALL)
 def test_each_score_belongs_to_its_own_sample_and_label(kind):
     C = awake(gt.ConvCritic(14, 2, width=4, depth=1, label=ALL[kind]()))
@@ -227,12 +242,14 @@ def test_swapped_labels_change_what_comes_out(kind):
     images, points, z = torch.randn(6, 2, 14, 14), torch.randn(6, 2), torch.randn(6, 3)
     calls = [(awake(gt.ConvCritic(14, 2, width=4, depth=1, label=ALL[kind]())), images)]
     if kind == "CoarseImage":
-        calls += [(gt.StackedGenerator(3, 14, 2, width=4).eval(), z)]
+        calls += [(gt.LaplacianLevel(3, 14, 2, width=4).eval(), z)]
     else:
         calls += [(awake(gt.MLPCritic(label=ALL[kind]())), points)]
     if kind in VECTORS:
-        calls += [(gt.ConvGenerator(3, 14, 2, width=4, depth=1, label=VECTORS[kind]()).eval(), z),
-                  (gt.MLPGenerator(3, label=VECTORS[kind]()), z)]
+        calls += [
+            (gt.ConvGenerator(3, 14, 2, width=4, depth=1, label=VECTORS[kind]()).eval(), z),
+            (gt.MLPGenerator(3, label=VECTORS[kind]()), z),
+        ]
     for net, x in calls:
         change = (net(x, label) - net(x, swapped)).abs().view(6, -1).amax(1)
         assert (change[1:3] > 1e-5).all() and (change[[0, 3, 4, 5]] < 1e-6).all(), type(net).__name__
@@ -267,8 +284,14 @@ def test_concatenation_beside_an_image_that_an_mlp_takes_apart():
     torch.testing.assert_close(C(x, label), plain(torch.cat([x.flatten(1), torch.eye(3)[label]], 1)))
 
 
-@pytest.mark.parametrize("build", [lambda label: gt.ConvCritic(8, 2, width=2, label=label),
-                                   lambda label: gt.MLPCritic((2, 8, 8), width=8, label=label)], ids=["conv", "MLP"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda label: gt.ConvCritic(8, 2, width=2, label=label),
+        lambda label: gt.MLPCritic((2, 8, 8), width=8, label=label),
+    ],
+    ids=["conv", "MLP"],
+)
 def test_projection_gives_each_class_a_last_layer_of_its_own(build):
     """w·h + b + v(label)·h by loops, and the critic without labels whose last layer is w + v(class)."""
     C, plain, x = build(gt.Projection(3)), build(None), torch.randn(6, 2, 8, 8)
@@ -311,10 +334,11 @@ def test_a_label_module_of_ones_own():
 
 # --- a stacked level -------------------------------------------------------------------------------------------------
 
+
 @each_up
 def test_a_stacked_level_without_residual_enlarges(up):
     """tanh(2 c), each pixel a block, whatever z."""
-    S = gt.StackedGenerator(3, 8, channels=2, width=4, up=up)
+    S = gt.LaplacianLevel(3, 8, channels=2, width=4, up=up)
     for p in S.residual[-1].parameters():
         nn.init.zeros_(p)
     coarse = torch.rand(6, 2, 4, 4) * 2 - 1
@@ -322,7 +346,7 @@ def test_a_stacked_level_without_residual_enlarges(up):
 
 
 def test_a_stacked_level_is_its_formula():
-    S = gt.StackedGenerator(3, 8, channels=2, width=4, norm=None)
+    S = gt.LaplacianLevel(3, 8, channels=2, width=4, norm=None)
     z, coarse = torch.randn(6, 3), torch.rand(6, 2, 4, 4) * 2 - 1
     nn.init.constant_(S.gain, 0.5)
     linear, first, second, up = (m for m in S.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d))
@@ -331,10 +355,11 @@ def test_a_stacked_level_is_its_formula():
     h = F.conv2d(h, second.weight, second.bias, padding=1).relu()
     residual = F.conv_transpose2d(h, up.weight, up.bias, stride=2, padding=1)
     torch.testing.assert_close(S(z, coarse), torch.tanh(0.5 * enlarged(coarse, 2) + residual))
-    assert S.gain.requires_grad and sum(isinstance(m, nn.BatchNorm2d) for m in gt.StackedGenerator(3, 8).modules()) == 2
+    assert S.gain.requires_grad and sum(isinstance(m, nn.BatchNorm2d) for m in gt.LaplacianLevel(3, 8).modules()) == 2
 
 
 # --- spectral normalisation ------------------------------------------------------------------------------------------
+
 
 def normalised(net):
     """The layers under spectral normalisation, and their (u, v)."""
@@ -391,20 +416,25 @@ def test_how_far_a_convolution_under_spectral_normalisation_stretches(size):
 
 # --- first weights ---------------------------------------------------------------------------------------------------
 
+
 def looks_normal(values, mean, std):
     """Five standard errors of a mean and of a standard deviation."""
     n = values.numel()
     return abs(values.mean() - mean) < 5 * std / n**0.5 and abs(values.std() - std) < 5 * std / (2 * n) ** 0.5
 
 
-@pytest.mark.parametrize("build", [
-    lambda: gt.ConvGenerator(64, 16, label=gt.OneHot(10)),
-    lambda: gt.ConvGenerator(64, 16, up=gt.shuffled),
-    lambda: gt.ConvCritic(16, 3, norm=nn.BatchNorm2d),
-    lambda: gt.ConvCritic(16, 3, spectral=True),
-    lambda: gt.MLPGenerator(64),
-    lambda: gt.StackedGenerator(64, 16),
-], ids=["generator", "shuffled", "critic", "spectral", "MLP", "stacked"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: gt.ConvGenerator(64, 16, label=gt.OneHot(10)),
+        lambda: gt.ConvGenerator(64, 16, up=gt.pixel_shuffle_up),
+        lambda: gt.ConvCritic(16, 3, norm=nn.BatchNorm2d),
+        lambda: gt.ConvCritic(16, 3, spectral=True),
+        lambda: gt.MLPGenerator(64),
+        lambda: gt.LaplacianLevel(64, 16),
+    ],
+    ids=["generator", "pixel_shuffle_up", "critic", "spectral", "MLP", "stacked"],
+)
 def test_dcgan_begins_with_small_weights_and_scales_near_one(build):
     """Trap 16. N(0, 0.02²) for weights, N(1, 0.02²) for BatchNorm's scales, zero for biases."""
     torch.manual_seed(0)
@@ -442,58 +472,73 @@ def test_dcgan_leaves_labels_and_norms_without_scales_alone():
 
 # --- bad input -------------------------------------------------------------------------------------------------------
 
+
 def test_bad_inputs_are_refused_with_a_sentence():
     G, C = gt.MLPGenerator(3), gt.MLPCritic()
-    for call, words in [(lambda: G(torch.zeros(4, 2)), r"z must be .*\(batch, 3\)"),
-                        (lambda: G(torch.zeros(3)), r"z must be"),
-                        (lambda: C(torch.zeros(4, 3)), r"x must be .*\(batch, 2\)"),
-                        (lambda: C(torch.zeros(4, 2, dtype=torch.uint8)), "uint8"),
-                        (lambda: C(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)), "takes no label"),
-                        (lambda: G(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "takes no label"),
-                        (lambda: gt.MLPCritic(depth=0), "at least one hidden layer")]:
+    for call, words in [
+        (lambda: G(torch.zeros(4, 2)), r"z must be .*\(batch, 3\)"),
+        (lambda: G(torch.zeros(3)), r"z must be"),
+        (lambda: C(torch.zeros(4, 3)), r"x must be .*\(batch, 2\)"),
+        (lambda: C(torch.zeros(4, 2, dtype=torch.uint8)), "uint8"),
+        (lambda: C(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)), "takes no label"),
+        (lambda: G(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "takes no label"),
+        (lambda: gt.MLPCritic(depth=0), "at least one hidden layer"),
+    ]:
         with pytest.raises(ValueError, match=words):
             call()
 
 
 def test_bad_images_are_refused_with_a_sentence():
-    G, C, S = gt.ConvGenerator(3, width=2), gt.ConvCritic(28, 3, width=2), gt.StackedGenerator(3, 28, width=2)
+    G, C, S = gt.ConvGenerator(3, width=2), gt.ConvCritic(28, 3, width=2), gt.LaplacianLevel(3, 28, width=2)
     z, coarse = torch.zeros(4, 3), torch.zeros(4, 1, 14, 14)
-    for call, words in [(lambda: G(torch.zeros(4, 2)), r"z must be .*\(batch, 3\)"),
-                        (lambda: G(z.long()), "int64"),
-                        (lambda: C(torch.zeros(4, 3, 32, 32)), r"x must be .*\(batch, 3, 28, 28\), not .*32, 32"),
-                        (lambda: C(torch.zeros(4, 1, 28, 28)), r"x must be"),
-                        (lambda: C.features(torch.zeros(4, 3, 28, 28).byte()), "uint8"),
-                        (lambda: C(torch.zeros(4, 3, 28, 28), torch.arange(4)), "ConvCritic takes no label"),
-                        (lambda: G(z, torch.arange(4)), "ConvGenerator takes no label"),
-                        (lambda: S(torch.zeros(4, 2), coarse), r"z must be"),
-                        (lambda: S(z), "StackedGenerator needs the coarse image"),
-                        (lambda: S(z, torch.zeros(4, 1, 7, 7)), r"coarse image must be .*14, 14\)"),
-                        (lambda: S(z, torch.arange(4)), "coarse image must be"),
-                        (lambda: gt.ConvGenerator(3, 7), "7 pixels cannot be halved 2 times"),
-                        (lambda: gt.ConvGenerator(3, 28, depth=0), "depth from 1 on"),
-                        (lambda: gt.ConvCritic(28, depth=3), "28 pixels cannot be halved 3 times"),
-                        (lambda: gt.StackedGenerator(3, 15), "15 pixels cannot be halved 1 times")]:
+    for call, words in [
+        (lambda: G(torch.zeros(4, 2)), r"z must be .*\(batch, 3\)"),
+        (lambda: G(z.long()), "int64"),
+        (lambda: C(torch.zeros(4, 3, 32, 32)), r"x must be .*\(batch, 3, 28, 28\), not .*32, 32"),
+        (lambda: C(torch.zeros(4, 1, 28, 28)), r"x must be"),
+        (lambda: C.features(torch.zeros(4, 3, 28, 28).byte()), "uint8"),
+        (lambda: C(torch.zeros(4, 3, 28, 28), torch.arange(4)), "ConvCritic takes no label"),
+        (lambda: G(z, torch.arange(4)), "ConvGenerator takes no label"),
+        (lambda: S(torch.zeros(4, 2), coarse), r"z must be"),
+        (lambda: S(z), "LaplacianLevel needs the coarse image"),
+        (lambda: S(z, torch.zeros(4, 1, 7, 7)), r"coarse image must be .*14, 14\)"),
+        (lambda: S(z, torch.arange(4)), "coarse image must be"),
+        (lambda: gt.ConvGenerator(3, 7), "7 pixels cannot be halved 2 times"),
+        (lambda: gt.ConvGenerator(3, 28, depth=0), "depth from 1 on"),
+        (lambda: gt.ConvCritic(28, depth=3), "28 pixels cannot be halved 3 times"),
+        (lambda: gt.LaplacianLevel(3, 15), "15 pixels cannot be halved 1 times"),
+    ]:
         with pytest.raises(ValueError, match=words):
             call()
 
 
 @pytest.mark.parametrize("kind", ["OneHot", "Embedding", "Projection"])
-@pytest.mark.parametrize(("label", "words"), [
-    (None, "needs a label with each sample.*labelled=True"),
-    (torch.zeros(4), "int64.*float32"),
-    (torch.zeros(4, dtype=torch.int32), "int64.*int32"),
-    (torch.zeros(4, 1, dtype=torch.long), r"shape \(4, 1\)"),
-    (torch.tensor(1), r"shape \(\)"),
-    (torch.zeros(1, dtype=torch.long), r"here \(4,\), not .*\(1,\)"),  # it would broadcast
-    (torch.tensor([0, 1, 2, 3]), "from 0 to 2 here, but there is one from 0 to 3"),
-    (torch.tensor([0, -1, 2, 1]), "from 0 to 2 here, but there is one from -1 to 2"),
-])
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (None, "needs a label with each sample.*labelled=True"),
+        (torch.zeros(4), "int64.*float32"),
+        (torch.zeros(4, dtype=torch.int32), "int64.*int32"),
+        (torch.zeros(4, 1, dtype=torch.long), r"shape \(4, 1\)"),
+        (torch.tensor(1), r"shape \(\)"),
+        (torch.zeros(1, dtype=torch.long), r"here \(4,\), not .*\(1,\)"),  # it would broadcast
+        (torch.tensor([0, 1, 2, 3]), "from 0 to 2 here, but there is one from 0 to 3"),
+        (torch.tensor([0, -1, 2, 1]), "from 0 to 2 here, but there is one from -1 to 2"),
+    ],
+)
 def test_labels_that_are_no_classes_are_refused(kind, label, words):
-    critics = [(gt.MLPCritic(label=ALL[kind]()), torch.zeros(4, 2)),
-               (gt.ConvCritic(8, width=2, label=ALL[kind]()), torch.zeros(4, 1, 8, 8))]
-    generators = [(build, torch.zeros(4, 3)) for build in (
-        gt.MLPGenerator(3, label=ALL[kind]()), gt.ConvGenerator(3, 8, width=2, label=ALL[kind]()))
-    ] if kind in VECTORS else []
+    critics = [
+        (gt.MLPCritic(label=ALL[kind]()), torch.zeros(4, 2)),
+        (gt.ConvCritic(8, width=2, label=ALL[kind]()), torch.zeros(4, 1, 8, 8)),
+    ]
+    generators = (
+        [
+            (build, torch.zeros(4, 3))
+            for build in (gt.MLPGenerator(3, label=ALL[kind]()), gt.ConvGenerator(3, 8, width=2, label=ALL[kind]()))
+        ]
+        if kind in VECTORS
+        else []
+    )
     for net, x in critics + generators:
         with pytest.raises(ValueError, match=words):
             net(x, label)
@@ -502,14 +547,21 @@ def test_labels_that_are_no_classes_are_refused(kind, label, words):
 def test_no_samples_have_no_labels():
     none = torch.zeros(0, dtype=torch.long)
     assert gt.MLPCritic(label=gt.OneHot(3))(torch.zeros(0, 2), none).shape == (0,)
-    S = gt.StackedGenerator(3, 8, norm=None)
+    S = gt.LaplacianLevel(3, 8, norm=None)
     assert S(torch.zeros(0, 3), torch.zeros(0, 1, 4, 4)).shape == (0, 1, 8, 8)
 
 
-@pytest.mark.parametrize("label", [
-    torch.arange(4), torch.zeros(4, 2, 4, 4), torch.zeros(4, 1, 3, 4), torch.zeros(4, 1, 4, 16),
-    torch.zeros(4, 1, 4, 4, dtype=torch.uint8),  # bytes would become numbers up to 255
-], ids=["classes", "channels", "height", "width", "bytes"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        torch.arange(4),
+        torch.zeros(4, 2, 4, 4),
+        torch.zeros(4, 1, 3, 4),
+        torch.zeros(4, 1, 4, 16),
+        torch.zeros(4, 1, 4, 4, dtype=torch.uint8),  # bytes would become numbers up to 255
+    ],
+    ids=["classes", "channels", "height", "width", "bytes"],
+)
 def test_labels_that_are_no_coarse_images_are_refused(label):
     C = gt.ConvCritic(8, width=2, label=gt.CoarseImage())
     words = r"floating-point image \(batch, 1, h, w\) whose sides divide \(8, 8\).*prepare"
@@ -517,12 +569,18 @@ def test_labels_that_are_no_coarse_images_are_refused(label):
         C(torch.zeros(4, 1, 8, 8), label)
 
 
-@pytest.mark.parametrize("build", [
-    lambda: gt.MLPGenerator(3, label=gt.Projection(3)), lambda: gt.ConvGenerator(3, label=gt.Projection(3)),
-    lambda: gt.MLPGenerator(3, label=gt.CoarseImage()), lambda: gt.ConvGenerator(3, label=gt.CoarseImage()),
-    lambda: gt.MLPCritic((1, 8, 8), label=gt.CoarseImage()),
-    lambda: gt.ConvCritic(label=10), lambda: gt.ConvGenerator(3, label=gt.OneHot),
-])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: gt.MLPGenerator(3, label=gt.Projection(3)),
+        lambda: gt.ConvGenerator(3, label=gt.Projection(3)),
+        lambda: gt.MLPGenerator(3, label=gt.CoarseImage()),
+        lambda: gt.ConvGenerator(3, label=gt.CoarseImage()),
+        lambda: gt.MLPCritic((1, 8, 8), label=gt.CoarseImage()),
+        lambda: gt.ConvCritic(label=10),
+        lambda: gt.ConvGenerator(3, label=gt.OneHot),
+    ],
+)
 def test_a_way_for_labels_that_a_network_would_not_use_is_refused(build):
     """Without a word it would train an unconditional network."""
     with pytest.raises(ValueError, match=r"Here a label enters by OneHot\(10\)"):
@@ -531,8 +589,10 @@ def test_a_way_for_labels_that_a_network_would_not_use_is_refused(build):
 
 def test_networks_can_be_copied():
     """A running average begins as a copy: the same results, from weights of its own."""
-    for net, label in [(gt.ConvCritic(8, width=2, spectral=True, label=gt.Projection(3)).eval(), torch.arange(3)),
-                       (gt.ConvCritic(8, width=2, label=gt.Embedding(3)), torch.arange(3))]:
+    for net, label in [
+        (gt.ConvCritic(8, width=2, spectral=True, label=gt.Projection(3)).eval(), torch.arange(3)),
+        (gt.ConvCritic(8, width=2, label=gt.Embedding(3)), torch.arange(3)),
+    ]:
         twin, x = copy.deepcopy(net), torch.randn(3, 1, 8, 8)
         assert torch.equal(net(x, label), twin(x, label))
         assert not {id(p) for p in net.parameters()} & {id(p) for p in twin.parameters()}
@@ -540,11 +600,11 @@ def test_networks_can_be_copied():
 
 def test_a_cascade_hands_each_level_its_part_of_z_and_the_image_before():
     torch.manual_seed(0)
-    levels = gt.MLPGenerator(3, (1, 7, 7)), gt.StackedGenerator(2, 14, width=4), gt.StackedGenerator(4, 28, width=4)
+    levels = gt.MLPGenerator(3, (1, 7, 7)), gt.LaplacianLevel(2, 14, width=4), gt.LaplacianLevel(4, 28, width=4)
     net, z = gt.Cascade(*levels).eval(), torch.randn(5, 9)
     image = levels[0](z[:, :3])
     image = levels[1](z[:, 3:5], image)
-    assert torch.equal(net(z), levels[2](z[:, 5:], image)) and net.latent == 9
+    assert torch.equal(net(z), levels[2](z[:, 5:], image)) and net.latent_dim == 9
     with pytest.raises(ValueError, match=r"\(batch, 9\)"):
         net(z[:, :8])
     with pytest.raises(ValueError, match="takes no label"):

@@ -9,8 +9,15 @@ from torch import nn
 
 import gan_tutorial as gt
 
-OBJECTIVES = {"minimax": gt.minimax, "nonsaturating": gt.nonsaturating, "least_squares": gt.least_squares,
-              "hinge": gt.hinge, "wasserstein": gt.wasserstein, "wgan": gt.wgan, "wgan_gp": gt.wgan_gp}
+OBJECTIVES = {
+    "minimax": gt.minimax,
+    "nonsaturating": gt.nonsaturating,
+    "least_squares": gt.least_squares,
+    "hinge": gt.hinge,
+    "wasserstein": gt.wasserstein,
+    "wgan": gt.wgan,
+    "wgan_gp": gt.wgan_gp,
+}
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 
 
@@ -137,14 +144,14 @@ def test_clipping_moves_only_what_lies_outside(bound):
     weights = [torch.randn(40, 30) * 2 * bound, torch.randn(40) * 2 * bound]
     expected = [[min(max(v, -bound), bound) for v in w.flatten().tolist()] for w in weights]
     places = [w.data_ptr() for w in weights]
-    assert gt.clipping(bound)(weights) is None
+    assert gt.weight_clipping(bound)(weights) is None
     for w, e, place in zip(weights, expected, places, strict=True):
         torch.testing.assert_close(w.flatten(), torch.tensor(e))
         assert w.data_ptr() == place and w.abs().max() == w.new_tensor(bound)
 
 
 def test_weights_are_clipped_to_a_hundredth_by_default():
-    for constraint in (gt.clipping(), gt.wgan.constraint):
+    for constraint in (gt.weight_clipping(), gt.wgan.constraint):
         weights = [torch.tensor([-1.0, -0.011, -0.009, 0.0, 0.009, 7.0])]
         constraint(weights)
         assert torch.equal(weights[0], torch.tensor([-0.01, -0.01, -0.009, 0.0, 0.009, 0.01]))
@@ -153,7 +160,7 @@ def test_weights_are_clipped_to_a_hundredth_by_default():
 @pytest.mark.parametrize("bound", [0, -0.01, float("nan")])
 def test_a_bound_that_is_not_positive_is_refused(bound):
     with pytest.raises(ValueError, match=r"clipped to \[-c, c\] with a positive c"):
-        gt.clipping(bound)
+        gt.weight_clipping(bound)
 
 
 def test_eps_is_the_share_of_the_real_sample():
@@ -190,14 +197,24 @@ def test_the_gradient_of_a_penalty_agrees_with_finite_differences(penalty):
 
 
 @each_objective
-@pytest.mark.parametrize("scores", [
-    torch.zeros(4, 1), torch.zeros(()), torch.zeros(0), torch.zeros(4, dtype=torch.long),
-], ids=["column", "scalar", "empty", "integer"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        torch.zeros(4, 1),
+        torch.zeros(()),
+        torch.zeros(0),
+        torch.zeros(4, dtype=torch.long),
+    ],
+    ids=["column", "scalar", "empty", "integer"],
+)
 def test_what_are_no_scores_is_refused(objective, scores):
     """Trap 11: (N, 1) - (N,) broadcasts to N x N without a word."""
     good = torch.zeros(4)
-    for call in (lambda: objective.critic(scores, good), lambda: objective.critic(good, scores),
-                 lambda: objective.generator(scores)):
+    for call in (
+        lambda: objective.critic(scores, good),
+        lambda: objective.critic(good, scores),
+        lambda: objective.generator(scores),
+    ):
         with pytest.raises(ValueError, match=r"shape \(batch,\)"):
             call()
 

@@ -37,14 +37,17 @@ def drawn(ax):
 
 # ------------------------------------------------------------------------------------------------------- colours
 
+
 def linear(colour):
     """sRGB -> linear light (IEC 61966-2-1)."""
-    c = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 def lab(light):
-    xyz = np.array([[.4124, .3576, .1805], [.2126, .7152, .0722], [.0193, .1192, .9505]]) @ np.clip(light, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(
+        light, 0, 1
+    )
     xyz /= [0.9505, 1, 1.089]
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), 841 / 108 * xyz + 4 / 29)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
@@ -53,9 +56,9 @@ def lab(light):
 # What is left of linear light without one kind of cone (Machado, Oliveira and Fernandes 2009, severity 1).
 BLINDNESS = {
     "none": np.eye(3),
-    "protanopia": [[.152286, 1.052583, -.204868], [.114503, .786281, .099216], [-.003882, -.048116, 1.051998]],
-    "deuteranopia": [[.367322, .860646, -.227968], [.280085, .672501, .047413], [-.011820, .042940, .968881]],
-    "tritanopia": [[1.255528, -.076749, -.178779], [-.078411, .930809, .147602], [.004733, .691367, .303900]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }
 PAIRS = [("real", "critic"), ("critic", "fake"), ("real", "fake")]
 
@@ -81,6 +84,7 @@ def test_colours_stand_out_from_white(role):
 
 
 # --------------------------------------------------------------------------------------------------------- grids
+
 
 def test_bytes_are_the_inverse_of_the_scaling_of_data():
     grey = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
@@ -128,11 +132,17 @@ def test_a_data_set_can_be_drawn():
     assert (ax.images[0].get_array()[:5, :5] == digits.values[0, 0].numpy()).all()
 
 
-@pytest.mark.parametrize("images, words", [
-    (torch.zeros(3, 28, 28), "shape"), (torch.zeros(3, 2, 28, 28), "shape"), (torch.zeros(0, 1, 28, 28), "shape"),
-    (torch.zeros(3, 1, 4, 4, dtype=torch.uint8), "data.take"), (torch.full((1, 1, 2, 2), 255.0), "tanh"),
-    (torch.full((1, 1, 2, 2), float("nan")), "tanh"),
-])
+@pytest.mark.parametrize(
+    "images, words",
+    [
+        (torch.zeros(3, 28, 28), "shape"),
+        (torch.zeros(3, 2, 28, 28), "shape"),
+        (torch.zeros(0, 1, 28, 28), "shape"),
+        (torch.zeros(3, 1, 4, 4, dtype=torch.uint8), "data.take"),
+        (torch.full((1, 1, 2, 2), 255.0), "tanh"),
+        (torch.full((1, 1, 2, 2), float("nan")), "tanh"),
+    ],
+)
 def test_a_grid_refuses_what_is_no_image(images, words):
     with pytest.raises(ValueError, match=words):
         plots.grid(images)
@@ -146,10 +156,11 @@ def test_a_grid_refuses_what_does_not_fit(wrong):
 
 # -------------------------------------------------------------------------------------------------------- curves
 
+
 @pytest.mark.parametrize("window, half", [(1, 0), (5, 2), (4, 1), (1000, 20)])
 def test_a_running_mean_is_the_mean_of_the_neighbours(window, half):
     values = noise(41).double().numpy()
-    expected = [values[max(0, i - half):i + half + 1].mean() for i in range(41)]
+    expected = [values[max(0, i - half) : i + half + 1].mean() for i in range(41)]
     np.testing.assert_allclose(plots.running_mean(values, window), expected, rtol=0, atol=1e-12)
 
 
@@ -160,8 +171,10 @@ def test_a_running_mean_loses_only_the_neighbours_of_nan():
 
 
 def log(steps=60):
-    return {"critic": {"game": noise(steps, seed=1), "penalty": noise(steps, seed=2).abs()},
-            "generator": {"game": noise(steps, seed=3) + 2}}
+    return {
+        "critic": {"game": noise(steps, seed=1), "penalty": noise(steps, seed=2).abs()},
+        "generator": {"game": noise(steps, seed=3) + 2},
+    }
 
 
 def test_losses_show_each_term_smoothed_and_raw():
@@ -182,8 +195,9 @@ def test_losses_that_end_in_nan_are_drawn():
     assert np.isfinite(ax.get_ylim()).all()
 
 
-@pytest.mark.parametrize("empty", [{}, {"critic": {}}, {"critic": {"game": torch.zeros(0)}},
-                                   {"critic": {"game": torch.zeros(3, 2)}}])
+@pytest.mark.parametrize(
+    "empty", [{}, {"critic": {}}, {"critic": {"game": torch.zeros(0)}}, {"critic": {"game": torch.zeros(3, 2)}}]
+)
 def test_losses_refuse_an_empty_log(empty):
     with pytest.raises(ValueError, match="at least one step"):
         plots.losses(empty)
@@ -229,6 +243,7 @@ def test_a_density_is_the_share_of_samples_per_length():
 
 
 # --------------------------------------------------------------------------------------------------------- plane
+
 
 def test_points_are_drawn_where_they_are():
     real, fake = noise(100, 2), noise(50, 2, seed=1)
@@ -293,9 +308,15 @@ def test_nothing_touches_random_numbers():
     random.seed(0)
     before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
     real, fake = noise(3000, 2), noise(300, 2, seed=1)
-    for ax in (plots.grid(noise(4, 1, 8, 8)), plots.losses(log()), plots.points(real, fake), plots.path(fake),
-               plots.density(real[:, 0], fake[:, 0]), plots.curves(real[:9, 0], {"real": real[:9, 1]}),
-               plots.field(lambda p: p)):
+    for ax in (
+        plots.grid(noise(4, 1, 8, 8)),
+        plots.losses(log()),
+        plots.points(real, fake),
+        plots.path(fake),
+        plots.density(real[:, 0], fake[:, 0]),
+        plots.curves(real[:9, 0], {"real": real[:9, 1]}),
+        plots.field(lambda p: p),
+    ):
         drawn(ax)
     plots.film(reel([real[:50], fake[:50]]), "Points move.").html()
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -303,6 +324,7 @@ def test_nothing_touches_random_numbers():
 
 
 # --------------------------------------------------------------------------------------------------------- films
+
 
 def reel(frames, every=20):
     return SimpleNamespace(steps=[every * i for i in range(len(frames))], frames=frames)
@@ -315,7 +337,7 @@ def played(player):
     shown = []
     for frame in range(len(player.kept)):
         left, top = (eval(place, {"frame": frame, "film": player, "Math": math}) for place in (x, y))
-        shown.append(sheet[top:top + player.height, left:left + player.width])
+        shown.append(sheet[top : top + player.height, left : left + player.width])
     return np.stack(shown)
 
 
@@ -349,7 +371,7 @@ def test_a_film_of_images_shows_every_frame():
 def test_few_colours_are_kept_exactly():
     frames = [np.zeros((6, 8, 3), np.uint8) for _ in range(5)]
     for i, frame in enumerate(frames):
-        frame[i, :i + 1] = (200, 30 * i, 7)
+        frame[i, : i + 1] = (200, 30 * i, 7)
     assert (played(Reel(frames, list("abcde"), "A line grows.")) == np.stack(frames)).all()
 
 
@@ -367,8 +389,11 @@ def test_the_html_is_complete_in_itself():
     fragment = player.html()
     page = Page(fragment)
     assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", fragment), re.I)
-    assert not any(key.startswith("on") or (key in ("src", "href") and not value.startswith("data:"))
-                   for _, attributes in page.tags for key, value in attributes.items())
+    assert not any(
+        key.startswith("on") or (key in ("src", "href") and not value.startswith("data:"))
+        for _, attributes in page.tags
+        for key, value in attributes.items()
+    )
     assert len(page.all("script")) == 1 and fragment.count("</script>") == 1
     assert page.all("img")[0]["alt"] == player.alt
     assert page.all("img")[0]["src"] == "data:image/png;base64," + base64.b64encode(player.still).decode()
@@ -391,8 +416,10 @@ def test_players_have_ids_of_their_own():
     films = [plots.film(reel([noise(4, 1, 5, 5, seed=i)]), "Digits form.") for i in (0, 0, 1)]
     ids = [Page(film.html()).all("figure")[0]["id"] for film in [*films, films[0]]]
     assert len(set(ids)) == 4
-    assert all(f'getElementById("{name}")' in fragment for name, fragment in
-               [(re.search(r'id="([^"]+)"', f).group(1), f) for f in [films[0].html()]])
+    assert all(
+        f'getElementById("{name}")' in fragment
+        for name, fragment in [(re.search(r'id="([^"]+)"', f).group(1), f) for f in [films[0].html()]]
+    )
 
 
 def test_a_film_says_the_same_everywhere():
@@ -420,22 +447,25 @@ def test_noise_is_cut_down_to_size(colour):
 
 
 def test_digits_fit_whole():
-    """Forty frames of sixty-four drawn digits each, in ever another order, fit without losing a frame."""
-    digits = data.drawn(n=500).values
+    """Forty frames of sixty-four synthetic digits each, in ever another order, fit without losing a frame."""
+    digits = data.synthetic_digits(n=500).values
     digits = torch.stack([digits[torch.arange(64) * 7 + i] for i in range(40)])
     player = plots.film(reel(list(digits)), "Digits.", columns=8)
     assert len(player.html()) < 400_000 and len(player.kept) == 40
 
 
-@pytest.mark.parametrize("wrong, words", [
-    (dict(pictures=[]), "at least one frame"),
-    (dict(pictures=[np.zeros((2, 2)), np.zeros((2, 2))]), "bytes"),
-    (dict(pictures=[np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8)]), "one shape"),
-    (dict(pictures=[np.zeros((2, 2, 4), np.uint8)] * 2), "shape"),
-    (dict(labels=["a"]), "one to each"),
-    (dict(alt=" "), "sentence"),
-    (dict(pictures=[np.zeros((5000, 5000), np.uint8)] * 2), "too much"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (dict(pictures=[]), "at least one frame"),
+        (dict(pictures=[np.zeros((2, 2)), np.zeros((2, 2))]), "bytes"),
+        (dict(pictures=[np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8)]), "one shape"),
+        (dict(pictures=[np.zeros((2, 2, 4), np.uint8)] * 2), "shape"),
+        (dict(labels=["a"]), "one to each"),
+        (dict(alt=" "), "sentence"),
+        (dict(pictures=[np.zeros((5000, 5000), np.uint8)] * 2), "too much"),
+    ],
+)
 def test_a_film_refuses_what_it_cannot_show(wrong, words):
     good = dict(pictures=[np.zeros((2, 2), np.uint8)] * 2, labels=["a", "b"], alt="Two dots.")
     with pytest.raises(ValueError, match=words):
@@ -449,8 +479,10 @@ def test_an_empty_film_says_what_to_do():
 
 def test_a_trained_model_stands_beside_its_history():
     curve = [{"seconds": 10.0 * 2**k, "Fréchet distance": 8.0 / 2**k} for k in range(4)]
-    losses = {name: {"game": torch.arange(5.0) + k, "penalty": torch.zeros(5)}
-              for k, name in enumerate(["critic 0", "critic 1", "generator 0", "generator 1"])}
+    losses = {
+        name: {"game": torch.arange(5.0) + k, "penalty": torch.zeros(5)}
+        for k, name in enumerate(["critic 0", "critic 1", "generator 0", "generator 1"])
+    }
     model = SimpleNamespace(card={"curve": curve, "training images": {"Fréchet distance": 0.5}}, log=losses, steps=50)
     left, above, below = plots.trained(model, torch.zeros(64, 1, 28, 28)).axes
     assert left.images[0].get_array().shape == (8 * 29 - 1, 8 * 29 - 1)

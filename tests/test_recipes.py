@@ -9,7 +9,7 @@ import torch
 import gan_tutorial as gt
 from gan_tutorial.recipes import CONDITIONAL, DCGAN, RECIPES, STACKED
 
-digits = gt.data.drawn(200, seed=0)
+digits = gt.data.synthetic_digits(200, seed=0)
 
 
 def weights(made):
@@ -40,7 +40,7 @@ def test_samples_do_not_depend_on_the_pieces_they_are_made_in():
     label = torch.arange(1500) % 10
     images = made.sample(1500, label)
     assert images.shape == (1500, 1, 28, 28) and images.abs().max() <= 1
-    random = torch.Generator().manual_seed(gt.runtime.derived_seed(0, "samples"))
+    random = torch.Generator().manual_seed(gt.runtime.derive_seed(0, "samples"))
     whole = gt.sample(made.generator, torch.randn(1500, 64, generator=random), label)
     torch.testing.assert_close(images, whole)
     assert torch.equal(images, made.sample(1500, label)) and not torch.equal(images, made.sample(1500, label, seed=1))
@@ -73,24 +73,25 @@ def test_a_hook_sees_every_step():
 
 def test_levels_of_a_stack_play_apart_on_real_images_of_their_size():
     """Each level learns what it would learn alone, from a feed that shrinks the images."""
+
     def shrink(images, times):
         for _ in range(times):
             images = torch.stack([images[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]).mean(0)
         return images
 
-    together = gt.recipes.Training(STACKED, digits, seed=3)
+    together = gt.recipes.Trainer(STACKED, digits, seed=3)
     alone = copy.deepcopy([player.net for player in together.players])
     together.run(steps=4)
     for k, (size, start) in enumerate([(7, 0), (14, 32), (28, 48)]):
-        critic, generator = alone[2 * k:2 * k + 2]
+        critic, generator = alone[2 * k : 2 * k + 2]
         players = gt.adversaries(generator, critic, STACKED.objective[k], STACKED.optimizer[k])
         feed = gt.Feed(digits, 64, 64, seed=3)
         for draw in range(24):
             batch = next(feed)
             if draw % 6 // 2 == k:
-                z = batch.z[:, start:start + generator.latent]
+                z = batch.z[:, start : start + generator.latent_dim]
                 label = shrink(batch.real, 3 - k) if k else None
                 players[draw % 2].update(batch._replace(real=shrink(batch.real, 2 - k), label=label, z=z))
         assert gt.sample(generator, z, label).shape[-1] == size
-        for mine, theirs in zip((critic, generator), together.players[2 * k:2 * k + 2], strict=True):
+        for mine, theirs in zip((critic, generator), together.players[2 * k : 2 * k + 2], strict=True):
             torch.testing.assert_close(mine.state_dict(), theirs.net.state_dict(), rtol=1e-4, atol=1e-4)

@@ -49,8 +49,10 @@ def test_the_seed_decides_the_first_weights():
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize(("name", "value", "words"), [("SEED", "one", "whole number"), ("SEED", "-1", "whole number"),
-                                                      ("SCALE", "huge", "smoke, cpu, gpu")])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("SEED", "one", "whole number"), ("SEED", "-1", "whole number"), ("SCALE", "huge", "smoke, cpu, gpu")],
+)
 def test_an_unknown_setting_is_an_error(monkeypatch, name, value, words):
     monkeypatch.setenv(f"GAN_TUTORIAL_{name}", value)
     with pytest.raises(ValueError, match=words):
@@ -71,9 +73,9 @@ def test_precision_that_is_not_there_is_refused():
 
 
 def test_streams_of_random_numbers_do_not_meet():
-    seeds = {runtime.derived_seed(seed, "batch", n) for seed in range(20) for n in range(500)}
+    seeds = {runtime.derive_seed(seed, "batch", n) for seed in range(20) for n in range(500)}
     assert len(seeds) > 10_000 - 5  # of 2**32; 0.01 collisions are expected
-    assert runtime.derived_seed(0, "batch", 1) != runtime.derived_seed(1, "batch", 0)
+    assert runtime.derive_seed(0, "batch", 1) != runtime.derive_seed(1, "batch", 0)
 
 
 def test_progress_is_silent_where_nobody_watches(capsys, monkeypatch):

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import gan_tutorial as gt
-from gan_tutorial import faster
-from gan_tutorial.recipes import MLP, Training
+from gan_tutorial import acceleration
+from gan_tutorial.recipes import MLP, Trainer
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -32,6 +32,7 @@ def clock(monkeypatch):
 
 # ------------------------------------------------------------------------------------------------- clock and medians
 
+
 def test_sides_take_turns_of_about_the_same_length(clock):
     turns = []
 
@@ -39,11 +40,20 @@ def test_sides_take_turns_of_about_the_same_length(clock):
         def run(steps):
             turns.append((name, steps))
             clock.now += cost * steps
+
         return run
 
     rates = speed.interleaved({"none": side("none", 0.5), "slow": side("slow", 5.0)}, 2, 2.0)
-    assert turns == [("none", speed.WARM), ("none", 2), ("slow", speed.WARM), ("slow", 2),
-                     ("none", 4), ("slow", 1), ("none", 4), ("slow", 1)]
+    assert turns == [
+        ("none", speed.WARM),
+        ("none", 2),
+        ("slow", speed.WARM),
+        ("slow", 2),
+        ("none", 4),
+        ("slow", 1),
+        ("none", 4),
+        ("slow", 1),
+    ]
     assert rates == {"none": [2.0, 2.0], "slow": [0.2, 0.2]}
 
 
@@ -57,12 +67,15 @@ def test_rounds_are_compared_with_themselves():
 
 def test_what_is_worth_it_is_combined():
     rates = {"none": [1.0], "bf16": [1.5], "channels-last": [0.9], "fused": [1.2], "bf16 + fused": [2.0]}
-    assert speed.best(rates, (faster.bfloat16, faster.channels_last, faster.fused)) == (faster.bfloat16, faster.fused)
-    assert speed.title((faster.bfloat16, faster.fused)) == "bf16 + fused" and speed.title(()) == "none"
+    assert speed.best(rates, (acceleration.bfloat16, acceleration.channels_last, acceleration.fused)) == (
+        acceleration.bfloat16,
+        acceleration.fused,
+    )
+    assert speed.title((acceleration.bfloat16, acceleration.fused)) == "bf16 + fused" and speed.title(()) == "none"
 
 
 def test_a_recipe_is_measured_plain_by_each_measure_and_by_the_best(clock, monkeypatch, capsys):
-    gain = {faster.channels_last: 1.25, faster.fused: 2.0}
+    gain = {acceleration.channels_last: 1.25, acceleration.fused: 2.0}
 
     def side(recipe, data, measures):
         cost = 1.0
@@ -71,6 +84,7 @@ def test_a_recipe_is_measured_plain_by_each_measure_and_by_the_best(clock, monke
 
         def run(steps):
             clock.now += cost * steps
+
         return run
 
     monkeypatch.setattr(speed, "side", side)
@@ -79,35 +93,46 @@ def test_a_recipe_is_measured_plain_by_each_measure_and_by_the_best(clock, monke
     enough = gt.Data("mnist", PICTURES.repeat(4, 1, 1, 1))
     found = speed.measured(MLP, "mlp", enough, tuple(gain), options)
     assert [(row["measures"], round(row["ratio"], 9)) for row in found] == [
-        ("none", 1), ("channels-last", 1.25), ("fused", 2), ("channels-last + fused", 2.5)]
+        ("none", 1),
+        ("channels-last", 1.25),
+        ("fused", 2),
+        ("channels-last + fused", 2.5),
+    ]
     assert found[0]["images"] == pytest.approx(MLP.batch) and found[2]["flops_per_second"] == pytest.approx(2000)
 
 
 # ------------------------------------------------------------------------------------------------- flops and peaks
 
+
 def test_flops_of_a_linear_game_have_a_closed_form():
     """Weights' gradients cost as much as the way forward, inputs' too; nobody asks for those of z and of real images,
     nor in the critic's turn for those of fake images, nor in the generator's turn for those of the critic's weights."""
     batch, z, width, pixels = 5, 3, 7, 784
-    recipe = replace(MLP, batch=batch, latent=z, generator=lambda: gt.MLPGenerator(z, (1, 28, 28), width, depth=1),
-                     critic=lambda: gt.MLPCritic((1, 28, 28), width, depth=1))
+    recipe = replace(
+        MLP,
+        batch=batch,
+        latent_dim=z,
+        generator=lambda: gt.MLPGenerator(z, (1, 28, 28), width, depth=1),
+        critic=lambda: gt.MLPCritic((1, 28, 28), width, depth=1),
+    )
     generator, critic = 2 * batch * (z * width + width * pixels), 2 * batch * (pixels * width + width)
     critics_turn = generator + 2 * (2 * critic + 2 * batch * width)
     generators_turn = 2 * generator + 2 * batch * width * pixels + 2 * critic
-    assert speed.flops(Training(recipe, TINY)) == critics_turn + generators_turn
+    assert speed.flops(Trainer(recipe, TINY)) == critics_turn + generators_turn
 
 
 def test_a_penalty_is_more_flops():
     """The penalty's point goes forward and back, and its slope once more in both directions."""
     recipe = replace(gt.recipes.WGAN_GP, batch=5)
     plain = replace(recipe, objective=replace(recipe.objective, penalty=None))
-    assert speed.flops(Training(recipe, TINY)) > 1.2 * speed.flops(Training(plain, TINY))
+    assert speed.flops(Trainer(recipe, TINY)) > 1.2 * speed.flops(Trainer(plain, TINY))
 
 
 def test_more_updates_are_more_flops():
     recipe = replace(MLP, batch=5, objective=replace(MLP.objective, updates=1))
-    one, two, three = (speed.flops(Training(replace(recipe, objective=replace(recipe.objective, updates=n)), TINY))
-                       for n in (1, 2, 3))
+    one, two, three = (
+        speed.flops(Trainer(replace(recipe, objective=replace(recipe.objective, updates=n)), TINY)) for n in (1, 2, 3)
+    )
     assert three - two == two - one > 0
 
 
@@ -158,8 +183,9 @@ for step in range(STEPS):
     wait(1)
     print(step)
 """
-PEER = speed.Peer("a peer", "script.py", "its address", ("--size", "16"), ("netG", "netD", "optG"),
-                  ("batch", "z", "side"), True)
+PEER = speed.Peer(
+    "a peer", "script.py", "its address", ("--size", "16"), ("netG", "netD", "optG"), ("batch", "z", "side"), True
+)
 
 
 @pytest.fixture
@@ -182,13 +208,14 @@ def test_a_script_and_its_networks_take_turns(script, clock, monkeypatch, capsys
     def side(recipe, data, measures):
         recipes.append(recipe)
         assert data.values.shape == (20, 1, 16, 16)
-        training = Training(recipe, data, 0, measures)
+        training = Trainer(recipe, data, 0, measures)
 
         def run(steps):
             turns.append(steps)
             clock.now += steps / (4 if measures else 2)
             if steps == speed.WARM:
                 training.run(steps=1)
+
         return run
 
     monkeypatch.setattr(speed, "side", side)
@@ -196,7 +223,7 @@ def test_a_script_and_its_networks_take_turns(script, clock, monkeypatch, capsys
         found = speed.beside(PEER, script, ("fused",), torch.get_num_threads(), 3, 5.0)
     assert found["rates"] == {"theirs": [1, 1, 1], "none": [2, 2, 2], "fused": [4, 4, 4]} and found["batch"] == 4
     assert turns[-6:] == [5] * 6 and found["flops"] > 0
-    assert recipes[0].latent == 3 and recipes[0].optimizer.keywords == {"lr": 0.1, "betas": (0.5, 0.9)}
+    assert recipes[0].latent_dim == 3 and recipes[0].optimizer.keywords == {"lr": 0.1, "betas": (0.5, 0.9)}
     assert capsys.readouterr().out == ""
     made = speed.rows("a peer", found["rates"], 4, found["flops"], "theirs")
     assert [row["ratio"] for row in made] == [1, 2, 4]
@@ -240,21 +267,31 @@ class Squeezed(Viewing):
 
 def test_what_networks_do_not_bear_is_left_out(capsys):
     def recipe(critic):
-        return gt.recipes.Recipe("viewing", lambda: gt.MLPGenerator(3, (1, 28, 28), 8), critic, gt.nonsaturating,
-                                 gt.adam(1e-3), 0, 3, 4)
+        return gt.recipes.Recipe(
+            "viewing", lambda: gt.MLPGenerator(3, (1, 28, 28), 8), critic, gt.nonsaturating, gt.adam(1e-3), 0, 3, 4
+        )
 
-    assert speed.bears(recipe(Squeezed), TINY, faster.fused)
-    assert not speed.bears(recipe(Squeezed), TINY, faster.channels_last)
+    assert speed.supports(recipe(Squeezed), TINY, acceleration.fused)
+    assert not speed.supports(recipe(Squeezed), TINY, acceleration.channels_last)
     assert "viewing does not bear channels-last: view size" in capsys.readouterr().err
-    assert speed.bears(recipe(lambda: speed.Called(Viewing(), scores=True)), TINY, faster.channels_last)
+    assert speed.supports(recipe(lambda: speed.Called(Viewing(), scores=True)), TINY, acceleration.channels_last)
 
 
 # --------------------------------------------------------------------------------------------------------- the table
 
+
 def test_shares_are_of_the_products_that_were_measured():
     rows = speed.rows("mlp", {"none": [1.0], "fused": [2.0]}, 64, 10**9)
-    rows += [{"name": "a peer", "measures": "its script", "images": 12.0, "ratio": 1.0, "flops": None,
-              "flops_per_second": None}]
+    rows += [
+        {
+            "name": "a peer",
+            "measures": "its script",
+            "images": 12.0,
+            "ratio": 1.0,
+            "flops": None,
+            "flops_per_second": None,
+        }
+    ]
     peak = {"torch.mm, float32": 10e9, "oneDNN, float32": 20e9, "torch.mm, bf16": 80e9}
     lines = speed.table(rows, peak).splitlines()
     assert len({line.count("|") for line in lines}) == 1
@@ -310,8 +347,9 @@ def test_what_is_no_clone_is_refused(calls, tmp_path):
         speed.main(["--only", "--pytorch-gan", str(tmp_path)])
 
 
-@pytest.mark.parametrize("option", [["--seconds", "0"], ["--seconds", "nan"], ["--repeats", "0"], ["--threads", "0"],
-                                    ["--widths", "0"]])
+@pytest.mark.parametrize(
+    "option", [["--seconds", "0"], ["--seconds", "nan"], ["--repeats", "0"], ["--threads", "0"], ["--widths", "0"]]
+)
 def test_numbers_that_make_no_sense_are_refused(option, capsys):
     with pytest.raises(SystemExit):
         speed.main(option)

@@ -31,9 +31,9 @@ FACES = {  # name: (font file, character of its zero, slant that it has already)
     "STIX Bold": ("STIXGeneralBol", "0", 0.0),
     "STIX Italic": ("STIXGeneralItalic", "0", 0.28),
     "STIX Bold Italic": ("STIXGeneralBolIta", "0", 0.28),
-    "STIX Sans": ("STIXGeneral", "\U0001D7E2", 0.0),
-    "STIX Sans Bold": ("STIXGeneral", "\U0001D7EC", 0.0),
-    "STIX Mono": ("STIXGeneral", "\U0001D7F6", 0.0),
+    "STIX Sans": ("STIXGeneral", "\U0001d7e2", 0.0),
+    "STIX Sans Bold": ("STIXGeneral", "\U0001d7ec", 0.0),
+    "STIX Mono": ("STIXGeneral", "\U0001d7f6", 0.0),
     "Computer Modern": ("cmr10", "0", 0.0),
     "Computer Modern Bold": ("cmb10", "0", 0.0),
     "Computer Modern Old Style": ("cmmi10", "0", 0.0),
@@ -41,18 +41,18 @@ FACES = {  # name: (font file, character of its zero, slant that it has already)
     "Computer Modern Typewriter": ("cmtt10", "0", 0.0),
 }
 FACTORS = {  # name: (least, greatest), each uniform in between; lengths are in pixels
-    "thickness": (1.6, 4.0),      # width of the stroke
-    "contrast": (0.0, 1.0),       # 0: a round pen; 1: thick and thin as in the typeface
-    "slant": (-0.1, 0.4),         # x moves by slant·y
-    "rotation": (-0.2, 0.2),      # radians, anticlockwise
-    "size": (16.0, 20.5),         # height, the stroke included
-    "width": (0.8, 1.25),         # stretch of the width
-    "x": (-1.0, 1.0),             # of the centre of the ink, from the middle of the picture to the right …
-    "y": (-1.0, 1.0),             # … and down
-    "wobble": (0.0, 1.6),         # scale of the warp
+    "thickness": (1.6, 4.0),  # width of the stroke
+    "contrast": (0.0, 1.0),  # 0: a round pen; 1: thick and thin as in the typeface
+    "slant": (-0.1, 0.4),  # x moves by slant·y
+    "rotation": (-0.2, 0.2),  # radians, anticlockwise
+    "size": (16.0, 20.5),  # height, the stroke included
+    "width": (0.8, 1.25),  # stretch of the width
+    "x": (-1.0, 1.0),  # of the centre of the ink, from the middle of the picture to the right …
+    "y": (-1.0, 1.0),  # … and down
+    "wobble": (0.0, 1.6),  # scale of the warp
 }
-KNOTS = 4                # the warp moves KNOTS² points of the picture at random, and what lies between them smoothly
-CELLS, REACH = 84, 0.7   # the fields: a glyph of height 1 on CELLS² cells that fill [-REACH, REACH]²
+KNOTS = 4  # the warp moves KNOTS² points of the picture at random, and what lies between them smoothly
+CELLS, REACH = 84, 0.7  # the fields: a glyph of height 1 on CELLS² cells that fill [-REACH, REACH]²
 
 Drawing = tuple[Tensor, Tensor, dict[str, Tensor]]  # images (n, 1, 28, 28) uint8; label (n,) int64; factors, (n,) each
 
@@ -66,10 +66,10 @@ def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None)
     if cache is None:
         return draw_now(n, seed, split)
     recipe = hashlib.sha256(Path(__file__).read_bytes() + matplotlib.__version__.encode()).hexdigest()[:12]
-    file = cache / f"drawn-{recipe}-{split}-{seed}-{n}.npz"
+    file = cache / f"synthetic-{recipe}-{split}-{seed}-{n}.npz"
     try:
         return read(file, n)
-    except Exception:                                                # absent, or damaged in whatever way
+    except Exception:  # absent, or damaged in whatever way
         images, label, factors = draw_now(n, seed, split)
     part = file.with_suffix(f".{uuid.uuid4().hex}.part")
     with suppress(OSError):
@@ -77,11 +77,11 @@ def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None)
         try:
             with part.open("wb") as out:
                 np.savez(out, images=images, label=label, **factors)
-            os.replace(part, file)                                   # at a stroke: nobody sees half a file
+            os.replace(part, file)  # at a stroke: nobody sees half a file
         finally:
             part.unlink(missing_ok=True)
-        for other in set(cache.glob(f"drawn-*-{split}-{seed}-{n}.npz")) - {file}:
-            other.unlink(missing_ok=True)                            # what an earlier recipe drew
+        for other in set(cache.glob(f"synthetic-*-{split}-{seed}-{n}.npz")) - {file}:
+            other.unlink(missing_ok=True)  # what an earlier recipe drew
     return images, label, factors
 
 
@@ -103,7 +103,7 @@ def draw_now(n: int, seed: int, split: str) -> Drawing:
     factors = {"typeface": face}
     for k, (name, (low, high)) in enumerate(FACTORS.items()):
         factors[name] = (low + (high - low) * uniform[:, 2 + k]).float()
-    push = (2 * uniform[:, -2 * KNOTS**2:] - 1).float().view(n, 2, KNOTS, KNOTS)
+    push = (2 * uniform[:, -2 * KNOTS**2 :] - 1).float().view(n, 2, KNOTS, KNOTS)
 
     images = torch.empty(n, 1, 28, 28, dtype=torch.uint8)
     with one_thread():
@@ -133,14 +133,14 @@ def pictures(glyph: int, factors: dict[str, Tensor], push: Tensor) -> Tensor:
     place = torch.arange(28) - 13.5
     smooth = F.interpolate(torch.eye(KNOTS)[:, None, None], size=(1, 28), mode="bicubic", align_corners=True)[:, 0, 0]
     warp = smooth.T @ push @ smooth * f["wobble"][:, None]
-    x = place - f["x"] + warp[:, 0]                                  # (n, 28, 28) pixels, to the right
-    y = f["y"] - place[:, None] + warp[:, 1]                         # upwards
+    x = place - f["x"] + warp[:, 0]  # (n, 28, 28) pixels, to the right
+    y = f["y"] - place[:, None] + warp[:, 1]  # upwards
     cos, sin = f["rotation"].cos(), f["rotation"].sin()
-    x, y = cos * x + sin * y, cos * y - sin * x                      # undo the rotation, …
-    unit = (f["size"] - f["thickness"]) / (1 - 2 * typical)          # pixels to a glyph unit
+    x, y = cos * x + sin * y, cos * y - sin * x  # undo the rotation, …
+    unit = (f["size"] - f["thickness"]) / (1 - 2 * typical)  # pixels to a glyph unit
     x = (x - (f["slant"] - own) * y) / (f["width"] * unit) + centre_x  # … the slant and the stretch
     y = y / unit + centre_y
-    at = torch.stack([x, y], -1).view(1, -1, 28, 2) / REACH          # all the pictures in one tall strip
+    at = torch.stack([x, y], -1).view(1, -1, 28, 2) / REACH  # all the pictures in one tall strip
     seen = F.grid_sample(fields[None], at, padding_mode="border", align_corners=False)
     d, w = seen.view(2, -1, 28, 28)
     r = f["thickness"] / 2 * (w / typical).clamp(0.35, 1.2) ** f["contrast"]
@@ -148,6 +148,7 @@ def pictures(glyph: int, factors: dict[str, Tensor], push: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------- from an outline to two fields
+
 
 @lru_cache(maxsize=1)
 def glyphs() -> tuple[Tensor, Tensor]:
@@ -161,12 +162,12 @@ def glyphs() -> tuple[Tensor, Tensor]:
     coarse = torch.cat(lattice(CELLS // 2), 1)
     w, typical, ink = [], [], (d > 0).flatten(1).float()
     for distance, middle in zip(d.flatten(1), thin(d > 0).flatten(1), strict=True):
-        width = distance[middle]                                     # half the stroke's width along its middle
+        width = distance[middle]  # half the stroke's width along its middle
         nearest = torch.cdist(coarse, torch.cat([x, y], 1)[middle]).argmin(1)
         w.append(width[nearest])
         typical.append(width.quantile(0.75))
     w = torch.stack(w).view(-1, 1, CELLS // 2, CELLS // 2)
-    bell = torch.exp(-(torch.arange(-3, 4) / 1.25) ** 2 / 2)
+    bell = torch.exp(-((torch.arange(-3, 4) / 1.25) ** 2) / 2)
     blur = torch.outer(bell, bell) / bell.sum() ** 2
     w = F.conv2d(F.pad(w, (3, 3, 3, 3), mode="replicate"), blur[None, None])
     w = F.interpolate(w, size=(CELLS, CELLS), mode="bilinear", align_corners=False)
@@ -206,11 +207,11 @@ def signed_distance(segments: Tensor, x: Tensor, y: Tensor) -> Tensor:
     if len(x) > 1000:  # a part at a time stays in the processor's cache
         parts = zip(x.split(1000), y.split(1000), strict=True)
         return torch.cat([signed_distance(segments, *part) for part in parts])
-    (ax, ay), (bx, by) = segments.permute(1, 2, 0)                   # (s,)
-    ux, uy, vx, vy = bx - ax, by - ay, x - ax, y - ay                # along the segment, and from its start: (p, s)
+    (ax, ay), (bx, by) = segments.permute(1, 2, 0)  # (s,)
+    ux, uy, vx, vy = bx - ax, by - ay, x - ax, y - ay  # along the segment, and from its start: (p, s)
     along = ((vx * ux + vy * uy) / (ux * ux + uy * uy).clamp(min=1e-12)).clamp(0, 1)
     distance = ((vx - along * ux).square() + (vy - along * uy).square()).amin(1).sqrt()
-    meets = ((vy >= 0) != (y >= by)) & ((ux * vy - uy * vx > 0) != (uy < 0))   # the ray to the right
+    meets = ((vy >= 0) != (y >= by)) & ((ux * vy - uy * vx > 0) != (uy < 0))  # the ray to the right
     winding = meets.float() @ uy.sign()
     return torch.where(winding != 0, distance, -distance)
 
@@ -221,15 +222,18 @@ def thin(ink: Tensor) -> Tensor:
     A cell goes if its eight neighbours say that it lies on a rim and is neither an end nor a bridge. Rims that face
     south or east and rims that face north or west take turns, so that a stroke of two cells does not vanish at once.
     """
+
     def goes(code: int, threes) -> bool:
-        p = [code >> k & 1 for k in range(8)]                        # the neighbours, clockwise from north
+        p = [code >> k & 1 for k in range(8)]  # the neighbours, clockwise from north
         turns = sum(p[k] < p[(k + 1) % 8] for k in range(8))
         return 2 <= sum(p) <= 6 and turns == 1 and not any(p[i] & p[j] & p[k] for i, j, k in threes)
 
-    tables = [torch.tensor([goes(code, threes) for code in range(256)])
-              for threes in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6)))]
+    tables = [
+        torch.tensor([goes(code, threes) for code in range(256)])
+        for threes in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6)))
+    ]
     padded = F.pad(ink, (1, 1, 1, 1))
-    cells, row = padded.view(-1), padded.shape[2]                    # cells is a view of padded
+    cells, row = padded.view(-1), padded.shape[2]  # cells is a view of padded
     around = torch.tensor([-row, 1 - row, 1, 1 + row, row, row - 1, -1, -1 - row])
     place, before = cells.nonzero()[:, 0], 0
     while len(place) != before:

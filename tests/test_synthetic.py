@@ -1,4 +1,4 @@
-"""Drawn digits: geometry against closed forms, factors against what is measured in the pictures, and the cache."""
+"""Synthetic digits: geometry against closed forms, factors against what is measured in the pictures, and the cache."""
 
 import math
 
@@ -8,15 +8,24 @@ import torch
 import torch.nn.functional as F
 
 from gan_tutorial import drawn
-from gan_tutorial.drawn import FACES, FACTORS, KNOTS, draw, glyphs, outline, pictures, signed_distance, thin
+from gan_tutorial.synthetic import FACES, FACTORS, KNOTS, draw, glyphs, outline, pictures, signed_distance, thin
 
 SANS = list(FACES).index("DejaVu Sans") * 10  # the glyph of its zero
 
 
 def picture(glyph: int, **factors) -> torch.Tensor:
     """One picture, (28, 28) in [0, 1], of a digit in the middle unless told otherwise."""
-    plain = {"thickness": 2.5, "contrast": 0.5, "slant": 0.0, "rotation": 0.0, "size": 18.0, "width": 1.0,
-             "x": 0.0, "y": 0.0, "wobble": 0.0}
+    plain = {
+        "thickness": 2.5,
+        "contrast": 0.5,
+        "slant": 0.0,
+        "rotation": 0.0,
+        "size": 18.0,
+        "width": 1.0,
+        "x": 0.0,
+        "y": 0.0,
+        "wobble": 0.0,
+    }
     settings = {name: torch.tensor([float(value)]) for name, value in (plain | factors).items()}
     return pictures(glyph, settings, torch.zeros(1, 2, KNOTS, KNOTS))[0, 0] / 255
 
@@ -32,6 +41,7 @@ def moments(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 # ---------------------------------------------------------------------------------------------------------- geometry
 
+
 def polygon(*corners) -> torch.Tensor:
     a = torch.tensor(corners, dtype=torch.float32)
     return torch.stack([a, a.roll(-1, 0)], 1)
@@ -41,7 +51,7 @@ SQUARE = polygon((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
 def random_points(n=3000):
-    x, y = (4 * torch.rand(2, n, 1, generator=torch.Generator().manual_seed(0)) - 2)
+    x, y = 4 * torch.rand(2, n, 1, generator=torch.Generator().manual_seed(0)) - 2
     return x, y
 
 
@@ -71,7 +81,7 @@ def test_points_level_with_a_corner_are_not_counted_twice():
 
 def euler(ink: torch.Tensor) -> torch.Tensor:
     """Connected parts less holes, where cells that touch by a corner are connected: from 2 × 2 windows (Gray, 1971)."""
-    windows = F.unfold(F.pad(ink.float()[:, None], (1, 1, 1, 1)), 2)   # (n, 4, …)
+    windows = F.unfold(F.pad(ink.float()[:, None], (1, 1, 1, 1)), 2)  # (n, 4, …)
     total = windows.sum(1)
     diagonal = (total == 2) & (windows[:, 0] == windows[:, 3])
     return ((total == 1).sum(1) - (total == 3).sum(1) - 2 * diagonal.sum(1)) / 4
@@ -98,15 +108,16 @@ def test_every_face_has_ten_glyphs_of_its_own():
     assert len(fields) == 10 * len(FACES) and torch.isfinite(fields).all() and torch.isfinite(numbers).all()
     d = fields[:, 0].view(len(FACES), 10, -1)
     digits = torch.cdist(d, d) + 9 * torch.eye(10)
-    assert digits.min() > 1                      # no digit stands for another
+    assert digits.min() > 1  # no digit stands for another
     faces = torch.cdist(d.flatten(1), d.flatten(1)) + 99 * torch.eye(len(FACES))
-    assert faces.min() > 3                       # no typeface is another by a second name
+    assert faces.min() > 3  # no typeface is another by a second name
     for file, zero, _ in FACES.values():
         height = np.ptp(outline(file, zero)[..., 1].numpy())
         assert height == pytest.approx(1, abs=1e-5)
 
 
 # ----------------------------------------------------------------------------------------------------------- factors
+
 
 @pytest.mark.parametrize("digit", range(10))
 def test_the_ink_is_where_its_factors_say(digit):
@@ -118,9 +129,9 @@ def test_the_ink_is_where_its_factors_say(digit):
 @pytest.mark.parametrize("thickness", [1.6, 4.0])
 @pytest.mark.parametrize("size", [16.0, 20.0])
 def test_height_and_thickness_are_in_pixels(size, thickness):
-    one = picture(SANS + 1, size=size, thickness=thickness)            # a stem on a foot
-    assert one.sum(0).max().item() == pytest.approx(size, abs=0.7)     # the column through the stem
-    assert one[14].sum().item() == pytest.approx(thickness, abs=0.5)   # a row through the stem
+    one = picture(SANS + 1, size=size, thickness=thickness)  # a stem on a foot
+    assert one.sum(0).max().item() == pytest.approx(size, abs=0.7)  # the column through the stem
+    assert one[14].sum().item() == pytest.approx(thickness, abs=0.5)  # a row through the stem
     zero = picture(SANS, size=size, thickness=thickness)
     assert zero[:, 13:15].sum().item() / 2 == pytest.approx(2 * thickness, abs=1.0)
 
@@ -137,7 +148,7 @@ def test_slant_and_width_act_on_the_second_moments_as_a_linear_map_does():
     _, plain = moments(picture(SANS + 5, size=16))
     for slant, width in ((0.3, 1.0), (0.0, 1.2), (-0.1, 0.9)):
         _, seen = moments(picture(SANS + 5, size=16, slant=slant, width=width))
-        linear = torch.tensor([[width, -slant], [0.0, 1.0]])           # y points down here
+        linear = torch.tensor([[width, -slant], [0.0, 1.0]])  # y points down here
         torch.testing.assert_close(seen, linear @ plain @ linear.T, atol=0.6, rtol=0.05)
 
 
@@ -159,23 +170,32 @@ def test_a_quarter_turn_turns_the_picture():
 
 def test_a_constant_push_is_a_shift():
     push = torch.ones(1, 2, KNOTS, KNOTS) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)
-    f = {name: torch.tensor([value]) for name, value in dict(
-        thickness=2.5, contrast=0.5, slant=0.0, rotation=0.0, size=18.0, width=1.0, x=0.0, y=0.0, wobble=2.0).items()}
+    f = {
+        name: torch.tensor([value])
+        for name, value in dict(
+            thickness=2.5, contrast=0.5, slant=0.0, rotation=0.0, size=18.0, width=1.0, x=0.0, y=0.0, wobble=2.0
+        ).items()
+    }
     shifted = pictures(SANS + 3, f, push)[0, 0] / 255
     torch.testing.assert_close(shifted, picture(SANS + 3, x=2.0, y=2.0), atol=0.02, rtol=0)
 
 
 # ------------------------------------------------------------------------------------------------- drawing, the cache
 
+
 def same(a, b) -> bool:
-    return torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2].keys() == b[2].keys() and all(
-        torch.equal(a[2][name], b[2][name]) for name in a[2])
+    return (
+        torch.equal(a[0], b[0])
+        and torch.equal(a[1], b[1])
+        and a[2].keys() == b[2].keys()
+        and all(torch.equal(a[2][name], b[2][name]) for name in a[2])
+    )
 
 
 def test_what_is_drawn_is_in_range_and_filled():
     images, label, factors = draw(3000)
     assert images.shape == (3000, 1, 28, 28) and images.dtype == torch.uint8 and label.dtype == torch.int64
-    assert label.bincount(minlength=10).min() > 230                    # 300 each, within 4.2 standard deviations
+    assert label.bincount(minlength=10).min() > 230  # 300 each, within 4.2 standard deviations
     assert set(factors) == {"typeface", *FACTORS} and factors["typeface"].unique().tolist() == list(range(len(FACES)))
     for name, (low, high) in FACTORS.items():
         assert low <= factors[name].min() and factors[name].max() <= high
@@ -183,7 +203,7 @@ def test_what_is_drawn_is_in_range_and_filled():
     ink = images.flatten(1).float().mean(1) / 255
     assert ink.min() > 0.03 and ink.max() < 0.5 and (images.amax((1, 2, 3)) > 200).all()
     rim = torch.cat([images[:, 0, 0], images[:, 0, -1], images[:, 0, :, 0], images[:, 0, :, -1]], 1)
-    assert (rim > 127).any(1).float().mean() < 0.03                    # hardly a digit is cut off
+    assert (rim > 127).any(1).float().mean() < 0.03  # hardly a digit is cut off
 
 
 def test_a_seed_decides_and_threads_and_the_number_do_not():
@@ -222,10 +242,10 @@ def test_the_cache_gives_back_what_was_drawn(tmp_path, counted):
 
 def test_a_damaged_drawing_is_drawn_again(tmp_path, counted):
     fresh = draw(20, cache=tmp_path)
-    file, = tmp_path.iterdir()
+    (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     middle = len(whole) // 3
-    flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1:]
+    flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
     for damaged in (b"", b"PK", whole[:middle], whole[:-30], flipped, b"\x80\x04K\x01."):
         file.write_bytes(damaged)
         assert same(fresh, draw(20, cache=tmp_path)) and file.read_bytes() == whole

@@ -1,7 +1,7 @@
 """The book's recipes beside PyTorch-GAN's scripts: the same digits, the same cores, the same seconds of training.
 
-    python benchmarks/peers.py PATH/TO/PyTorch-GAN
-    python benchmarks/peers.py PATH --only dcgan cgan --seconds 60 --repeats 3 --json FILE
+    python benchmarks/baselines.py PATH/TO/PyTorch-GAN
+    python benchmarks/baselines.py PATH --only dcgan cgan --seconds 60 --repeats 3 --json FILE
 
 Prints a table of Fréchet distances to MNIST's test set; benchmarks/README.md says what is measured, and how. Their
 scripts run unchanged, from your clone. Keep the machine free of other work meanwhile.
@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from runners import Trainer, in_subprocess, ours, theirs  # first: it finds the book's package, installed or not
 from torch import Tensor
 from torch.nn.functional import interpolate
-from trainings import Training, apart, ours, theirs  # first: it finds the book's package, installed or not
 
 import gan_tutorial as gt
 from gan_tutorial import metrics
@@ -58,6 +58,7 @@ class Score:
 
 # ----------------------------------------------------------------------------------------------------------- judging
 
+
 def resized(images: Tensor, side: int) -> Tensor:
     """Images (n, 1, h, h) as (n, 1, side, side), bilinear without aliasing; of that size already, as they are."""
     if images.shape[-1] == side:
@@ -79,19 +80,20 @@ class Judge:
             self.references[side] = [metrics.features(self.classifier, images) for images in ways]
         return self.references[side]
 
-    def score(self, training: Training, label: Tensor | None = None) -> Score:
+    def score(self, training: Trainer, label: Tensor | None = None) -> Score:
         """The best of its modes, each against the reference that suits it best."""
         scores = []
         for mode, samples in training.samples.items():
             images = resized(torch.from_numpy(samples), 28)
             fake = metrics.features(self.classifier, images)
-            distance = min(metrics.frechet(fake, real) for real in self.real(samples.shape[-1]))
-            agreement = None if label is None else metrics.agreement(self.classifier, images, label)
+            distance = min(metrics.frechet_distance(fake, real) for real in self.real(samples.shape[-1]))
+            agreement = None if label is None else metrics.label_accuracy(self.classifier, images, label)
             scores.append(Score(distance, agreement, mode, training.seconds, training.steps))
         return min(scores, key=lambda score: score.distance)
 
 
 # --------------------------------------------------------------------------------------------------------- the table
+
 
 def row(pair: Pair, scores: dict[str, list[Score]]) -> dict:
     """The medians of a pair, their ratio, and whether the recipe keeps its promise."""
@@ -99,9 +101,17 @@ def row(pair: Pair, scores: dict[str, list[Score]]) -> dict:
     agree = {side: median(score.agreement for score in own) if pair.agreement else None for side, own in scores.items()}
     ratio = middle["ours"] / middle["theirs"]
     holds = ratio <= pair.ratio and (pair.agreement is None or agree["ours"] >= pair.agreement)
-    return {"recipe": pair.recipe, "script": f"{pair.script}.py", **middle, "ratio": ratio, "at_most": pair.ratio,
-            "agreement": agree, "agreement_at_least": pair.agreement, "holds": holds,
-            "runs": {side: [vars(score) for score in own] for side, own in scores.items()}}
+    return {
+        "recipe": pair.recipe,
+        "script": f"{pair.script}.py",
+        **middle,
+        "ratio": ratio,
+        "at_most": pair.ratio,
+        "agreement": agree,
+        "agreement_at_least": pair.agreement,
+        "holds": holds,
+        "runs": {side: [vars(score) for score in own] for side, own in scores.items()},
+    }
 
 
 def short(distance: float) -> str:
@@ -111,16 +121,23 @@ def short(distance: float) -> str:
 
 def table(rows: list[dict]) -> str:
     """The rows in Markdown: Fréchet distances, medians with the range of the runs."""
-    lines = ["| recipe | distance | script | distance | ratio | at most | label agreement | |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| recipe | distance | script | distance | ratio | at most | label agreement | |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for r in rows:
         ranges = {side: [run["distance"] for run in r["runs"][side]] for side in ("ours", "theirs")}
         mine, their = (f"{short(r[side])} ({short(min(own))} to {short(max(own))})" for side, own in ranges.items())
         agree = r["agreement"]
-        words = "" if agree["ours"] is None else (f"{agree['ours']:.1%} (theirs {agree['theirs']:.1%}), "
-                                                  f"at least {r['agreement_at_least']:.0%}")
-        lines.append(f"| {r['recipe']} | {mine} | {r['script']} | {their} | {r['ratio']:.4f} | {r['at_most']:g} | "
-                     f"{words} | {'holds' if r['holds'] else 'falls short'} |")
+        words = (
+            ""
+            if agree["ours"] is None
+            else (f"{agree['ours']:.1%} (theirs {agree['theirs']:.1%}), at least {r['agreement_at_least']:.0%}")
+        )
+        lines.append(
+            f"| {r['recipe']} | {mine} | {r['script']} | {their} | {r['ratio']:.4f} | {r['at_most']:g} | "
+            f"{words} | {'holds' if r['holds'] else 'falls short'} |"
+        )
     return "\n".join(lines)
 
 
@@ -129,14 +146,20 @@ def compare(pair: Pair, script: Path, judge: Judge, test: gt.Data, options) -> d
     label, scores = test.label if pair.agreement else None, {"ours": [], "theirs": []}
     for seed in range(options.repeats):
         seconds = options.seconds
-        for side, function, what, name in (("ours", ours, pair.recipe, pair.recipe),
-                                           ("theirs", theirs, script, script.name)):
-            training = apart(function, what, seconds, seed, options.threads, len(test), label)
+        for side, function, what, name in (
+            ("ours", ours, pair.recipe, pair.recipe),
+            ("theirs", theirs, script, script.name),
+        ):
+            training = in_subprocess(function, what, seconds, seed, options.threads, len(test), label)
             seconds, score = training.seconds, judge.score(training, label)
             scores[side].append(score)
             agree = "" if label is None else f", agreement {score.agreement:.1%}"
-            print(f"{name}, seed {seed}: {short(score.distance)}{agree} after {score.seconds:.1f} s, "
-                  f"{score.steps:,} steps ({score.mode} mode)", file=sys.stderr, flush=True)
+            print(
+                f"{name}, seed {seed}: {short(score.distance)}{agree} after {score.seconds:.1f} s, "
+                f"{score.steps:,} steps ({score.mode} mode)",
+                file=sys.stderr,
+                flush=True,
+            )
     return row(pair, scores)
 
 
@@ -145,8 +168,9 @@ def scripts(clone: Path, pairs) -> dict[Pair, Path]:
     found = {pair: clone / "implementations" / pair.script / f"{pair.script}.py" for pair in pairs}
     for path in found.values():
         if not path.is_file():
-            raise SystemExit(f"{clone} is no clone of PyTorch-GAN: it has no {path.relative_to(clone)}. "
-                             f"Make one: git clone {ORIGIN}")
+            raise SystemExit(
+                f"{clone} is no clone of PyTorch-GAN: it has no {path.relative_to(clone)}. Make one: git clone {ORIGIN}"
+            )
     return {pair: path.resolve() for pair, path in found.items()}
 
 
@@ -178,8 +202,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted. What was complete:", file=sys.stderr)
         code = 130
-    print(f"Fréchet distance to MNIST's test set after {options.seconds:g} s of training, {options.threads} threads, "
-          f"median of {options.repeats}:\n\n{table(rows)}" if rows else "nothing")
+    print(
+        f"Fréchet distance to MNIST's test set after {options.seconds:g} s of training, {options.threads} threads, "
+        f"median of {options.repeats}:\n\n{table(rows)}"
+        if rows
+        else "nothing"
+    )
     if options.json:
         settings = {"seconds": options.seconds, "threads": options.threads, "torch": torch.__version__}
         options.json.write_text(json.dumps({**settings, "rows": rows}, indent=1) + "\n", encoding="utf-8")

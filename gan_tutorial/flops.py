@@ -9,16 +9,42 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 LOOKUPS = ("index", "embedding", "index_select", "gather")  # they read as much as they write, however large a table
-NOTHING = ("view", "_unsafe_view", "reshape", "expand", "detach", "alias", "t", "transpose", "permute", "unsqueeze",
-           "squeeze", "select", "slice", "split", "split_with_sizes", "unbind", "as_strided", "diagonal", "unfold",
-           "lift_fresh", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
-           "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit")  # views, and room to be filled
+NOTHING = (
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "expand",
+    "detach",
+    "alias",
+    "t",
+    "transpose",
+    "permute",
+    "unsqueeze",
+    "squeeze",
+    "select",
+    "slice",
+    "split",
+    "split_with_sizes",
+    "unbind",
+    "as_strided",
+    "diagonal",
+    "unfold",
+    "lift_fresh",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "_local_scalar_dense",
+    "_record_function_enter_new",
+    "_record_function_exit",
+)  # views, and room to be filled
 
 
-class Costs(TorchDispatchMode):
+class OpCounter(TorchDispatchMode):
     r"""Count what PyTorch computes inside of a `with` block, forwards and backwards.
 
-        with Costs() as costs: player.update(batch)
+        with OpCounter() as costs: player.update(batch)
         costs.flops, costs.bytes, costs.operations
 
     flops       of products of two matrices and of convolutions, a multiplication and an addition being two:
@@ -49,7 +75,8 @@ class Costs(TorchDispatchMode):
             self.by_name.setdefault(name, Counter()).update(
                 flops=formula(*args, **kwargs, out_val=result) if formula else 0,
                 bytes=sum(x.numel() * x.element_size() for x in tensors.values()) * (2 if name in LOOKUPS else 1),
-                operations=1)
+                operations=1,
+            )
         return result
 
     def _sum(self, what: str) -> int:

@@ -23,11 +23,11 @@ sys.path.insert(0, str(HERE.parent))
 
 import gan_tutorial as gt  # noqa: E402
 
-STANDIN = HERE / "standin"
+STUBS = HERE / "stubs"
 
 
 @dataclass(frozen=True)
-class Training:
+class Trainer:
     """What a training left: its seconds, its updates of the generator, and samples (n, 1, side, side) by mode."""
 
     seconds: float
@@ -35,8 +35,8 @@ class Training:
     samples: dict[str, np.ndarray]
 
 
-def run_until_enough(script: Path, names: dict, arguments: tuple[str, ...] = ()) -> None:
-    """Run a script as if it were called by itself, without its words, until a hook raises `Enough`.
+def run_until_budget(script: Path, names: dict, arguments: tuple[str, ...] = ()) -> None:
+    """Run a script as if it were called by itself, without its words, until a hook raises `TimeBudgetReached`.
 
     `names` are its global names, there while it runs. RuntimeError where the script ends by itself.
     """
@@ -44,25 +44,25 @@ def run_until_enough(script: Path, names: dict, arguments: tuple[str, ...] = ())
         sys.argv = [str(script), *arguments]
         try:
             exec(compile(script.read_bytes(), str(script), "exec"), names)
-        except Enough:
+        except TimeBudgetReached:
             return
     raise RuntimeError(f"{script.name} was done before it was stopped; ask for fewer repeats or seconds.")
 
 
-class Enough(BaseException):
+class TimeBudgetReached(BaseException):
     """The seconds are over. No Exception, so that no script catches it by accident."""
 
 
-def theirs(script: Path, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Training:
+def theirs(script: Path, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Trainer:
     """Run a script as it is, stop it after so many seconds of training, and sample n images in eval and train mode.
 
-    Run it in a process of its own, see `apart`: it leaves its modules, its arguments and its folders behind.
+    Run it in a process of its own, see `in_subprocess`: it leaves its modules, its arguments and its folders behind.
     The clock starts when the script reads its first sample, and is looked at after every step of an optimiser. The
     script's own names are used: `generator`, `optimizer_G`, `opt.latent_dim` and `opt.batch_size`. In train mode
     BatchNorm sees batches of the size that it was trained with.
     Raises RuntimeError where the script ends by itself, or never reads a sample of the stand-in's MNIST.
     """
-    sys.path[:0] = [str(script.parent), str(STANDIN)]
+    sys.path[:0] = [str(script.parent), str(STUBS)]
     from torchvision.datasets import MNIST
 
     seeded(seed, threads)
@@ -75,20 +75,22 @@ def theirs(script: Path, seconds: float, seed: int, threads: int, n: int, label:
         steps += optimizer is names.get("optimizer_G")
         took = time.perf_counter() - MNIST.first_read
         if took >= seconds:
-            raise Enough
+            raise TimeBudgetReached
 
     watch = register_optimizer_step_post_hook(look)
     try:
-        run_until_enough(script, names)
+        run_until_budget(script, names)
     finally:
         watch.remove()
     z = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, names["opt"].latent_dim), np.float32))
-    samples = {mode: sampled(names["generator"].train(mode == "train"), z, label, names["opt"].batch_size)
-               for mode in ("eval", "train")}  # in this order: train mode moves the statistics that eval mode uses
-    return Training(took, steps, samples)
+    samples = {
+        mode: sampled(names["generator"].train(mode == "train"), z, label, names["opt"].batch_size)
+        for mode in ("eval", "train")
+    }  # in this order: train mode moves the statistics that eval mode uses
+    return Trainer(took, steps, samples)
 
 
-def ours(recipe: str, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Training:
+def ours(recipe: str, seconds: float, seed: int, threads: int, n: int, label: Tensor | None) -> Trainer:
     """Train a recipe of the book for so many seconds, and sample n images of its averaged generator.
 
     The seconds reported are those of the whole call, in which networks are built beforehand, and BatchNorm's statistics
@@ -98,7 +100,7 @@ def ours(recipe: str, seconds: float, seed: int, threads: int, n: int, label: Te
     data = gt.data.mnist()
     start = time.perf_counter()
     made = getattr(gt.recipes, recipe).train(data, seconds=seconds, seed=seed)
-    return Training(time.perf_counter() - start, made.steps, {"eval": made.sample(n, label, seed).numpy()})
+    return Trainer(time.perf_counter() - start, made.steps, {"eval": made.sample(n, label, seed).numpy()})
 
 
 def seeded(seed: int, threads: int) -> None:
@@ -112,10 +114,10 @@ def sampled(generator, z: Tensor, label: Tensor | None, batch: int) -> np.ndarra
     """generator(z), or generator(z, label), in whole batches: the last one is filled up with what came first."""
     whole = torch.arange(-(-len(z) // batch) * batch) % len(z)
     parts = [generator(z[i]) if label is None else generator(z[i], label[i]) for i in whole.split(batch)]
-    return torch.cat(parts)[:len(z)].numpy()
+    return torch.cat(parts)[: len(z)].numpy()
 
 
-def apart(function, *arguments):
+def in_subprocess(function, *arguments):
     """function(*arguments) in a new process, which inherits no warm caches, no seeds and no threads.
 
     It works in an empty folder, two levels deep, since the scripts make folders there and two levels up. Ctrl-C kills

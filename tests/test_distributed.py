@@ -19,11 +19,11 @@ import torch.multiprocessing as mp
 from torch import nn
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint, processes
-from gan_tutorial.recipes import Training
+from gan_tutorial import checkpoint, distributed
+from gan_tutorial.recipes import Trainer
 
 ring = gt.data.ring(n=500, seed=0)
-digits = gt.data.drawn(64, seed=0)
+digits = gt.data.synthetic_digits(64, seed=0)
 
 
 def double(batch):
@@ -56,8 +56,13 @@ GAMES = {
     "wgan-gp": (ring, mlp, plain, gt.wgan_gp, adam),
     "R1": (ring, mlp, plain, gt.Objective(gt.nonsaturating.critic, gt.nonsaturating.generator, gt.r1), adam),
     "BatchNorm": (ring, Normed, plain, gt.nonsaturating, sgd),
-    "DCGAN": (digits, lambda: gt.ConvGenerator(3, width=4),
-              lambda: gt.ConvCritic(width=4, hidden=8, spectral=True), gt.nonsaturating, sgd),
+    "DCGAN": (
+        digits,
+        lambda: gt.ConvGenerator(3, width=4),
+        lambda: gt.ConvCritic(width=4, hidden=8, spectral=True),
+        gt.nonsaturating,
+        sgd,
+    ),
 }
 
 
@@ -66,54 +71,71 @@ def play(name, steps=5):
     data, build, build_critic, objective, optimizer = GAMES[name]
     torch.manual_seed(0)
     generator, critic = build().double(), build_critic().double()
-    feed = gt.Feed(data, latent=3, batch=16, seed=1, prepare=lambda batch: processes.part(double(batch)))
+    feed = gt.Feed(data, latent_dim=3, batch=16, seed=1, prepare=lambda batch: distributed.shard(double(batch)))
     players = gt.adversaries(generator, critic, objective, optimizer)
-    if processes.count() > 1:
-        torch.manual_seed(processes.rank())
+    if distributed.world_size() > 1:
+        torch.manual_seed(distributed.rank())
         for p in [*generator.parameters(), *critic.parameters()]:  # only the first one's weights count
-            p.data += processes.rank()
-        processes.together(players)
+            p.data += distributed.rank()
+        distributed.data_parallel(players)
     log = gt.fit(players, feed, steps)
     losses = {f"log.{player}.{term}": values for player in log for term, values in log[player].items()}
-    return losses | {f"{name}.{key}": value for name, net in (("generator", generator), ("critic", critic))
-                     for key, value in net.state_dict().items()}
+    return losses | {
+        f"{name}.{key}": value
+        for name, net in (("generator", generator), ("critic", critic))
+        for key, value in net.state_dict().items()
+    }
 
 
-small = gt.recipes.Recipe("small", lambda: gt.MLPGenerator(3, (2,), width=16, output=None), plain, gt.wgan_gp, adam,
-                          steps=4, latent=3, batch=16)
+small = gt.recipes.Recipe(
+    "small",
+    lambda: gt.MLPGenerator(3, (2,), width=16, output=None),
+    plain,
+    gt.wgan_gp,
+    adam,
+    steps=4,
+    latent_dim=3,
+    batch=16,
+)
 
 
 def recipe():
     """A recipe's weights after some steps, in float32."""
-    training = Training(small, ring)
+    training = Trainer(small, ring)
     training.run(steps=4)
     return dict(training.players[1].net.state_dict())
 
 
 def child(rank, world, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
-                      LOCAL_RANK=str(rank))
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank)
+    )
     torch.set_num_threads(1)
-    processes.PATIENCE = timedelta(minutes=1)  # a hanging test ends
-    processes.join()
+    distributed.TIMEOUT = timedelta(minutes=1)  # a hanging test ends
+    distributed.init()
     made = {name: play(name) for name in GAMES}
     whole = next(gt.Feed(ring, 3, 16))
-    words, mine = [], processes.part(whole)
+    words, mine = [], distributed.shard(whole)
     gathered = [torch.empty_like(mine.z) for _ in range(world)]
     dist.all_gather(gathered, mine.z.contiguous())
     assert len(mine.real) == 16 // world and torch.equal(torch.cat(gathered), whole.z)
     trained = recipe()
     try:
-        processes.same(data=rank)
+        distributed.check_equal(data=rank)
     except ValueError as error:
         assert "different games: their data is 0, 1" in str(error)
     else:
         raise AssertionError
     try:
-        processes.part(next(gt.Feed(ring, 3, 15)))
+        distributed.shard(next(gt.Feed(ring, 3, 15)))
     except ValueError as error:
         words.append(str(error))
-    flags = [processes.agreed(rank), processes.agreed(0), processes.agreed(1, step=7), processes.agreed(1, step=20)]
+    flags = [
+        distributed.all_reduce_max(rank),
+        distributed.all_reduce_max(0),
+        distributed.all_reduce_max(1, step=7),
+        distributed.all_reduce_max(1, step=20),
+    ]
     torch.save((made, words, flags, trained), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -137,15 +159,15 @@ def test_the_same_weights_as_one_process(world, tmp_path):
 
 def test_alone_nothing_changes():
     batch = next(gt.Feed(ring, 3, 15))
-    assert processes.count() == 1 and processes.rank() == 0 and processes.agreed(2, step=7) == 2
-    assert all(torch.equal(a, b) for a, b in zip(processes.part(batch), batch, strict=True) if a is not None)
+    assert distributed.world_size() == 1 and distributed.rank() == 0 and distributed.all_reduce_max(2, step=7) == 2
+    assert all(torch.equal(a, b) for a, b in zip(distributed.shard(batch), batch, strict=True) if a is not None)
 
 
 def test_a_shared_norm_keeps_the_weights_that_the_optimiser_holds():
     net = Normed()
     held = {id(p) for p in net.parameters()}
     before, z = copy.deepcopy(net), torch.randn(8, 3)
-    processes.share_norms(net)
+    distributed.convert_sync_batchnorm(net)
     assert {id(p) for p in net.parameters()} == held and net.state_dict().keys() == before.state_dict().keys()
     torch.testing.assert_close(net(z), before(z))
     torch.testing.assert_close(net.layers[1].running_var, before.layers[1].running_var)
@@ -153,7 +175,7 @@ def test_a_shared_norm_keeps_the_weights_that_the_optimiser_holds():
 
 def test_norms_that_cannot_be_shared_are_refused():
     with pytest.raises(ValueError, match="momentum only"):
-        processes.share_norms(nn.Sequential(nn.BatchNorm1d(3, affine=False)))
+        distributed.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(3, affine=False)))
 
 
 def test_each_start_has_a_name_of_its_own_in_the_same_store():
@@ -161,26 +183,30 @@ def test_each_start_has_a_name_of_its_own_in_the_same_store():
     store.set_timeout(timedelta(seconds=20))
     with ThreadPoolExecutor(world) as pool:
         for _ in range(5):  # after the first one, the questions and answers of a start that has ended lie about
-            made.append({name.result() for name in [pool.submit(processes._name, store, rank, world)
-                                                    for rank in range(world)]})
+            made.append(
+                {
+                    name.result()
+                    for name in [pool.submit(distributed._name, store, rank, world) for rank in range(world)]
+                }
+            )
     assert all(len(names) == 1 for names in made) and len(set.union(*made)) == 5
 
 
 def test_a_process_that_does_not_come_is_named(monkeypatch):
-    monkeypatch.setattr(processes, "PATIENCE", timedelta(seconds=0.1))
-    with pytest.raises(processes.Lost, match="no sign of process 1, 2"):
-        processes._exchange(processes._name, dist.HashStore(), 0, 3)
+    monkeypatch.setattr(processes, "TIMEOUT", timedelta(seconds=0.1))
+    with pytest.raises(distributed.PeerLost, match="no sign of process 1, 2"):
+        distributed._exchange(distributed._name, dist.HashStore(), 0, 3)
 
 
 SCRIPT = """
 import datetime, os, signal, sys
 import gan_tutorial as gt
-from gan_tutorial import __main__ as cli, checkpoint, processes
+from gan_tutorial import __main__ as cli, checkpoint, distributed
 
 out, victim = sys.argv[1:]
-few, agreed = gt.data.drawn(200, seed=0), processes.agreed
+few, agreed = gt.data.synthetic_digits(200, seed=0), distributed.all_reduce_max
 cli.digits, cli.JUDGED, gt.recipes.SETTLING = lambda *_, **__: few, 100, 1
-processes.PATIENCE = datetime.timedelta(minutes=1)  # a hanging test ends
+distributed.TIMEOUT = datetime.timedelta(minutes=1)  # a hanging test ends
 signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as __main__ does
 
 def agreed_or_dead(number, step=0):  # after step 5, before it is saved
@@ -189,7 +215,7 @@ def agreed_or_dead(number, step=0):  # after step 5, before it is saved
     return agreed(number, step)
 
 if os.environ["RANK"] == victim and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-    processes.agreed = agreed_or_dead
+    distributed.all_reduce_max = agreed_or_dead
 if os.environ["RANK"] == "0":
     print("begins at step", checkpoint.read(out)[0]["step"] if os.path.exists(out) else 0, file=sys.stderr, flush=True)
 sys.exit(cli.main(["train", "wgan-gp", "--steps", "12", "--every", "0.001", "--out", out]))
@@ -200,11 +226,24 @@ def launched(folder, victim, restarts=0):
     """A training by two processes, of which one dies in its midst: exit status, words, the steps it began at, file."""
     out = folder / f"{victim}.safetensors"
     (folder / "run.py").write_text(SCRIPT)
-    launch = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-                               f"--max-restarts={restarts}", folder / "run.py", out, str(victim)],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                              env={**os.environ, "PYTHONPATH": str(Path(gt.__file__).parents[1]),
-                                   "OMP_NUM_THREADS": "1"})
+    launch = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            f"--max-restarts={restarts}",
+            folder / "run.py",
+            out,
+            str(victim),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(gt.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+    )
     try:
         words, _ = launch.communicate(timeout=240)
     finally:
@@ -231,7 +270,7 @@ def test_torchrun_restarts_a_training_from_its_file(tmp_path):
 def test_a_process_that_dies_ends_the_run_and_leaves_the_file(tmp_path):
     status, words, began, out = launched(tmp_path, victim=0)
     assert status != 0 and began == [0] and "Process 1 has lost another one" in words, words
-    training = checkpoint.resume(out, gt.data.drawn(200, seed=0))
+    training = checkpoint.resume(out, gt.data.synthetic_digits(200, seed=0))
     assert training.steps == 4 and len(training.log["critic"]["game"]) == 4
 
 
@@ -239,10 +278,10 @@ def test_a_shared_norm_keeps_its_statistics_in_float32_under_autocast(monkeypatc
     torch.manual_seed(0)
     net, x = Normed(), torch.randn(64, 3) + 3
     shared = copy.deepcopy(net)
-    processes.share_norms(shared)
+    distributed.convert_sync_batchnorm(shared)
     # Two processes with the same samples: sums are doubled.
     monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes.dist, "all_reduce", lambda x, *_: x.mul_(2))
+    monkeypatch.setattr(distributed.dist, "all_reduce", lambda x, *_: x.mul_(2))
     with torch.autocast("cpu", torch.bfloat16):
         made, expected = shared.layers[:2](x), net.layers[:2](x)
     assert made.dtype == expected.dtype

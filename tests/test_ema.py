@@ -28,24 +28,25 @@ def generator():
 
 def feed():
     values = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return gt.Feed(gt.Data("noise", values, torch.arange(60) % 3), latent=3, batch=6, labelled=True)
+    return gt.Feed(gt.Data("noise", values, torch.arange(60) % 3), latent_dim=3, batch=6, labelled=True)
 
 
 def train(average=None, steps=6):
     G = generator()
     C = gt.ConvCritic(8, width=2, label=gt.Projection(3))
-    hooks = [average := gt.Average(G, 100, 6)] if average else []
+    hooks = [average := gt.EMA(G, 100, 6)] if average else []
     gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-2)), feed(), steps, hooks=hooks)
     return G, average
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("ramp", [None, 1e9])
-def test_under_constant_weights_the_distance_shrinks_geometrically(ramp):
+
+@pytest.mark.parametrize("rampup_ratio", [None, 1e9])
+def test_under_constant_weights_the_distance_shrinks_geometrically(rampup_ratio):
     """average = c + (a - c) * 2^(-n b / h) after n steps from a to c."""
     net = Number(5)
-    average = gt.Average(net, half_life=700, batch=16, ramp=ramp)
+    average = gt.EMA(net, half_life=700, batch=16, rampup_ratio=rampup_ratio)
     net.set(-2)
     for n in range(1, 200):
         average()
@@ -56,7 +57,7 @@ def test_under_constant_weights_the_distance_shrinks_geometrically(ramp):
 def test_what_a_step_contributed_counts_half_after_a_half_life(batch):
     """An impulse, followed by h = 320 more images: by 320, 40 or 10 steps."""
     net = Number()
-    average = gt.Average(net, half_life=320, batch=batch, ramp=None)
+    average = gt.EMA(net, half_life=320, batch=batch, rampup_ratio=None)
     net.set(1)
     average()
     contribution = average.net.weight.item()
@@ -71,7 +72,7 @@ def test_what_a_step_contributed_counts_half_after_a_half_life(batch):
 def test_early_on_the_half_life_is_a_share_of_the_images_seen():
     """By a loop of our own; the first step forgets all but 2^-10, and from 1000 / 0.1 images on h is 1000."""
     net, expected = Number(3), 3.0
-    average = gt.Average(net, half_life=1000, batch=50)
+    average = gt.EMA(net, half_life=1000, batch=50)
     for n in range(1, 301):
         net.set((-1) ** n * n)
         average(n - 1, None)
@@ -87,7 +88,7 @@ def test_early_on_the_half_life_is_a_share_of_the_images_seen():
 def test_a_ramp_forgets_the_first_weights():
     """While h = r n b, a step multiplies what was there by 2^(-1 / r n): after N steps 2^(-(1 + 1/2 + … + 1/N) / r)."""
     net = Number(1)
-    average = gt.Average(net, half_life=1e9, batch=7, ramp=0.5)
+    average = gt.EMA(net, half_life=1e9, batch=7, rampup_ratio=0.5)
     net.set(0)
     for _ in range(40):
         average()
@@ -96,7 +97,7 @@ def test_a_ramp_forgets_the_first_weights():
 
 def test_every_weight_is_averaged():
     net = generator()
-    average, first = gt.Average(net, 100, 10), [p.detach().clone() for p in net.parameters()]
+    average, first = gt.EMA(net, 100, 10), [p.detach().clone() for p in net.parameters()]
     with torch.no_grad():
         for p in net.parameters():
             p.normal_()
@@ -107,7 +108,7 @@ def test_every_weight_is_averaged():
 
 def test_the_average_is_a_frozen_copy_ready_to_sample():
     net = generator()
-    average = gt.Average(net, 100, 10)
+    average = gt.EMA(net, 100, 10)
     assert net.training and all(p.requires_grad for p in net.parameters())
     assert not any(m.training for m in average.net.modules())
     assert not any(p.requires_grad for p in average.net.parameters())
@@ -128,7 +129,7 @@ def test_training_is_the_same_with_and_without_an_average():
     assert all(torch.equal(a, b) for a, b in zip(G.state_dict().values(), H.state_dict().values(), strict=True))
     assert average.images == 36
     settled = copy.deepcopy(H.state_dict())
-    average.settle((torch.randn(6, 3), torch.arange(6) % 3) for _ in range(2))
+    average.update_bn((torch.randn(6, 3), torch.arange(6) % 3) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(settled.values(), H.state_dict().values(), strict=True))
     assert all(m.training for m in H.modules())
 
@@ -136,7 +137,7 @@ def test_training_is_the_same_with_and_without_an_average():
 def test_fit_calls_it_once_a_step():
     """By our own average of the weights after each step."""
     G, seen = generator(), []
-    average = gt.Average(G, half_life=20, batch=6, ramp=None)
+    average = gt.EMA(G, half_life=20, batch=6, rampup_ratio=None)
     shadow = [p.detach().clone() for p in G.parameters()]
 
     def watch(step, log):
@@ -151,6 +152,7 @@ def test_fit_calls_it_once_a_step():
 
 
 # --- buffers ---------------------------------------------------------------------------------------------------------
+
 
 def test_buffers_are_copied_whole_numbers_too():
     G, average = train(average=True)
@@ -180,7 +182,7 @@ def averaged():
     """An average whose weights are those of no step, and whose statistics fit nothing."""
     torch.manual_seed(0)
     net = Net()
-    average = gt.Average(net, 100, 10)
+    average = gt.EMA(net, 100, 10)
     with torch.no_grad():
         for p in net.parameters():
             p.normal_()
@@ -193,12 +195,14 @@ def test_settled_statistics_are_those_of_the_inputs():
     """Means and unbiased variances of each batch, then their means over the batches, layer by layer, in float64."""
     _, average = averaged()
     batches = list(torch.randn(5, 20, 3) * 3 + 1)
-    net = average.settle(iter(batches))
+    net = average.update_bn(iter(batches))
     assert net is average.net
     twin = copy.deepcopy(net).double()
     first = [twin.first(x.double()) for x in batches]
-    hidden = [((x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt() * twin.norm1.weight + twin.norm1.bias).relu()
-              for x in first]
+    hidden = [
+        ((x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt() * twin.norm1.weight + twin.norm1.bias).relu()
+        for x in first
+    ]
     for norm, values in [(net.norm1, first), (net.norm2, [twin.second(h) for h in hidden])]:  # no dropout
         mean, var = (torch.stack(rows).mean(0) for rows in ([v.mean(0) for v in values], [v.var(0) for v in values]))
         torch.testing.assert_close(norm.running_mean.double(), mean, atol=1e-5, rtol=1e-5)
@@ -211,7 +215,7 @@ def test_after_settling_samples_have_the_statistics_that_training_gave_them():
     """On the batch that it settled on, evaluation agrees with training up to n / (n - 1) in the variance."""
     _, average = averaged()
     x = torch.randn(1000, 3)
-    net = average.settle([x])
+    net = average.update_bn([x])
     out = net(x)
     torch.testing.assert_close(out.mean(0), net.norm2.bias, atol=1e-2, rtol=1e-2)
     torch.testing.assert_close(out.std(0), net.norm2.weight.abs(), atol=1e-2, rtol=1e-2)
@@ -220,40 +224,49 @@ def test_after_settling_samples_have_the_statistics_that_training_gave_them():
 def test_settling_takes_tuples_of_arguments():
     _, average = averaged()
     x, shift = torch.randn(2, 4, 20, 3)
-    one = copy.deepcopy(average.settle(list(x + shift)).state_dict())
-    two = average.settle(zip(x, shift, strict=True)).state_dict()
+    one = copy.deepcopy(average.update_bn(list(x + shift)).state_dict())
+    two = average.update_bn(zip(x, shift, strict=True)).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_settling_restores_modes_and_momenta_and_leaves_the_source_alone():
     net, average = averaged()
     before = copy.deepcopy(net.state_dict())
-    average.settle([torch.randn(9, 3)])
+    average.update_bn([torch.randn(9, 3)])
     assert not any(m.training for m in average.net.modules())
     assert (average.net.norm1.momentum, average.net.norm2.momentum) == (0.3, None)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     assert not any(b.requires_grad for b in average.net.buffers())
     with pytest.raises(RuntimeError):  # a network that fails half way
-        average.settle([torch.randn(9, 5)])
+        average.update_bn([torch.randn(9, 5)])
     assert not any(m.training for m in average.net.modules()) and average.net.norm1.momentum == 0.3
 
 
 def test_settling_needs_inputs_where_there_is_something_to_settle():
     _, average = averaged()
     with pytest.raises(ValueError, match="at least one input"):
-        average.settle([])
+        average.update_bn([])
     assert not any(m.training for m in average.net.modules()) and average.net.norm1.momentum == 0.3
 
 
 def test_without_batch_norm_there_is_nothing_to_settle():
-    average = gt.Average(gt.MLPGenerator(3), 100, 10)
+    average = gt.EMA(gt.MLPGenerator(3), 100, 10)
     before = copy.deepcopy(average.net.state_dict())
-    assert average.settle(None) is average.net
+    assert average.update_bn(None) is average.net
     assert all(torch.equal(before[name], value) for name, value in average.net.state_dict().items())
 
 
-@pytest.mark.parametrize("settings", [
-    {"half_life": 0}, {"half_life": -1}, {"half_life": float("nan")}, {"batch": 0}, {"ramp": 0}, {"ramp": -0.1}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"half_life": 0},
+        {"half_life": -1},
+        {"half_life": float("nan")},
+        {"batch": 0},
+        {"rampup_ratio": 0},
+        {"rampup_ratio": -0.1},
+    ],
+)
 def test_an_average_that_cannot_be_is_refused(settings):
     with pytest.raises(ValueError, match="are positive"):
-        gt.Average(Number(), **{"half_life": 10, "batch": 1, **settings})
+        gt.EMA(Number(), **{"half_life": 10, "batch": 1, **settings})

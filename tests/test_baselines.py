@@ -20,8 +20,8 @@ import gan_tutorial as gt
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import peers  # noqa: E402
-import trainings  # noqa: E402
+import baselines  # noqa: E402
+import runners  # noqa: E402
 
 PICTURES = torch.randint(256, (20, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
@@ -30,7 +30,7 @@ TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
 @pytest.fixture
 def torchvision(monkeypatch):
     """The stand-in, imported as the scripts do, on twenty pictures of noise; forgotten afterwards."""
-    monkeypatch.syspath_prepend(str(trainings.STANDIN))
+    monkeypatch.syspath_prepend(str(runners.STUBS))
     monkeypatch.setattr(gt.data, "mnist", lambda split="train": TINY if split == "train" else TINY[:5])
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "torchvision"}
     yield importlib.import_module("torchvision")
@@ -41,16 +41,22 @@ def torchvision(monkeypatch):
 
 # ------------------------------------------------------------------------------------------------------ the stand-in
 
+
 def pipeline(torchvision, size):
     t = torchvision.transforms
-    return torchvision.datasets.MNIST("nowhere", train=True, download=True, transform=t.Compose(
-        [t.Resize(size), t.ToTensor(), t.Normalize([0.5], [0.5])]))
+    return torchvision.datasets.MNIST(
+        "nowhere",
+        train=True,
+        download=True,
+        transform=t.Compose([t.Resize(size), t.ToTensor(), t.Normalize([0.5], [0.5])]),
+    )
 
 
 def test_the_digits_go_through_the_transforms(torchvision):
     data = pipeline(torchvision, 28)
-    torch.testing.assert_close(torch.stack([data[i][0] for i in range(20)]), (PICTURES.float() / 255 - 0.5) / 0.5,
-                               atol=1e-7, rtol=0)
+    torch.testing.assert_close(
+        torch.stack([data[i][0] for i in range(20)]), (PICTURES.float() / 255 - 0.5) / 0.5, atol=1e-7, rtol=0
+    )
     assert [data[i][1] for i in range(20)] == TINY.label.tolist() and len(data) == 20
     images, digits = next(iter(DataLoader(data, batch_size=8)))
     assert images.shape == (8, 1, 28, 28) and images.dtype == torch.float32
@@ -152,7 +158,7 @@ def train(folder, monkeypatch, script, seconds):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["pytest", "--not-for-the-script"])
     with torch.random.fork_rng():
-        return trainings.theirs(path, seconds, 0, torch.get_num_threads(), 20, None)
+        return runners.theirs(path, seconds, 0, torch.get_num_threads(), 20, None)
 
 
 def test_a_script_is_stopped_after_its_seconds_of_training(clock, tmp_path, monkeypatch, capsys):
@@ -167,7 +173,7 @@ def test_the_clock_is_taken_away_again(clock, tmp_path, monkeypatch):
     train(tmp_path, monkeypatch, SCRIPT.replace("EPOCHS", "99"), seconds=1)
     weight = torch.ones(1, requires_grad=True)
     weight.sum().backward()
-    torch.optim.SGD([weight], lr=1.0).step()  # would raise Enough
+    torch.optim.SGD([weight], lr=1.0).step()  # would raise TimeBudgetReached
     assert weight.item() == 0
 
 
@@ -192,14 +198,14 @@ def test_a_recipe_of_the_book(clock, monkeypatch, recipe, label):
     many = gt.Data("mnist", PICTURES.repeat(5, 1, 1, 1), TINY.label.repeat(5))
     monkeypatch.setattr(gt.data, "mnist", lambda: many)
     with torch.random.fork_rng():
-        made = trainings.ours(recipe, 3, 0, torch.get_num_threads(), 20, label)
+        made = runners.ours(recipe, 3, 0, torch.get_num_threads(), 20, label)
     assert made.steps == 3 and made.seconds > 4  # by the recipe's own clock 3 at the last step; the whole call is more
     again = small.train(many, steps=3, seed=0).sample(20, label, seed=0)
     torch.testing.assert_close(torch.from_numpy(made.samples["eval"]), again)
 
 
 def test_a_process_of_its_own_works_in_a_folder_that_is_gone_afterwards():
-    folder = Path(trainings.apart(os.getcwd))
+    folder = Path(runners.in_subprocess(os.getcwd))
     assert len(folder.parents) > 3 and folder != Path.cwd() and not folder.parents[1].exists()
 
 
@@ -211,11 +217,12 @@ def test_samples_come_in_whole_batches():
         return z + label[:, None]
 
     z, label = torch.randn(10, 2), torch.arange(10)
-    assert torch.equal(torch.from_numpy(trainings.sampled(generator, z, label, 4)), z + label[:, None])
+    assert torch.equal(torch.from_numpy(runners.sampled(generator, z, label, 4)), z + label[:, None])
     assert seen == [4, 4, 4]
 
 
 # ----------------------------------------------------------------------------------------------------------- judging
+
 
 class Reader(nn.Module):
     """Five pixels as features; reads the digit from the first pixel, -0.9 for 0 to 0.9 for 9."""
@@ -229,14 +236,15 @@ class Reader(nn.Module):
 
 @pytest.fixture
 def judge():
-    return peers.Judge(TINY, Reader())
+    return baselines.Judge(TINY, Reader())
 
 
 @pytest.mark.parametrize("good, bad", [("eval", "train"), ("train", "eval")])
 def test_the_better_of_two_modes_counts(judge, good, bad):
     real = TINY.take(slice(None))
-    score = judge.score(trainings.Training(60.0, 5, {"eval": 0, "train": 0} | {good: real.numpy(),
-                                                                              bad: (real / 2).numpy()}))
+    score = judge.score(
+        runners.Trainer(60.0, 5, {"eval": 0, "train": 0} | {good: real.numpy(), bad: (real / 2).numpy()})
+    )
     assert (score.mode, score.seconds, score.steps, score.agreement) == (good, 60.0, 5, None)
     assert score.distance == pytest.approx(0, abs=1e-6)
 
@@ -244,17 +252,17 @@ def test_the_better_of_two_modes_counts(judge, good, bad):
 def test_larger_images_are_compared_in_the_way_that_suits_them(judge):
     """Real images come out at distance 0 when they were enlarged, and also when only our way back to 28 is undone."""
     real = TINY.take(slice(None))
-    enlarged = peers.resized(real, 32)
-    assert judge.score(trainings.Training(1, 1, {"eval": enlarged.numpy()})).distance == pytest.approx(0, abs=1e-6)
+    enlarged = baselines.resized(real, 32)
+    assert judge.score(runners.Trainer(1, 1, {"eval": enlarged.numpy()})).distance == pytest.approx(0, abs=1e-6)
     plain, there_and_back = judge.real(32)
     assert torch.equal(plain, Reader().features(real)) and not torch.allclose(plain, there_and_back, atol=0.01)
-    assert len(judge.real(28)) == 1 and peers.resized(real, 28) is real
+    assert len(judge.real(28)) == 1 and baselines.resized(real, 28) is real
 
 
 def test_the_way_back_to_28_does_not_alias():
     noise = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
     pillow = Image.fromarray(noise.numpy()).resize((28, 28), Image.Resampling.BILINEAR)
-    torch.testing.assert_close(peers.resized(noise[None, None], 28)[0, 0], torch.from_numpy(np.array(pillow)))
+    torch.testing.assert_close(baselines.resized(noise[None, None], 28)[0, 0], torch.from_numpy(np.array(pillow)))
 
 
 def test_agreement_is_that_of_the_mode_that_counts(judge):
@@ -263,39 +271,40 @@ def test_agreement_is_that_of_the_mode_that_counts(judge):
     wrong = real / 2
     wrong[:, 0, 0, 0] = -0.9
     samples = {"eval": wrong.numpy(), "train": real.numpy()}
-    assert judge.score(trainings.Training(1, 1, samples), TINY.label).agreement == 1
-    assert judge.score(trainings.Training(1, 1, {"eval": wrong.numpy()}), TINY.label).agreement == pytest.approx(0.1)
+    assert judge.score(runners.Trainer(1, 1, samples), TINY.label).agreement == 1
+    assert judge.score(runners.Trainer(1, 1, {"eval": wrong.numpy()}), TINY.label).agreement == pytest.approx(0.1)
 
 
 # --------------------------------------------------------------------------------------------------------- the table
 
+
 def scores(distances, agreements=None):
     agreements = agreements or [None] * len(distances)
-    return [peers.Score(d, a, "eval", 60.0, 9) for d, a in zip(distances, agreements, strict=True)]
+    return [baselines.Score(d, a, "eval", 60.0, 9) for d, a in zip(distances, agreements, strict=True)]
 
 
 def test_medians_decide():
-    dcgan, _, cgan = peers.PAIRS
-    assert peers.row(dcgan, {"ours": scores([9, 5, 1]), "theirs": scores([50, 1, 90])})["holds"]
-    short = peers.row(dcgan, {"ours": scores([5.1, 5.1, 1]), "theirs": scores([50, 1, 90])})
+    dcgan, _, cgan = baselines.PAIRS
+    assert baselines.row(dcgan, {"ours": scores([9, 5, 1]), "theirs": scores([50, 1, 90])})["holds"]
+    short = baselines.row(dcgan, {"ours": scores([5.1, 5.1, 1]), "theirs": scores([50, 1, 90])})
     assert short["ratio"] == pytest.approx(0.102) and not short["holds"]
     own, peer = scores([4, 4, 4], [0.96, 0.97, 1.0]), scores([400] * 3, [0.1, 0.2, 0.3])
-    holds = peers.row(cgan, {"ours": own, "theirs": peer})
+    holds = baselines.row(cgan, {"ours": own, "theirs": peer})
     assert holds["holds"] and holds["agreement"] == {"ours": 0.97, "theirs": 0.2}
-    assert not peers.row(cgan, {"ours": scores([4] * 3, [0.96, 0.96, 1.0]), "theirs": peer})["holds"]
-    lines = peers.table([short, holds]).splitlines()
+    assert not baselines.row(cgan, {"ours": scores([4] * 3, [0.96, 0.96, 1.0]), "theirs": peer})["holds"]
+    lines = baselines.table([short, holds]).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert "falls short" in lines[2] and "5.10 (1.00 to 5.10)" in lines[2]
     assert "holds" in lines[3] and "97.0% (theirs 20.0%), at least 97%" in lines[3]
 
 
 def test_a_distance_in_short():
-    assert [peers.short(x) for x in (0.001234, 5, 62.44, 1777.7)] == ["0.00123", "5.00", "62.4", "1,778"]
+    assert [baselines.short(x) for x in (0.001234, 5, 62.44, 1777.7)] == ["0.00123", "5.00", "62.4", "1,778"]
 
 
 @pytest.fixture
 def clone(tmp_path):
-    for pair in peers.PAIRS:
+    for pair in baselines.PAIRS:
         path = tmp_path / "clone" / "implementations" / pair.script / f"{pair.script}.py"
         path.parent.mkdir(parents=True)
         path.write_text("")
@@ -307,29 +316,34 @@ def calls(monkeypatch, judge):
     """main without a training: what it would have run, in order."""
     calls = []
 
-    def apart(function, what, seconds, seed, threads, n, label):
+    def in_subprocess(function, what, seconds, seed, threads, n, label):
         calls.append((function.__name__, Path(what).name, seconds, seed, threads, n, label is not None))
-        samples = judge.images.numpy() / (1 + (function is trainings.theirs))
-        return trainings.Training(seconds + 0.5, 1, {"eval": samples})
+        samples = judge.images.numpy() / (1 + (function is runners.theirs))
+        return runners.Trainer(seconds + 0.5, 1, {"eval": samples})
 
-    monkeypatch.setattr(peers, "apart", apart)
+    monkeypatch.setattr(peers, "in_subprocess", in_subprocess)
     monkeypatch.setattr(peers, "Judge", lambda test: judge)
-    monkeypatch.setattr(peers.os, "environ", dict(peers.os.environ))
+    monkeypatch.setattr(baselines.os, "environ", dict(baselines.os.environ))
     monkeypatch.setattr(gt.data, "mnist", lambda split="train": TINY)
-    monkeypatch.setattr(peers.metrics, "agreement", lambda *_: 0.98)
+    monkeypatch.setattr(baselines.metrics, "agreement", lambda *_: 0.98)
     return calls
 
 
 def test_the_sides_take_turns(clone, calls, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(peers.os.environ, "GAN_TUTORIAL_DATA", "digits")
+    monkeypatch.setitem(baselines.os.environ, "GAN_TUTORIAL_DATA", "digits")
     file = tmp_path / "runs.json"
-    assert peers.main([str(clone), "--only", "dcgan", "cgan", "--seconds", "7", "--repeats", "2",
-                       "--json", str(file)]) == 0
-    assert peers.os.environ["GAN_TUTORIAL_DATA"] == str(tmp_path.resolve() / "digits")
-    assert calls == [call for ours, theirs, labelled in (("DCGAN", "dcgan.py", False), ("CONDITIONAL", "cgan.py", True))
-                     for seed in (0, 1) for call in (("ours", ours, 7, seed, 2, 20, labelled),
-                                                     ("theirs", theirs, 7.5, seed, 2, 20, labelled))]
+    assert (
+        baselines.main([str(clone), "--only", "dcgan", "cgan", "--seconds", "7", "--repeats", "2", "--json", str(file)])
+        == 0
+    )
+    assert baselines.os.environ["GAN_TUTORIAL_DATA"] == str(tmp_path.resolve() / "digits")
+    assert calls == [
+        call
+        for ours, theirs, labelled in (("DCGAN", "dcgan.py", False), ("CONDITIONAL", "cgan.py", True))
+        for seed in (0, 1)
+        for call in (("ours", ours, 7, seed, 2, 20, labelled), ("theirs", theirs, 7.5, seed, 2, 20, labelled))
+    ]
     said = capsys.readouterr()
     assert "| DCGAN | " in said.out and "| CONDITIONAL | " in said.out and str(tmp_path) not in said.out
     assert "dcgan.py, seed 1: " in said.err
@@ -340,28 +354,28 @@ def test_ctrl_c_leaves_what_was_complete(clone, calls, monkeypatch, capsys):
     def stop_at_the_second_pair(function, what, *rest):
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return apart(function, what, *rest)
+        return in_subprocess(function, what, *rest)
 
-    apart = peers.apart
-    monkeypatch.setattr(peers, "apart", stop_at_the_second_pair)
-    assert peers.main([str(clone), "--repeats", "1"]) == 130
+    apart = baselines.in_subprocess
+    monkeypatch.setattr(peers, "in_subprocess", stop_at_the_second_pair)
+    assert baselines.main([str(clone), "--repeats", "1"]) == 130
     said = capsys.readouterr()
     assert "| DCGAN | " in said.out and "WGAN_GP" not in said.out and "Interrupted" in said.err
 
 
 def test_what_is_no_clone_is_refused(tmp_path):
     with pytest.raises(SystemExit, match=r"no clone of PyTorch-GAN.*dcgan\.py.*git clone"):
-        peers.main([str(tmp_path)])
+        baselines.main([str(tmp_path)])
 
 
 def test_without_mnist_there_is_a_sentence(clone, tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_TUTORIAL_DATA", str(tmp_path / "nothing"))
     with pytest.raises(SystemExit, match="needs MNIST.*GAN_TUTORIAL_DATA"):
-        peers.main([str(clone)])
+        baselines.main([str(clone)])
 
 
 @pytest.mark.parametrize("option", [["--seconds", "0"], ["--seconds", "nan"], ["--repeats", "0"], ["--threads", "0"]])
 def test_numbers_that_make_no_sense_are_refused(clone, option, capsys):
     with pytest.raises(SystemExit):
-        peers.main([str(clone), *option])
+        baselines.main([str(clone), *option])
     assert "positive" in capsys.readouterr().err

@@ -11,33 +11,48 @@ from safetensors import safe_open
 from torch import nn
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint, faster
+from gan_tutorial import acceleration, checkpoint
 from gan_tutorial.__main__ import main
-from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, RECIPES, STACKED, WGAN_GP, Training
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, RECIPES, STACKED, WGAN_GP, Trainer
 
 # Of PyTorch about itself, while it compiles.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
 
-digits = gt.data.drawn(200, seed=0)
+digits = gt.data.synthetic_digits(200, seed=0)
 SMALL = {
-    "dcgan": replace(DCGAN, batch=16, generator=lambda: gt.ConvGenerator(64, width=4),
-                     critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True)),
-    "wgan-gp": replace(WGAN_GP, batch=16, generator=lambda: gt.ConvGenerator(64, width=4),
-                       critic=lambda: gt.ConvCritic(width=4, hidden=8)),
-    "conditional": replace(CONDITIONAL, batch=16,
-                           generator=lambda: gt.ConvGenerator(64, width=4, label=gt.Embedding(10)),
-                           critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True, label=gt.Projection(10))),
+    "dcgan": replace(
+        DCGAN,
+        batch=16,
+        generator=lambda: gt.ConvGenerator(64, width=4),
+        critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True),
+    ),
+    "wgan-gp": replace(
+        WGAN_GP,
+        batch=16,
+        generator=lambda: gt.ConvGenerator(64, width=4),
+        critic=lambda: gt.ConvCritic(width=4, hidden=8),
+    ),
+    "conditional": replace(
+        CONDITIONAL,
+        batch=16,
+        generator=lambda: gt.ConvGenerator(64, width=4, label=gt.Embedding(10)),
+        critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True, label=gt.Projection(10)),
+    ),
     "stacked": replace(STACKED, batch=16),
 }
 small = pytest.mark.parametrize("recipe", SMALL.values(), ids=SMALL.keys())
-halves = pytest.mark.skipif(not faster.has_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16 arithmetic")
-compiles = pytest.mark.skipif(faster.compiled.refusal(torch.device("cpu")) is not None, reason="no C++ compiler here")
+halves = pytest.mark.skipif(
+    not acceleration.has_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16 arithmetic"
+)
+compiles = pytest.mark.skipif(
+    acceleration.compiled.refusal(torch.device("cpu")) is not None, reason="no C++ compiler here"
+)
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs need CUDA")
 
 
 def first(recipe, *measures):
     """Terms, and gradients of all weights, that each player sees before anybody has learned."""
-    return first_of(Training(recipe, digits, 1, measures))
+    return first_of(Trainer(recipe, digits, 1, measures))
 
 
 def first_of(training):
@@ -57,7 +72,8 @@ def first_of(training):
 def close(one, other, rtol):
     """As far apart as rtol of the largest: small gradients are differences of large ones."""
     return one.keys() == other.keys() and all(
-        (one[name] - other[name]).abs().max() <= rtol * one[name].abs().max() for name in one)
+        (one[name] - other[name]).abs().max() <= rtol * one[name].abs().max() for name in one
+    )
 
 
 def everything(training, path):
@@ -71,11 +87,12 @@ def equal(one, other):
 
 # ---------------------------------------------------------------------------------------- equal up to rounding
 
+
 @small
-@pytest.mark.parametrize("measure", [faster.channels_last, faster.fused], ids=lambda measure: measure.name)
+@pytest.mark.parametrize("measure", [acceleration.channels_last, acceleration.fused], ids=lambda measure: measure.name)
 def test_layout_and_fused_adam_change_roundings_only(recipe, measure):
     assert close(first(recipe), first(recipe, measure), 1e-5)
-    plain, fast = Training(recipe, digits), Training(recipe, digits, faster=[measure])
+    plain, fast = Trainer(recipe, digits), Trainer(recipe, digits, faster=[measure])
     plain.run(steps=3)
     fast.run(steps=3)
     for player, terms in plain.log.items():
@@ -85,8 +102,9 @@ def test_layout_and_fused_adam_change_roundings_only(recipe, measure):
 
 def test_three_steps_make_the_same_weights():
     """In float64, where a gradient of nothing but rounding is nothing to Adam: that of a bias before BatchNorm."""
+
     def weights(*measures):
-        training = Training(SMALL["dcgan"], digits, 0, measures)
+        training = Trainer(SMALL["dcgan"], digits, 0, measures)
         for player in training.players:
             player.net.double()
         for _ in range(3):
@@ -96,12 +114,12 @@ def test_three_steps_make_the_same_weights():
         return torch.cat([p.detach().flatten() for player in training.players for p in player.weights])
 
     plain = weights()
-    for measure in (faster.channels_last, faster.fused):
+    for measure in (acceleration.channels_last, acceleration.fused):
         torch.testing.assert_close(weights(measure), plain, rtol=1e-7, atol=1e-9)
 
 
 def test_channels_last_and_fused_are_really_on():
-    training = Training(SMALL["dcgan"], digits, 0, [faster.channels_last, faster.fused])
+    training = Trainer(SMALL["dcgan"], digits, 0, [acceleration.channels_last, acceleration.fused])
     seen = []
     for player in training.players:
         convolution = next(m for m in player.net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
@@ -113,10 +131,11 @@ def test_channels_last_and_fused_are_really_on():
 
 # -------------------------------------------------------------------------------------------------------- bfloat16
 
+
 @halves
 @small
 def test_bfloat16_is_off_by_its_rounding(recipe):
-    exact, half = first(recipe), first(recipe, faster.bfloat16)
+    exact, half = first(recipe), first(recipe, acceleration.bfloat16)
     terms = [name for name in exact if name.endswith("terms")]
     assert close({n: exact[n] for n in terms}, {n: half[n] for n in terms}, 2**-8)
     assert not any(torch.equal(exact[name], half[name]) for name in exact)  # it was on
@@ -127,9 +146,9 @@ def test_bfloat16_is_off_by_its_rounding(recipe):
 @halves
 def test_the_penalty_stays_in_float32():
     """Given the same points, bit for bit. In bfloat16 it would be off."""
-    plain, half = (Training(SMALL["wgan-gp"], digits, 0, measures) for measures in ((), (faster.bfloat16,)))
+    plain, half = (Trainer(SMALL["wgan-gp"], digits, 0, measures) for measures in ((), (acceleration.bfloat16,)))
     critic = half.players[0].net
-    objective = faster.bfloat16.objective(half.recipe.objective)
+    objective = acceleration.bfloat16.objective(half.recipe.objective)
     batch = next(plain.feed)
     fake = batch.real.flip(0)
 
@@ -144,23 +163,33 @@ def test_the_penalty_stays_in_float32():
 
 @halves
 def test_everything_that_is_kept_stays_float32(tmp_path):
-    training = Training(SMALL["dcgan"], digits, 0, [faster.bfloat16])
+    training = Trainer(SMALL["dcgan"], digits, 0, [acceleration.bfloat16])
     training.run(steps=2)
     tensors = everything(training, tmp_path / "half.safetensors")
     assert {value.dtype for value in tensors.values()} == {torch.float32, torch.int64}
-    assert all(value.dtype == torch.int64 for name, value in tensors.items() if value.dtype != torch.float32
-               and name.endswith("num_batches_tracked"))
+    assert all(
+        value.dtype == torch.int64
+        for name, value in tensors.items()
+        if value.dtype != torch.float32 and name.endswith("num_batches_tracked")
+    )
     assert training.trained().sample(3).dtype == torch.float32
 
 
 # ----------------------------------------------------------------------------------------------------------- files
 
-@pytest.mark.parametrize("measures", [pytest.param((faster.bfloat16, faster.fused), marks=halves),
-                                      (faster.channels_last, faster.fused)], ids=["bf16", "channels-last"])
+
+@pytest.mark.parametrize(
+    "measures",
+    [
+        pytest.param((acceleration.bfloat16, acceleration.fused), marks=halves),
+        (acceleration.channels_last, acceleration.fused),
+    ],
+    ids=["bf16", "channels-last"],
+)
 def test_a_file_knows_its_measures_and_goes_on_as_if_never_stopped(measures, tmp_path, monkeypatch):
     recipe = SMALL["dcgan"]
     monkeypatch.setitem(RECIPES, "dcgan", recipe)
-    whole, part = (Training(recipe, digits, 3, measures) for _ in range(2))
+    whole, part = (Trainer(recipe, digits, 3, measures) for _ in range(2))
     whole.run(steps=4)
     part.run(steps=2)
     checkpoint.save(part, tmp_path / "part.safetensors")
@@ -170,16 +199,17 @@ def test_a_file_knows_its_measures_and_goes_on_as_if_never_stopped(measures, tmp
     rest.run(steps=4)
     assert equal(everything(whole, tmp_path / "a.safetensors"), everything(rest, tmp_path / "b.safetensors"))
     assert checkpoint.resume(tmp_path / "part.safetensors", digits, faster=()).faster == ()
-    plain = Training(recipe, digits, 3)
+    plain = Trainer(recipe, digits, 3)
     plain.run(steps=4)
     names = everything(plain, tmp_path / "c.safetensors")
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert {name: file.get_slice(name).get_shape() for name in file.keys()} == {
-            name: list(value.shape) for name, value in names.items()}
+            name: list(value.shape) for name, value in names.items()
+        }
 
 
 def test_files_from_before_and_damaged_ones(tmp_path):
-    training = Training(MLP, digits)
+    training = Trainer(MLP, digits)
     training.run(steps=1)
     tensors = everything(training, tmp_path / "new.safetensors")
     card, _ = checkpoint.read(tmp_path / "new.safetensors")
@@ -187,6 +217,7 @@ def test_files_from_before_and_damaged_ones(tmp_path):
 
     def rewritten(card):
         from safetensors.torch import save_file
+
         save_file(tensors, tmp_path / "old.safetensors", {checkpoint.CARD: json.dumps(card)})
         return tmp_path / "old.safetensors"
 
@@ -200,8 +231,24 @@ def test_files_from_before_and_damaged_ones(tmp_path):
 def test_the_command_line_takes_names(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(gt.metrics, "report", lambda *_: {})
     out = tmp_path / "mlp.safetensors"
-    assert main(["train", "mlp", "--steps", "2", "--data", "drawn", "--faster", "channels-last", "fused",
-                 "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "mlp",
+                "--steps",
+                "2",
+                "--data",
+                "synthetic",
+                "--faster",
+                "channels-last",
+                "fused",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert checkpoint.read(out, tensors=False)[0]["faster"] == ["channels-last", "fused"]
     assert main(["train", "--resume", str(out), "--steps", "3"]) == 0
     assert checkpoint.read(out, tensors=False)[0]["faster"] == ["channels-last", "fused"]
@@ -214,41 +261,43 @@ def test_the_command_line_takes_names(tmp_path, capsys, monkeypatch):
 
 # -------------------------------------------------------------------------------------------------------- refusals
 
+
 def test_what_cannot_be_is_refused_with_a_sentence(monkeypatch):
     net = nn.Linear(1, 1)
     sgd = gt.Player("critic", net, lambda batch: {}, torch.optim.SGD(net.parameters(), 0.1))
     with pytest.raises(ValueError, match="'bf16' is none"):
-        Training(MLP, digits, faster=["bf16"])
+        Trainer(MLP, digits, faster=["bf16"])
     with pytest.raises(ValueError, match="no measure 'magic'"):
-        faster.named(["fused", "magic"])
+        acceleration.named(["fused", "magic"])
     with pytest.raises(ValueError, match="The SGD of critic cannot be capturable"):
-        faster._settings(sgd, capturable=True)
+        acceleration._settings(sgd, capturable=True)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="Only CUDA records updates"):
-            Training(MLP, digits, faster=[faster.graphs])
+            Trainer(MLP, digits, faster=[acceleration.graphs])
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        Training(MLP, digits, faster=[faster.compiled])
+        Trainer(MLP, digits, faster=[acceleration.compiled])
     monkeypatch.setattr(faster, "has_bfloat16", lambda device: False)
     with pytest.raises(ValueError, match="This cpu has no bfloat16"):
-        Training(MLP, digits, faster=[faster.bfloat16])
-    monkeypatch.setattr(gt.processes, "count", lambda: 2)
-    assert "one process" in faster.compiled.refusal(torch.device("cpu"))
-    assert "one process" in faster.graphs.refusal(torch.device("cuda"))
-    assert "CPU or on CUDA" in faster.fused.refusal(torch.device("mps"))
+        Trainer(MLP, digits, faster=[acceleration.bfloat16])
+    monkeypatch.setattr(gt.distributed, "count", lambda: 2)
+    assert "one process" in acceleration.compiled.refusal(torch.device("cpu"))
+    assert "one process" in acceleration.graphs.refusal(torch.device("cuda"))
+    assert "CPU or on CUDA" in acceleration.fused.refusal(torch.device("mps"))
 
 
 def test_bfloat16_is_looked_up_in_the_processors_flags(monkeypatch, tmp_path):
     info = tmp_path / "cpuinfo"
     monkeypatch.setattr(faster, "Path", lambda path: info)
-    assert not faster.has_bfloat16(torch.device("cpu"))  # a system without that file
+    assert not acceleration.has_bfloat16(torch.device("cpu"))  # a system without that file
     info.write_text("flags\t\t: fma avx2 avx512f\n")
-    assert not faster.has_bfloat16(torch.device("cpu"))
+    assert not acceleration.has_bfloat16(torch.device("cpu"))
     info.write_text("flags\t\t: fma avx2 avx512_bf16\n")
-    assert faster.has_bfloat16(torch.device("cpu")) and not faster.has_bfloat16(torch.device("mps"))
+    assert acceleration.has_bfloat16(torch.device("cpu")) and not acceleration.has_bfloat16(torch.device("mps"))
 
 
 # -------------------------------------------------------------------------------------------------------- compiled
+
 
 @pytest.fixture
 def traced(monkeypatch):
@@ -263,7 +312,7 @@ def traced(monkeypatch):
 @pytest.mark.parametrize("recipe", ["dcgan", "wgan-gp", "conditional"])
 def test_compiled_losses_are_the_eager_ones_and_are_compiled_once(recipe, traced):
     recipe = SMALL[recipe]
-    training = Training(recipe, digits, 1, [faster.compiled])
+    training = Trainer(recipe, digits, 1, [acceleration.compiled])
     assert close(first(recipe), first_of(training), 1e-5)
     training.run(steps=2)
     graphs = traced()
@@ -274,12 +323,16 @@ def test_compiled_losses_are_the_eager_ones_and_are_compiled_once(recipe, traced
 
 @compiles
 def test_compiled_to_the_end(tmp_path):
-    recipe = replace(MLP, generator=lambda: gt.MLPGenerator(64, (1, 28, 28), width=8, depth=1),
-                     critic=lambda: gt.MLPCritic((1, 28, 28), width=8, depth=1))
-    assert close(first(recipe), first(recipe, faster.compiled), 1e-5)
+    recipe = replace(
+        MLP,
+        generator=lambda: gt.MLPGenerator(64, (1, 28, 28), width=8, depth=1),
+        critic=lambda: gt.MLPCritic((1, 28, 28), width=8, depth=1),
+    )
+    assert close(first(recipe), first(recipe, acceleration.compiled), 1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------- graphs
+
 
 class Recorder:
     """Records as CUDA does, on a CPU: without a result at first, then always into the same tensors."""
@@ -302,9 +355,9 @@ class Recorder:
 def test_replayed_updates_are_the_updates(tmp_path):
     """Bit for bit: batches are copied into place, terms out of it, and warming up is training."""
     recipe = SMALL["wgan-gp"]
-    plain, replayed, record = Training(recipe, digits), Training(recipe, digits), Recorder()
+    plain, replayed, record = Trainer(recipe, digits), Trainer(recipe, digits), Recorder()
     for player in replayed.players:
-        player.update = faster.Replayed(player.update, record)
+        player.update = acceleration.CUDAGraphed(player.update, record)
     plain.run(steps=6)
     replayed.run(steps=6)
     assert record.recorded == 2 and all(player.update.batch is not None for player in replayed.players)
@@ -312,8 +365,9 @@ def test_replayed_updates_are_the_updates(tmp_path):
 
 
 def test_a_replay_takes_batches_of_one_shape():
-    update = faster.Replayed(lambda batch: {"game": batch.real.mean()},
-                             lambda function: ({"game": torch.zeros(())}, function))
+    update = acceleration.CUDAGraphed(
+        lambda batch: {"game": batch.real.mean()}, lambda function: ({"game": torch.zeros(())}, function)
+    )
     batch = gt.Batch(torch.ones(4, 2), None, torch.ones(4, 3), torch.ones(4))
     for _ in range(5):
         update(batch)
@@ -327,7 +381,7 @@ def test_a_replay_takes_batches_of_one_shape():
 @small
 def test_graphs_play_the_same_game(recipe):
     on_gpu = digits.to("cuda")
-    plain, recorded = (Training(recipe, on_gpu, 0, measures) for measures in ((), (faster.graphs,)))
+    plain, recorded = (Trainer(recipe, on_gpu, 0, measures) for measures in ((), (acceleration.graphs,)))
     plain.run(steps=8)
     recorded.run(steps=8)
     for player, terms in plain.log.items():
