@@ -149,18 +149,24 @@ class Player:
             raise ValueError("LBFGS evaluates a loss several times a step, on the same batch: use Adam or SGD.")
         if not _whole(updates) or updates < 1:
             raise ValueError(f"Expected a whole number of updates a turn from 1 on for {name}, got {updates!r}.")
-        self.name, self.net, self.loss, self.optimizer, self.updates = name, net, loss, optimizer, int(updates)
+        self.name, self.net, self.optimizer, self.updates = name, net, optimizer, int(updates)
         self.constraint, self.lr_schedule, self.term_weights = constraint, lr_schedule, dict(term_weights or {})
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])  # PyTorch's own name for what schedules multiply
         self.updates_done = 0
         self.wrappers: list[str] = []
-        self._loss, self._gradients, self._update = loss, [], self._learn
+        self._own_loss = self._loss = loss
+        self._gradients, self._update = [], self._learn
         self.rest()
 
     def __repr__(self) -> str:
         wrapped = f", {' < '.join(self.wrappers)}" if self.wrappers else ""
         return f"Player({self.name!r}: {self.updates} a turn by {type(self.optimizer).__name__}{wrapped})"
+
+    @property
+    def loss(self) -> Callable[[Batch], Terms]:
+        """The loss itself, without what was put around it by `wrap`."""
+        return self._own_loss
 
     def wrap(
         self,
@@ -533,7 +539,7 @@ def sample(generator: nn.Module, z: Tensor, condition: Tensor | None = None) -> 
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
-        return generator(z, condition)
+        return generator(z) if condition is None else generator(z, condition)
     finally:
         for module, mode in modes:
             module.training = mode

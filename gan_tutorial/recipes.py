@@ -41,7 +41,7 @@ from .networks import (
 from .objectives import Objective, nonsaturating, r1, weight_clipping, wgan, wgan_gp
 from .runtime import derive_seed, progress_bar
 
-BATCHNORM_BATCHES = 50  # of up to 100 samples, that BatchNorm's statistics are measured on after training
+BATCHNORM_SAMPLES = 5_000  # at least so many, that BatchNorm's statistics are measured on after training
 PIECE = 1000  # samples that are made at once
 
 History = Mapping[str, Mapping[str, Tensor]]
@@ -446,9 +446,9 @@ class Trainer:
         networks = {
             name: distributed.local_batchnorm(copy.deepcopy(average.net)) for name, average in self.averages.items()
         }
-        small = replace(recipe, batch_size=min(100, len(self.data)))
-        feed = recipe.batches(small, self.data, derive_seed(self.seed, "settling"))
-        passes = (partial(recipe.forward, networks, batch) for batch in islice(feed, BATCHNORM_BATCHES))
+        feed = recipe.batches(recipe, self.data, derive_seed(self.seed, "settling"))
+        batches = islice(feed, -(-BATCHNORM_SAMPLES // recipe.batch_size))
+        passes = (partial(recipe.forward, networks, batch) for batch in batches)
         update_bn(networks.values(), passes)
         return TrainedModel(recipe, networks, self.spec, self.log, self.steps, self.seconds)
 

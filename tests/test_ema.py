@@ -23,17 +23,17 @@ class Number(nn.Module):
 
 def generator():
     torch.manual_seed(0)
-    return gt.ConvGenerator(3, 8, width=2, label=gt.OneHot(3))
+    return gt.ConvGenerator(3, 8, width=2, condition=gt.OneHot(3))
 
 
 def feed():
     values = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return gt.Feed(gt.Data("noise", values, torch.arange(60) % 3), latent_dim=3, batch=6, labelled=True)
+    return gt.Feed(gt.Data("noise", values, torch.arange(60) % 3), latent_dim=3, batch_size=6, labelled=True)
 
 
 def train(average=None, steps=6):
     G = generator()
-    C = gt.ConvCritic(8, width=2, label=gt.Projection(3))
+    C = gt.ConvCritic(8, width=2, condition=gt.Projection(3))
     hooks = [average := gt.EMA(G, 100, 6)] if average else []
     gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-2)), feed(), steps, hooks=hooks)
     return G, average
@@ -46,7 +46,7 @@ def train(average=None, steps=6):
 def test_under_constant_weights_the_distance_shrinks_geometrically(rampup_ratio):
     """average = c + (a - c) * 2^(-n b / h) after n steps from a to c."""
     net = Number(5)
-    average = gt.EMA(net, half_life=700, batch=16, rampup_ratio=rampup_ratio)
+    average = gt.EMA(net, half_life=700, batch_size=16, rampup_ratio=rampup_ratio)
     net.set(-2)
     for n in range(1, 200):
         average()
@@ -57,7 +57,7 @@ def test_under_constant_weights_the_distance_shrinks_geometrically(rampup_ratio)
 def test_what_a_step_contributed_counts_half_after_a_half_life(batch):
     """An impulse, followed by h = 320 more images: by 320, 40 or 10 steps."""
     net = Number()
-    average = gt.EMA(net, half_life=320, batch=batch, rampup_ratio=None)
+    average = gt.EMA(net, half_life=320, batch_size=batch, rampup_ratio=None)
     net.set(1)
     average()
     contribution = average.net.weight.item()
@@ -72,7 +72,7 @@ def test_what_a_step_contributed_counts_half_after_a_half_life(batch):
 def test_early_on_the_half_life_is_a_share_of_the_images_seen():
     """By a loop of our own; the first step forgets all but 2^-10, and from 1000 / 0.1 images on h is 1000."""
     net, expected = Number(3), 3.0
-    average = gt.EMA(net, half_life=1000, batch=50)
+    average = gt.EMA(net, half_life=1000, batch_size=50)
     for n in range(1, 301):
         net.set((-1) ** n * n)
         average(n - 1, None)
@@ -88,7 +88,7 @@ def test_early_on_the_half_life_is_a_share_of_the_images_seen():
 def test_a_ramp_forgets_the_first_weights():
     """While h = r n b, a step multiplies what was there by 2^(-1 / r n): after N steps 2^(-(1 + 1/2 + … + 1/N) / r)."""
     net = Number(1)
-    average = gt.EMA(net, half_life=1e9, batch=7, rampup_ratio=0.5)
+    average = gt.EMA(net, half_life=1e9, batch_size=7, rampup_ratio=0.5)
     net.set(0)
     for _ in range(40):
         average()
@@ -101,7 +101,7 @@ def test_every_weight_is_averaged():
     with torch.no_grad():
         for p in net.parameters():
             p.normal_()
-    average.blend(0.25)
+    average.update(0.25)
     for mean, a, b in zip(average.net.parameters(), first, net.parameters(), strict=True):
         torch.testing.assert_close(mean, 0.75 * a + 0.25 * b.detach())
 
@@ -137,13 +137,13 @@ def test_training_is_the_same_with_and_without_an_average():
 def test_fit_calls_it_once_a_step():
     """By our own average of the weights after each step."""
     G, seen = generator(), []
-    average = gt.EMA(G, half_life=20, batch=6, rampup_ratio=None)
+    average = gt.EMA(G, half_life=20, batch_size=6, rampup_ratio=None)
     shadow = [p.detach().clone() for p in G.parameters()]
 
     def watch(step, log):
         seen.append([p.detach().clone() for p in G.parameters()])
 
-    C = gt.ConvCritic(8, width=2, label=gt.Projection(3))
+    C = gt.ConvCritic(8, width=2, condition=gt.Projection(3))
     gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-2)), feed(), 5, hooks=[average, watch])
     for weights in seen:
         shadow = [0.5 ** (6 / 20) * a + (1 - 0.5 ** (6 / 20)) * b for a, b in zip(shadow, weights, strict=True)]
@@ -187,7 +187,7 @@ def averaged():
         for p in net.parameters():
             p.normal_()
     net(100 + torch.randn(50, 3))
-    average.blend(0.5)
+    average.update(0.5)
     return net, average
 
 
@@ -262,11 +262,11 @@ def test_without_batch_norm_there_is_nothing_to_settle():
         {"half_life": 0},
         {"half_life": -1},
         {"half_life": float("nan")},
-        {"batch": 0},
+        {"batch_size": 0},
         {"rampup_ratio": 0},
         {"rampup_ratio": -0.1},
     ],
 )
 def test_an_average_that_cannot_be_is_refused(settings):
-    with pytest.raises(ValueError, match="are positive"):
-        gt.EMA(Number(), **{"half_life": 10, "batch": 1, **settings})
+    with pytest.raises(ValueError, match="Expected a positive"):
+        gt.EMA(Number(), **{"half_life": 10, "batch_size": 1, **settings})

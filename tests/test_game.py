@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,13 +12,13 @@ import gan_tutorial as gt
 from gan_tutorial.game import READ_EVERY
 
 
-def gaussian_feed(batch=16, seed=0, labelled=False, n=200):
+def gaussian_feed(batch_size=16, seed=0, labelled=False, n=200):
     generator = torch.Generator().manual_seed(9)
     values = torch.randn(n, 2, generator=generator)
     return gt.Feed(
         gt.Data("a Gaussian", values, torch.arange(n) % 3 if labelled else None),
         latent_dim=3,
-        batch=batch,
+        batch_size=batch_size,
         seed=seed,
         labelled=labelled,
     )
@@ -54,7 +55,7 @@ def descended(net, loss):
 def test_a_batch_is_a_function_of_seed_and_number():
     one, two, other = gaussian_feed(), gaussian_feed(), gaussian_feed(seed=1)
     first = [next(one) for _ in range(3)]
-    two.drawn = 2  # resuming: no generator state has to be saved
+    two.batches_drawn = 2  # resuming: no generator state has to be saved
     two.noise(5)
     for a, b in zip(first[2], next(two), strict=True):
         assert (a is None and b is None) or torch.equal(a, b)
@@ -64,15 +65,15 @@ def test_a_batch_is_a_function_of_seed_and_number():
 
 def test_a_batch_has_the_promised_shapes_and_laws():
     data = gt.Data("numbered", torch.arange(1000.0).view(-1, 1), torch.arange(1000))
-    feed = gt.Feed(data, latent_dim=4, batch=500, labelled=True)
+    feed = gt.Feed(data, latent_dim=4, batch_size=500, labelled=True)
     batches = [next(feed) for _ in range(40)]
-    real, label, z, eps = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    real, label, z, eps = (torch.cat(parts) for parts in list(zip(*batches, strict=True))[:4])
     assert real.shape == (20_000, 1) and z.shape == (20_000, 4) and eps.shape == label.shape == (20_000,)
     assert torch.equal(real.squeeze(1).long(), label)  # a sample keeps its label
     assert 0 <= eps.min() and eps.max() < 1 and abs(eps.mean() - 0.5) < 5 * (1 / 12 / 20_000) ** 0.5
     assert abs(z.mean()) < 5 / 80_000**0.5 and abs(z.var() - 1) < 5 * (2 / 80_000) ** 0.5
     assert len(label.unique()) == 1000  # 20 draws of each on average: one is missed with probability 2e-6
-    assert next(gt.Feed(data, latent_dim=4, batch=5)).label is None
+    assert next(gt.Feed(data, latent_dim=4, batch_size=5)).condition is None
 
 
 def test_pictures_use_a_stream_of_their_own():
@@ -94,12 +95,15 @@ def test_training_draws_nothing_from_the_global_stream():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: gaussian_feed(batch=201), "number from 1 to 200"),
-        (lambda: gaussian_feed(batch=0), "number from 1 to 200"),
-        (lambda: gaussian_feed(batch=16.0), "number from 1 to 200"),
-        (lambda: gt.Feed(torch.zeros(4, 2), latent_dim=2, batch=2), "from Data, not from a Tensor"),
-        (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=2, batch=2, labelled=True), "no labels"),
-        (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=0, batch=2), "at least one"),
+        (lambda: gaussian_feed(batch_size=201), "batch size from 1 to 200"),
+        (lambda: gaussian_feed(batch_size=0), "batch size from 1 to 200"),
+        (lambda: gaussian_feed(batch_size=16.0), "batch size from 1 to 200"),
+        (lambda: gt.Feed(torch.zeros(4, 2), latent_dim=2, batch_size=2), "draws from Data, got a Tensor"),
+        (lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=2, batch_size=2, labelled=True), "no labels"),
+        (
+            lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=0, batch_size=2),
+            "from 1 on, got latent_dim=0",
+        ),
     ],
 )
 def test_a_feed_that_cannot_be_is_refused(build, words):
@@ -109,11 +113,11 @@ def test_a_feed_that_cannot_be_is_refused(build, words):
 
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="empty"):
-        gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent_dim=2, batch=1)
+        gt.Feed(gt.Data("points", torch.zeros(4, 2))[:0], latent_dim=2, batch_size=1)
 
 
 def doubled(batch):
-    return batch._replace(real=batch.real + 100, label=2 * batch.real[:, :1])
+    return batch._replace(real=batch.real + 100, condition=2 * batch.real[:, :1])
 
 
 def test_what_prepare_makes_of_a_batch():
@@ -122,7 +126,7 @@ def test_what_prepare_makes_of_a_batch():
     feed = gt.Feed(plain.data, 3, 16, prepare=doubled)
     for _ in range(3):
         expected, batch = next(plain), next(feed)
-        assert torch.equal(batch.real, expected.real + 100) and torch.equal(batch.label, 2 * expected.real[:, :1])
+        assert torch.equal(batch.real, expected.real + 100) and torch.equal(batch.condition, 2 * expected.real[:, :1])
         assert torch.equal(batch.z, expected.z) and torch.equal(batch.eps, expected.eps)
     assert torch.equal(feed.noise(4), plain.noise(4))
 
@@ -131,8 +135,8 @@ def test_a_prepared_batch_is_a_function_of_seed_and_number():
     data = gaussian_feed().data
     one, two = (gt.Feed(data, 3, 16, seed=5, prepare=doubled) for _ in range(2))
     first = [next(one) for _ in range(3)]
-    two.drawn = 2
-    assert all(torch.equal(a, b) for a, b in zip(first[2], next(two), strict=True))
+    two.batches_drawn = 2
+    assert all(torch.equal(a, b) for a, b in zip(first[2][:4], next(two)[:4], strict=True))
 
 
 def test_prepare_may_write_into_its_batch():
@@ -249,7 +253,7 @@ def test_training_happens_in_training_mode():
 def test_batches_are_drawn_with_replacement():
     data = gt.Data("numbered", torch.arange(50.0).view(-1, 1), torch.arange(50))
     assert (
-        len(next(gt.Feed(data, latent_dim=1, batch=50, labelled=True)).label.unique()) < 50
+        len(next(gt.Feed(data, latent_dim=1, batch_size=50, labelled=True)).condition.unique()) < 50
     )  # else with odds 50!/50^50
 
 
@@ -277,11 +281,11 @@ class Conditional(nn.Module):
         super().__init__()
         self.net, self.seen = net, []
 
-    def forward(self, x, label=None):
-        if label is None:
+    def forward(self, x, condition=None):
+        if condition is None:
             raise ValueError("this network needs labels")
-        self.seen.append(label)
-        return self.net(torch.cat([x, label[:, None].float()], 1))
+        self.seen.append(condition)
+        return self.net(torch.cat([x, condition[:, None].float()], 1))
 
 
 def conditional_networks():
@@ -296,7 +300,7 @@ def test_every_call_of_an_update_gets_the_labels_of_its_batch():
     critic.update(batch)
     assert len(C.seen) == 3 and len(G.seen) == 1
     generator.update(batch)
-    assert all(torch.equal(label, batch.label) for label in C.seen + G.seen)
+    assert all(torch.equal(label, batch.condition) for label in C.seen + G.seen)
 
 
 def test_labels_decide_what_is_drawn():
@@ -306,7 +310,7 @@ def test_labels_decide_what_is_drawn():
 
 
 def test_labels_at_the_wrong_place_are_refused():
-    with pytest.raises(ValueError, match="takes no label"):
+    with pytest.raises(ValueError, match="takes no condition"):
         gt.fit(gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3)), gaussian_feed(labelled=True), 1)
     with pytest.raises(ValueError, match="needs labels"):
         gt.fit(gt.adversaries(*conditional_networks(), gt.hinge, gt.adam(1e-3)), gaussian_feed(), 1)
@@ -373,7 +377,6 @@ def test_the_log_holds_every_step_once(steps):
         steps, gt.wgan_gp if steps < 5 else gt.hinge, hooks=[lambda step, log: seen.append((step, log.steps))]
     )
     assert seen == [(step, step + 1) for step in range(steps)] and log.steps == steps
-    assert not log.interrupted
     if steps:
         assert list(log) == ["critic", "generator"] and len(log) == 2
         assert all(values.shape == (steps,) for terms in log.values() for values in terms.values())
@@ -404,7 +407,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_step_player_and_causes(val
         terms = loss(batch)
         return {**terms, "extra": terms["game"] * (value if len(calls) - 1 == 130 else 0)}
 
-    players[1].loss = spoilt
+    players[1].wrap("spoilt", loss=lambda loss: spoilt)
     with pytest.raises(gt.NonFiniteLoss, match="Step 130: the generator's term 'extra'.*learning rate") as caught:
         gt.fit(players, gaussian_feed(), 1000)
     assert len(calls) == 2 * READ_EVERY  # found at the next reading, no later
@@ -419,27 +422,38 @@ def test_of_one_step_the_first_mover_is_blamed():
         gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 3)
 
 
-def test_a_hook_may_end_the_training():
-    def stop(step, log):
-        if step == 4:
-            raise gt.Stop
-
+def test_a_loop_over_turns_is_fit_and_may_end_when_it_likes():
     G, C = networks()
-    log = gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 100, hooks=[stop])
-    assert log.steps == 5 and not log.interrupted
-    G5, C5 = networks()
-    gt.fit(gt.adversaries(G5, C5, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 5)
-    assert all(torch.equal(a, b) for a, b in zip(G.parameters(), G5.parameters(), strict=True))
+    game = gt.turns(gt.adversaries(G, C, gt.wgan_gp, gt.adam(1e-3)), gaussian_feed())
+    for step in range(100):
+        terms = next(game)
+        if step == 4:
+            break
+    G5, C5, log = train(5, gt.wgan_gp)
+    assert torch.equal(weights(G), weights(G5)) and torch.equal(weights(C), weights(C5))
+    assert {player: list(own) for player, own in terms.items()} == {
+        "critic": ["game", "penalty"],
+        "generator": ["game"],
+    }
+    assert terms["critic"]["penalty"] == log["critic"]["penalty"][4]
 
 
-def test_an_interrupt_returns_what_was_learned(capsys):
+def test_an_interrupt_ends_everything_and_keeps_what_was_learned():
+    """Also a loop of trainings: the next one does not start."""
+
     def stop(step, log):
         if step == 4:
             raise KeyboardInterrupt
 
-    G, C, log = train(100, hooks=[stop])
-    assert log.interrupted and log.steps == 5 and log["generator"]["game"].shape == (5,)
-    assert "after 5 of 100 steps" in capsys.readouterr().out
+    G, C = networks()
+    started = []
+    with pytest.raises(gt.Interrupted, match="after 5 of 100 steps") as caught:
+        for seed in range(3):
+            started.append(seed)
+            gt.fit(gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3)), gaussian_feed(), 100, hooks=[stop])
+    assert isinstance(caught.value, KeyboardInterrupt) and started == [0]
+    log = caught.value.log
+    assert log.steps == 5 and log["generator"]["game"].shape == (5,)
     G2, C2, _ = train(5)
     assert torch.equal(weights(G), weights(G2)) and torch.equal(weights(C), weights(C2))
 
@@ -451,16 +465,233 @@ def test_an_interrupt_inside_an_update_leaves_the_network_frozen_and_without_gra
         net(batch.z).sum().backward()
         raise KeyboardInterrupt
 
-    log = gt.fit([gt.Player("one", net, loss, torch.optim.SGD(net.parameters(), 0.1))], gaussian_feed(), 3)
-    assert log.interrupted and log.steps == 0
+    with pytest.raises(gt.Interrupted) as caught:
+        gt.fit([gt.Player("one", net, loss, torch.optim.SGD(net.parameters(), 0.1))], gaussian_feed(), 3)
+    assert caught.value.log.steps == 0
     assert all(p.grad is None and not p.requires_grad for p in net.parameters())
 
 
 def test_fit_refuses_what_it_cannot_play():
     player = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))[0]
-    for players, steps in [([player], -1), ([player, player], 1)]:
-        with pytest.raises(ValueError, match="different names"):
-            gt.fit(players, gaussian_feed(), steps)
+    for players, feed, steps, words in [
+        ([player], gaussian_feed(), -1, "from 0 on, got -1"),
+        ([player], gaussian_feed(), 1.5, "from 0 on, got 1.5"),
+        ([player], gaussian_feed(), True, "from 0 on, got True"),
+        ([player, player], gaussian_feed(), 1, "different names"),
+        ([], gaussian_feed(), 1, "different names"),
+        ([player], torch.utils.data.DataLoader(range(3)), 1, "endless iterator of batches.*DataLoader"),
+        ([player], iter([next(gaussian_feed())]), 2, "no more batches"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            gt.fit(players, feed, steps)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"updates": 0}, "from 1 on for one, got 0"),
+        ({"updates": 1.5}, "from 1 on for one, got 1.5"),
+        ({"updates": True}, "from 1 on for one, got True"),
+        ({"optimizer": torch.optim.LBFGS}, "LBFGS evaluates"),
+    ],
+)
+def test_a_player_that_cannot_be_is_refused(change, words):
+    net = nn.Linear(3, 2)
+    optimizer = change.pop("optimizer", torch.optim.SGD)(net.parameters(), 0.1)
+    with pytest.raises(ValueError, match=words):
+        gt.Player("one", net, lambda batch: {"game": net(batch.z).mean()}, optimizer, **change)
+
+
+class Odd(nn.Linear):
+    """A network that returns what it should not."""
+
+    def __init__(self, made):
+        super().__init__(3, 1)
+        self.made = made
+
+    def forward(self, x, condition=None):
+        return self.made(super().forward(x).squeeze(1))
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda scores: None, "Expected scores.*NoneType"),
+        (lambda scores: (scores, scores), "Expected scores.*tuple"),
+        (lambda scores: scores[:-1], "one score for each of 16 samples from the critic, got 15"),
+    ],
+)
+def test_a_critic_that_gives_no_scores_is_refused(made, words):
+    data = gt.Data("points", torch.randn(50, 3))
+    G = gt.MLPGenerator(3, (3,))
+    critic, _ = gt.adversaries(G, Odd(made), gt.hinge, gt.adam(1e-3))
+    with pytest.raises(ValueError, match=words):
+        critic.update(next(gt.Feed(data, 3, 16)))
+
+
+# --- wrappers, schedules, several penalties, two optimisers -----------------------------------------------------------
+
+
+def test_wrappers_lie_around_one_another_in_the_order_of_the_list():
+    calls = []
+
+    def around(name):
+        def wrapper(function):
+            def wrapped(batch):
+                calls.append(name)
+                return function(batch)
+
+            return wrapped
+
+        return wrapper
+
+    _, player = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))
+    player.wrap("inner loss", loss=around("inner loss"))
+    player.wrap("update", update=around("update"))
+    player.wrap("outer loss", loss=around("outer loss"))
+    player.wrap("clipping", gradients=lambda gradients: calls.append(len(gradients)))
+    player.update(next(gaussian_feed()))
+    assert calls == ["update", "outer loss", "inner loss", len(player.weights)]
+    assert player.wrappers == ["inner loss", "update", "outer loss", "clipping"]
+    assert "inner loss < update < outer loss < clipping" in repr(player)
+    with pytest.raises(AttributeError):  # a loss replaced from outside would be passed over
+        player.loss = None
+
+
+def test_what_is_done_to_gradients_is_what_the_optimiser_takes():
+    """Halved gradients are a halved learning rate for SGD."""
+    made = []
+    for lr, factor in ((0.1, 1.0), (0.2, 0.5)):
+        net = nn.Linear(3, 2, bias=False)
+        nn.init.ones_(net.weight)
+        player = gt.Player(
+            "one", net, lambda b, net=net: {"game": net(b.z).square().mean()}, torch.optim.SGD(net.parameters(), lr)
+        )
+        player.wrap("scaled", gradients=lambda gradients, factor=factor: [g.mul_(factor) for g in gradients])
+        player.update(next(gaussian_feed()))
+        made.append(net.weight)
+    torch.testing.assert_close(*made)
+
+
+def test_a_schedule_multiplies_the_learning_rate_of_each_step():
+    """SGD on a linear loss moves by lr times the slope: with n updates a turn, each step has n moves of one length."""
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    player = gt.Player(
+        "one",
+        net,
+        lambda batch: {"game": net(torch.ones(1, 1)).sum()},
+        torch.optim.SGD(net.parameters(), 0.5),
+        updates=2,
+        lr_schedule=lambda step: 1 / (1 + step),
+    )
+    places = []
+    gt.fit([player], gaussian_feed(), 3, hooks=[lambda step, log: places.append(net.weight.item())])
+    assert places == pytest.approx([-1, -1 - 1 / 2, -1 - 1 / 2 - 1 / 3])
+    player.updates_done = 2 * 9  # all that resuming needs
+    player.update(None)
+    assert player.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def test_term_weights_change_the_sum_that_is_minimised_and_what_is_logged():
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    player = gt.Player(
+        "one",
+        net,
+        lambda batch: {"game": net.weight.sum(), "penalty": 2 * net.weight.sum() + 3},
+        torch.optim.SGD(net.parameters(), 1.0),
+        term_weights={"penalty": lambda step: step},
+    )
+    log = gt.fit([player], gaussian_feed(), 3)  # slopes 1, 1 + 2, 1 + 4
+    assert net.weight.item() == -9
+    assert log["one"]["penalty"].tolist() == [0, 1 * (2 * -1 + 3), 2 * (2 * -4 + 3)]
+    player.term_weights["absent"] = lambda step: 1
+    with pytest.raises(ValueError, match="no term 'absent' to weight, only"):
+        player.update(None)
+
+
+def test_several_penalties_are_named_and_logged_apart():
+    """f(x) = |x|²/2 has the slope x: R1 is half the mean square of real samples, R2 that of the fake ones."""
+
+    class Bowl(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x, condition=None):
+            return self.scale * x.square().sum(1) / 2
+
+    G, _ = networks()
+    both = replace(gt.relativistic, penalty={"r1": gt.r1, "r2": partial(gt.r2, weight=3.0)})
+    critic, generator = gt.adversaries(G, Bowl(), both, gt.adam(1e-3))
+    batch = next(gaussian_feed())
+    fake = gt.sample(G, batch.z)
+    terms = critic.loss(batch)
+    assert list(terms) == ["game", "r1", "r2"]
+    torch.testing.assert_close(terms["r1"], batch.real.square().sum(1).mean() / 2)
+    torch.testing.assert_close(terms["r2"], 3 * fake.square().sum(1).mean() / 2)
+
+
+def test_a_relativistic_generator_sees_real_scores():
+    """Jolicoeur-Martineau 2019, by hand: both players minimise softplus of minus their own lead in a pair."""
+    G, C = networks()
+    critic, generator = gt.adversaries(G, C, gt.relativistic, gt.adam(1e-3))
+    batch = next(gaussian_feed())
+    with torch.no_grad():
+        lead = C(batch.real) - C(G(batch.z))
+        torch.testing.assert_close(critic.loss(batch)["game"], (1 + (-lead).exp()).log().mean())
+        torch.testing.assert_close(generator.loss(batch)["game"], (1 + lead.exp()).log().mean())
+
+
+def test_two_learning_rates():
+    G, C = networks()
+    critic, generator = gt.adversaries(G, C, gt.hinge, gt.adam(1e-4), critic_optimizer=gt.adam(4e-4))
+    assert critic.optimizer.defaults["lr"] == 4e-4 and generator.optimizer.defaults["lr"] == 1e-4
+
+
+def test_an_augmentation_is_what_the_critic_sees_of_real_and_fake_and_the_penalty_too():
+    """Moving all samples by the same vector is judging by a critic that is moved the other way."""
+
+    class Move:
+        uniforms = 2
+
+        def __call__(self, x, u):
+            return x + u
+
+    class Moved(nn.Module):
+        def __init__(self, net, by):
+            super().__init__()
+            self.net, self.by = net, by
+
+        def forward(self, x, condition=None):
+            return self.net(x + self.by)
+
+    G, C = networks()
+    feed = gt.Feed(gaussian_feed().data, 3, 16, uniforms=4)
+    batch = next(feed)
+    assert batch.u.shape == (16, 4) and 0 <= batch.u.min() and batch.u.max() < 1
+    batch = batch._replace(u=torch.full_like(batch.u, 0.3))
+    objective = replace(gt.relativistic, penalty={"gp": gt.gradient_penalty, "r1": gt.r1})
+    mine = gt.adversaries(G, C, objective, gt.adam(1e-3), augment=Move())
+    theirs = gt.adversaries(G, Moved(C, 0.3), objective, gt.adam(1e-3))
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a.loss(batch), b.loss(batch))
+    with pytest.raises(ValueError, match="uniforms=4"):
+        mine[0].loss(batch._replace(u=None))
+
+
+def test_uniforms_and_flips_change_nothing_else_that_is_drawn():
+    images = gt.Data("images", (torch.rand(40, 1, 4, 6) * 255).byte())
+    plain, more = gt.Feed(images, 3, 20), gt.Feed(images, 3, 20, flip=True, uniforms=5)
+    for _ in range(3):
+        a, b = next(plain), next(more)
+        assert torch.equal(a.z, b.z) and torch.equal(a.eps, b.eps)
+        same = (a.real == b.real).flatten(1).all(1)
+        mirrored = (a.real.flip(3) == b.real).flatten(1).all(1)
+        assert (same | mirrored).all() and same.any() and mirrored.any()
+    with pytest.raises(ValueError, match="Only images"):
+        gt.Feed(gt.Data("points", torch.zeros(4, 2)), 3, 2, flip=True)
 
 
 @pytest.mark.parametrize(
@@ -494,7 +725,7 @@ def test_terms_that_come_and_go_are_refused(when, change):
         terms = loss(batch)
         return {name: terms["game"] for name in change or ("penalty",)} if len(calls) > when else terms
 
-    players[0].loss = moody
+    players[0].wrap("moody", loss=lambda loss: moody)
     with pytest.raises(ValueError, match=f"Step {when}: .*the same terms at every step"):
         gt.fit(players, gaussian_feed(), when + 5)
 
@@ -509,8 +740,10 @@ def test_an_interrupt_while_the_log_is_read_loses_nothing(monkeypatch):
         return stack(tensors)
 
     monkeypatch.setattr(torch, "stack", interrupted)
-    _, _, log = train(READ_EVERY + 50)
-    assert log.interrupted and log.steps == READ_EVERY
+    with pytest.raises(gt.Interrupted) as caught:
+        train(READ_EVERY + 50)
+    log = caught.value.log
+    assert log.steps == READ_EVERY
     assert all(values.shape == (READ_EVERY,) for terms in log.values() for values in terms.values())
 
 
@@ -536,7 +769,7 @@ def test_a_constraint_comes_after_every_update_of_the_critic_and_only_there():
     def constraint(weights):
         moments.append(("constraint", [id(w) for w in weights], torch.is_grad_enabled()))
 
-    players = gt.adversaries(G, C, replace(gt.hinge, updates=3, constraint=constraint), gt.adam(1e-3))
+    players = gt.adversaries(G, C, replace(gt.hinge, n_critic=3, constraint=constraint), gt.adam(1e-3))
     for player in players:
         player.optimizer.register_step_post_hook(lambda *_, name=player.name: moments.append((name,)))
     gt.fit(players, gaussian_feed(), 2)
@@ -664,7 +897,7 @@ class Guessing(nn.Module):
         super().__init__()
         self.body, self.score, self.guess = nn.Linear(2, 8), nn.Linear(8, 1), nn.Linear(8, 3)
 
-    def forward(self, x, label=None):
+    def forward(self, x, condition=None):
         return self.score(self.body(x).relu()).squeeze(1)
 
     def error(self, x, label):
@@ -676,7 +909,7 @@ def test_a_critic_that_guesses_labels():
 
     def build():
         torch.manual_seed(0)
-        return gt.MLPGenerator(3, width=8, label=gt.OneHot(3)), Guessing()
+        return gt.MLPGenerator(3, width=8, condition=gt.OneHot(3)), Guessing()
 
     G, C = build()
     players = gt.adversaries(
@@ -684,19 +917,19 @@ def test_a_critic_that_guesses_labels():
         C,
         gt.nonsaturating,
         descent,
-        lambda batch, fake: {"class": C.error(batch.real, batch.label) + C.error(fake, batch.label)},
-        lambda batch, fake: {"class": C.error(fake, batch.label)},
+        lambda batch, fake: {"class": C.error(batch.real, batch.condition) + C.error(fake, batch.condition)},
+        lambda batch, fake: {"class": C.error(fake, batch.condition)},
     )
     gt.fit(players, gaussian_feed(labelled=True), 3)
 
     (G2, C2), feed, softplus = build(), gaussian_feed(labelled=True), nn.functional.softplus
     for _ in range(3):
-        real, label, z, _ = next(feed)
+        real, label, z, *_ = next(feed)
         fake = G2(z, label).detach()
         game = softplus(-C2(real)).mean() + softplus(C2(fake)).mean()
         moved = descended(C2, game + C2.error(real, label) + C2.error(fake, label))
         nn.utils.vector_to_parameters(moved, C2.parameters())
-        _, label, z, _ = next(feed)
+        _, label, z, *_ = next(feed)
         fake = G2(z, label)
         moved = descended(G2, softplus(-C2(fake)).mean() + C2.error(fake, label))
         nn.utils.vector_to_parameters(moved, G2.parameters())
@@ -723,15 +956,15 @@ def test_a_penalty_on_a_critic_with_labels_and_spectral_normalisation(label, spe
     """Traps 12 and 13: a step by autograd's double backward instead, where the power iteration goes on at each of the
     critic's three calls."""
     torch.manual_seed(0)
-    G = gt.ConvGenerator(3, 8, width=2, norm=None, label=gt.OneHot(3))
-    C = gt.ConvCritic(8, width=2, label=label(3), spectral=spectral)
+    G = gt.ConvGenerator(3, 8, width=2, norm=None, condition=gt.OneHot(3))
+    C = gt.ConvCritic(8, width=2, condition=label(3), spectral=spectral)
     if label is gt.Projection and not spectral:
         nn.init.normal_(C.score.project.weight)
     twin, batch = copy.deepcopy(C), image_batch()
-    fake = G(batch.z, batch.label).detach()
-    game = -twin(batch.real, batch.label).mean() + twin(fake, batch.label).mean()
+    fake = G(batch.z, batch.condition).detach()
+    game = -twin(batch.real, batch.condition).mean() + twin(fake, batch.condition).mean()
     points = torch.stack([e * r + (1 - e) * f for e, r, f in zip(batch.eps, batch.real, fake, strict=True)])
-    (slopes,) = torch.autograd.grad(twin(points.requires_grad_(), batch.label).sum(), points, create_graph=True)
+    (slopes,) = torch.autograd.grad(twin(points.requires_grad_(), batch.condition).sum(), points, create_graph=True)
     expected = descended(twin, game + 10 * sum((slope.norm() - 1) ** 2 for slope in slopes) / 6)
 
     gt.adversaries(G, C, gt.wgan_gp, descent)[0].update(batch)
@@ -742,10 +975,10 @@ def test_a_penalty_on_a_critic_with_labels_and_spectral_normalisation(label, spe
 
 def test_a_stacked_level_is_a_game_conditioned_on_smaller_images():
     """Both networks get the halved real images of the batch at every call, by `prepare`."""
-    halve = lambda batch: batch._replace(label=nn.functional.avg_pool2d(batch.real, 2))  # noqa: E731
+    halve = lambda batch: batch._replace(condition=nn.functional.avg_pool2d(batch.real, 2))  # noqa: E731
     torch.manual_seed(0)
     values = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    G, C = gt.LaplacianLevel(3, 8, width=2), gt.ConvCritic(8, width=2, label=gt.CoarseImage())
+    G, C = gt.LaplacianLevel(3, 8, width=2), gt.ConvCritic(8, width=2, condition=gt.CoarseImage())
     seen = []
     for net in (G, C):
         net.register_forward_hook(lambda net, inputs, out: seen.append((type(net).__name__, inputs[1])))
@@ -765,9 +998,9 @@ def test_weights_that_both_networks_hold_are_refused():
     """The critic's turn would move the generator too."""
     label = gt.Embedding(3)
     with pytest.raises(ValueError, match="an Embedding of its own"):
-        gt.adversaries(gt.MLPGenerator(3, label=label), gt.MLPCritic(label=label), gt.hinge, gt.adam(1e-3))
+        gt.adversaries(gt.MLPGenerator(3, condition=label), gt.MLPCritic(condition=label), gt.hinge, gt.adam(1e-3))
     label = gt.OneHot(3)  # holds none
-    gt.adversaries(gt.MLPGenerator(3, label=label), gt.MLPCritic(label=label), gt.hinge, gt.adam(1e-3))
+    gt.adversaries(gt.MLPGenerator(3, condition=label), gt.MLPCritic(condition=label), gt.hinge, gt.adam(1e-3))
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_r1_is_half_the_squared_slope_at_the_real_samples():
 
 def test_how_often_a_critic_moves():
     """The papers': five critic updates in WGAN (algorithm 1) and WGAN-GP (algorithm 1), else one."""
-    often = {name: o.updates for name, o in OBJECTIVES.items() if o.updates != 1}
+    often = {name: o.n_critic for name, o in OBJECTIVES.items() if o.n_critic != 1}
     assert often == {"wasserstein": 5, "wgan": 5, "wgan_gp": 5}
 
 
@@ -228,7 +228,7 @@ def test_a_penalty_between_samples_of_different_shapes_is_refused():
 
 
 def test_an_objective_can_be_varied():
-    regularised = replace(gt.nonsaturating, penalty=gt.r1, updates=2)
-    assert regularised.penalty is gt.r1 and regularised.updates == 2 and gt.nonsaturating.penalty is None
-    with pytest.raises(ValueError, match="at least one update"):
-        replace(gt.hinge, updates=0)
+    regularised = replace(gt.nonsaturating, penalty=gt.r1, n_critic=2)
+    assert regularised.penalty is gt.r1 and regularised.n_critic == 2 and gt.nonsaturating.penalty is None
+    with pytest.raises(ValueError, match="from 1 on, got n_critic=0"):
+        replace(gt.hinge, n_critic=0)

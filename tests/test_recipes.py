@@ -2,6 +2,8 @@
 
 import copy
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_what_is_sampled_is_the_settled_average():
     made = DCGAN.train(digits, steps=4)
     assert all(not p.requires_grad for p in made.generator.parameters()) and not made.generator.training
     norms = [m for m in made.generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert norms and all(m.num_batches_tracked == 50 for m in norms)
+    assert norms and all(m.num_batches_tracked == 79 for m in norms)
 
 
 def test_samples_do_not_depend_on_the_pieces_they_are_made_in():
@@ -50,7 +52,7 @@ def test_samples_do_not_depend_on_the_pieces_they_are_made_in():
 def test_a_labelled_recipe_asks_for_its_labels_and_no_other_takes_any():
     made = CONDITIONAL.train(digits, steps=0)
     assert torch.equal(made.sample(12), made.sample(12, torch.tensor([*range(10), 0, 1])))
-    with pytest.raises(ValueError, match="takes no label"):
+    with pytest.raises(ValueError, match="takes no condition"):
         DCGAN.train(digits, steps=0).sample(3, torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match="one label for each"):
         CONDITIONAL.train(digits, steps=0).sample(3, torch.zeros(4, dtype=torch.long))
@@ -60,7 +62,6 @@ def test_seconds_end_a_training():
     start = time.perf_counter()
     made = DCGAN.train(digits, seconds=0.5)
     assert 0.5 <= made.seconds <= time.perf_counter() - start and made.steps == len(made.log["critic"]["game"]) >= 1
-    assert not made.interrupted
     with pytest.raises(ValueError, match="not for both"):
         DCGAN.train(digits, steps=1, seconds=1)
 
@@ -84,14 +85,15 @@ def test_levels_of_a_stack_play_apart_on_real_images_of_their_size():
     together.run(steps=4)
     for k, (size, start) in enumerate([(7, 0), (14, 32), (28, 48)]):
         critic, generator = alone[2 * k : 2 * k + 2]
-        players = gt.adversaries(generator, critic, STACKED.objective[k], STACKED.optimizer[k])
+        objective = gt.nonsaturating if k else replace(gt.nonsaturating, penalty=partial(gt.r1, weight=0.1))
+        players = gt.adversaries(generator, critic, objective, gt.adam(4e-3 if k else 1e-3, (0.0, 0.99)))
         feed = gt.Feed(digits, 64, 64, seed=3)
         for draw in range(24):
             batch = next(feed)
             if draw % 6 // 2 == k:
                 z = batch.z[:, start : start + generator.latent_dim]
                 label = shrink(batch.real, 3 - k) if k else None
-                players[draw % 2].update(batch._replace(real=shrink(batch.real, 2 - k), label=label, z=z))
+                players[draw % 2].update(batch._replace(real=shrink(batch.real, 2 - k), condition=label, z=z))
         assert gt.sample(generator, z, label).shape[-1] == size
         for mine, theirs in zip((critic, generator), together.players[2 * k : 2 * k + 2], strict=True):
             torch.testing.assert_close(mine.state_dict(), theirs.net.state_dict(), rtol=1e-4, atol=1e-4)

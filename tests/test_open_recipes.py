@@ -1,0 +1,332 @@
+"""Recipes that the package does not have: each trains, is saved, goes on bit for bit, is loaded, and sampled.
+
+None of them needs a change in the package: networks, players, batches and the sampler are values of a `Recipe`.
+"""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+import gan_tutorial as gt
+from gan_tutorial import checkpoint
+from gan_tutorial.recipes import DCGAN, MLP, RECIPES, Recipe, Trainer
+
+random = torch.Generator().manual_seed(0)
+GREY = gt.Data("squares", (torch.rand(60, 1, 8, 8, generator=random) * 255).byte(), torch.arange(60) % 2)
+POINTS = gt.Data("points", torch.randn(60, 2, generator=random))
+adam = gt.adam(1e-3)
+
+
+# --- a variational autoencoder: one player, two networks, noise from the batch (Kingma & Welling 2014) ----------------
+
+
+class Encoder(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2 * spec.latent_dim))
+
+    def forward(self, x):
+        return self.layers(x).chunk(2, 1)
+
+
+def vae_players(recipe, networks):
+    both = nn.ModuleDict(networks)
+
+    def loss(batch):
+        mean, log_var = networks["encoder"](batch.real)
+        made = networks["decoder"](mean + (log_var / 2).exp() * batch.z)
+        kl = (mean.square() + log_var.exp() - 1 - log_var).sum(1).mean() / 2
+        return {"reconstruction": mse_loss(made, batch.real, reduction="sum") / len(made), "kl": kl}
+
+    anneal = {"kl": lambda step: min(1.0, step / 4)}
+    return [gt.Player("vae", both, loss, recipe.optimizer(both.parameters()), term_weights=anneal)]
+
+
+VAE = Recipe(
+    "vae",
+    {"encoder": Encoder, "decoder": lambda spec: gt.MLPGenerator(spec.latent_dim, spec.shape, width=16)},
+    optimizer=adam,
+    latent_dim=3,
+    batch_size=16,
+    players=vae_players,
+    averaged=("decoder",),
+    sampler=lambda networks, z, condition: gt.sample(networks["decoder"], z),
+    forward=lambda networks, batch: networks["decoder"](batch.z),
+)
+
+
+# --- a generative moment matching network: no critic, the loss is a kernel's (Li et al. 2015) ------------------------
+
+
+def mmd(x: Tensor, y: Tensor) -> Tensor:
+    def mean(a, b):
+        return (-torch.cdist(a, b).square() / 2).exp().mean()
+
+    return mean(x, x) + mean(y, y) - 2 * mean(x, y)
+
+
+def gmmn_players(recipe, networks):
+    net = networks["generator"]
+    return [gt.Player("generator", net, lambda b: {"mmd": mmd(net(b.z), b.real)}, recipe.optimizer(net.parameters()))]
+
+
+GMMN = Recipe(
+    "gmmn",
+    {"generator": lambda spec: gt.MLPGenerator(spec.latent_dim, spec.shape, width=16)},
+    optimizer=adam,
+    latent_dim=2,
+    batch_size=20,
+    players=gmmn_players,
+    lr_schedule=lambda step: 1 / (1 + step / 3),
+)
+
+
+# --- CycleGAN: two generators, two critics, two domains (Zhu et al. 2017) ---------------------------------------------
+
+
+class Pair(NamedTuple):
+    a: gt.Batch
+    b: gt.Batch
+
+
+class TwoDomains:
+    """Batches of both domains: samples of label 0, and samples of label 1."""
+
+    def __init__(self, recipe, data, seed):
+        self.feeds = [gt.Feed(data[data.label == k], 1, recipe.batch_size, seed + k) for k in (0, 1)]
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return Pair(*map(next, self.feeds))
+
+    @property
+    def batches_drawn(self) -> int:
+        return self.feeds[0].batches_drawn
+
+    @batches_drawn.setter
+    def batches_drawn(self, n: int) -> None:
+        for feed in self.feeds:
+            feed.batches_drawn = n
+
+
+def translator(spec):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh()
+    )
+
+
+def cycle_players(recipe, networks):
+    ab, ba = networks["a to b"], networks["b to a"]
+    generators = nn.ModuleList([ab, ba])
+    objective = recipe.objective
+
+    def critic_loss(critic, translate, source, target, pair):
+        real, fake = getattr(pair, target).real, translate(getattr(pair, source).real)
+        return {"game": objective.critic(critic(real), critic(fake))}
+
+    def generator_loss(pair):
+        a, b = pair.a.real, pair.b.real
+        to_b, to_a = ab(a), ba(b)
+        games = objective.generator(networks["critic b"](to_b)) + objective.generator(networks["critic a"](to_a))
+        return {"game": games, "cycle": 10 * ((ba(to_b) - a).abs().mean() + (ab(to_a) - b).abs().mean())}
+
+    critics = [
+        gt.Player(name, net, partial(critic_loss, net, *how), recipe.optimizer(net.parameters()))
+        for name, net, how in (
+            ("critic b", networks["critic b"], (ab, "a", "b")),
+            ("critic a", networks["critic a"], (ba, "b", "a")),
+        )
+    ]
+    return [*critics, gt.Player("generators", generators, generator_loss, recipe.optimizer(generators.parameters()))]
+
+
+CYCLEGAN = Recipe(
+    "cyclegan",
+    {
+        "a to b": translator,
+        "b to a": translator,
+        "critic a": lambda spec: gt.ConvCritic(spec.size, width=2),
+        "critic b": lambda spec: gt.ConvCritic(spec.size, width=2),
+    },
+    gt.least_squares,
+    adam,
+    latent_dim=1,
+    batch_size=10,
+    players=cycle_players,
+    batches=TwoDomains,
+    averaged=("a to b", "b to a"),
+    sampler=lambda networks, z, images: gt.sample(networks["a to b"], images),
+    forward=lambda networks, pair: (networks["a to b"](pair.a.real), networks["b to a"](pair.b.real)),
+)
+
+
+# --- R3GAN's game: relativistic pairing, R1 and R2, on networks of one's own with dropout (Huang et al. 2024) ---------
+
+
+class OwnCritic(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(16, 1)
+        )
+
+    def forward(self, x, condition=None):
+        return self.layers(x).squeeze(1)
+
+
+R3GAN = Recipe(
+    "r3gan",
+    {"generator": lambda spec: gt.MLPGenerator(spec.latent_dim, spec.shape, width=16), "critic": OwnCritic},
+    replace(gt.relativistic, penalty={"r1": partial(gt.r1, weight=0.5), "r2": partial(gt.r2, weight=0.5)}),
+    gt.adam(1e-3),
+    critic_optimizer=gt.adam(4e-3),
+    latent_dim=3,
+    batch_size=16,
+    term_weights={"r1": lambda step: 2.0 ** (-step)},
+    lr_schedule=lambda step: max(0.0, 1 - step / 100),
+)
+
+OWN = {
+    "vae": (VAE, GREY),
+    "gmmn": (GMMN, POINTS),
+    "cyclegan": (CYCLEGAN, GREY),
+    "r3gan": (R3GAN, GREY),
+    "signals": (replace(MLP, name="signals", batch_size=10), gt.Data("signals", torch.randn(30, 2, 16))),
+}
+
+
+def everything(trainer) -> Iterator[Tensor]:
+    yield from checkpoint.state_of(trainer.networks).values()
+    yield from (value for average in trainer.averages.values() for value in average.net.state_dict().values())
+
+
+@pytest.mark.filterwarnings("ignore:The recipe")
+@pytest.mark.parametrize(("recipe", "data"), OWN.values(), ids=OWN.keys())
+def test_a_recipe_of_ones_own_trains_is_saved_goes_on_is_loaded_and_sampled(recipe, data, tmp_path):
+    file = tmp_path / "own.safetensors"
+    whole, first = Trainer(recipe, data, seed=3), Trainer(recipe, data, seed=3)
+    start = [value.clone() for value in everything(whole)]
+    whole.run(steps=7)
+    first.run(steps=3)
+    checkpoint.save(first, file)
+    with pytest.raises(ValueError, match="give it as recipe="):
+        checkpoint.resume(file, data)
+    second = checkpoint.resume(file, data, recipe=recipe)
+    second.run(steps=7)
+    assert all(torch.equal(a, b) for a, b in zip(everything(whole), everything(second), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(everything(whole), start, strict=True))
+    for player, terms in whole.log.items():
+        for term, values in terms.items():
+            assert torch.equal(values, second.log[player][term]) and values.shape == (7,)
+
+    checkpoint.save(second, file)
+    model = checkpoint.load(file, recipe=recipe)
+    condition = data.take(slice(0, 5)) if recipe is CYCLEGAN else None
+    samples = model.sample(5, condition)
+    assert samples.shape == (5, *data.shape)
+    assert torch.equal(samples, whole.model().sample(5, condition))
+
+
+SIZES = {"grey 20 × 36": (1, 20, 36), "colour 32": (3, 32, 32), "four channels, odd": (4, 15, 21)}
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "stacked"])
+@pytest.mark.parametrize("shape", SIZES.values(), ids=SIZES.keys())
+def test_recipes_take_their_shape_from_the_data(name, shape, tmp_path):
+    data = gt.Data("mine", (torch.rand(30, *shape) * 255).byte(), torch.arange(30) % 4)
+    trainer = Trainer(RECIPES[name].configure(batch_size=8, latent_dim=5, lr=1e-4), data)
+    trainer.run(steps=1)
+    checkpoint.save(trainer, tmp_path / "mine.safetensors")
+    model = checkpoint.load(tmp_path / "mine.safetensors")  # its name and the card are enough
+    assert model.recipe.batch_size == 8 and model.recipe.options["lr"] == 1e-4
+    assert model.sample(6).shape == (6, *shape) and model.spec.classes == (4 if model.recipe.labelled else 0)
+    resumed = checkpoint.resume(tmp_path / "mine.safetensors", data)
+    for run in (trainer, resumed):
+        run.run(steps=2)
+    assert all(torch.equal(a, b) for a, b in zip(everything(trainer), everything(resumed), strict=True))
+
+
+@pytest.mark.parametrize(("shape", "coarsest"), [((3, 16, 32), (8, 16)), ((1, 28, 28), (7, 7)), ((2, 64, 48), (8, 6))])
+def test_a_stack_halves_its_images_as_often_as_it_can(shape, coarsest):
+    data = gt.Data("mine", (torch.rand(70, *shape) * 255).byte())
+    if min(coarsest) < 7:
+        coarsest = tuple(2 * side for side in coarsest)
+    model = RECIPES["stacked"].train(data, steps=1)
+    assert model.sample(3).shape == (3, *shape)
+    assert model.generator.levels[0].shape == (shape[0], *coarsest)
+
+
+def test_a_stack_refuses_what_cannot_be_halved():
+    data = gt.Data("mine", torch.zeros(70, 1, 15, 28, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="cannot be halved"):
+        RECIPES["stacked"].train(data, steps=1)
+
+
+@pytest.mark.parametrize("recipe", [DCGAN, RECIPES["stacked"], RECIPES["wgan-gp"]])
+def test_convolutional_recipes_refuse_points(recipe):
+    with pytest.raises(ValueError, match="fully connected networks, such as mlp"):
+        recipe.train(gt.Data("points", torch.randn(90, 2)), steps=1)
+
+
+def test_fewer_samples_than_batchnorm_is_measured_on_lose_nothing():
+    """The training of 64 to 99 images once ended in an error after its last step."""
+    data = gt.Data("few", (torch.rand(70, 1, 28, 28) * 255).byte())
+    assert DCGAN.train(data, steps=1).sample(2).shape == (2, 1, 28, 28)
+
+
+def test_a_training_ended_within_a_step_is_not_saved_and_does_not_go_on(tmp_path):
+    class Broken(Exception):
+        pass
+
+    trainer = Trainer(MLP, gt.Data("few", (torch.rand(70, 1, 8, 8) * 255).byte()))
+    trainer.run(steps=2)
+
+    def fail(batch):
+        raise Broken
+
+    loss = trainer.players[1].loss
+    trainer.players[1].wrap("broken", loss=lambda loss: fail)
+    with pytest.raises(Broken):
+        trainer.run(steps=4)
+    assert trainer.steps == 2 and trainer.log["critic"]["game"].shape == (2,)
+    with pytest.raises(ValueError, match="ended within step 3"):
+        checkpoint.save(trainer, tmp_path / "half.safetensors")
+    trainer.players[1].wrap("mended", loss=lambda _: loss)
+    with pytest.raises(ValueError, match="ended within a step"):
+        trainer.run(steps=4)
+
+
+def test_looking_at_the_next_losses_changes_nothing():
+    """Batch number, BatchNorm's and spectral normalisation's buffers, dropout's random numbers: all as before."""
+    looked, other = (Trainer(recipe, GREY, seed=1) for recipe in (R3GAN, R3GAN))
+    for trainer in (looked, other):
+        trainer.run(steps=2)
+    before = looked.losses_ahead()
+    assert before == looked.losses_ahead()
+    looked.run(steps=3)
+    other.run(steps=3)
+    assert all(torch.equal(a, b) for a, b in zip(everything(looked), everything(other), strict=True))
+    assert before["critic"]["game"] == pytest.approx(looked.log["critic"]["game"][2].item(), rel=1e-6)
+
+
+def test_an_interrupted_recipe_hands_over_what_it_made():
+    """After the whole step at hand, and as if no more steps had been asked for."""
+    data = gt.Data("few", (torch.rand(70, 1, 8, 8) * 255).byte())
+
+    def press(step, log):
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(gt.Interrupted, match="after 3 steps") as caught:
+        MLP.train(data, steps=50, hooks=[press])
+    assert torch.equal(caught.value.model.sample(4), MLP.train(data, steps=3).sample(4))
+    assert caught.value.log["critic"]["game"].shape == (3,)
