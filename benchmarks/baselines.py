@@ -1,7 +1,7 @@
 """The book's recipes beside PyTorch-GAN's scripts: the same digits, the same cores, the same seconds of training.
 
-    python benchmarks/baselines.py PATH/TO/PyTorch-GAN
-    python benchmarks/baselines.py PATH --only dcgan cgan --seconds 60 --repeats 3 --json FILE
+    python -m benchmarks.baselines PATH/TO/PyTorch-GAN
+    python -m benchmarks.baselines PATH --only dcgan cgan --seconds 60 --repeats 3 --json FILE
 
 Prints a table of Fréchet distances to MNIST's test set; benchmarks/README.md says what is measured, and how. Their
 scripts run unchanged, from your clone. Keep the machine free of other work meanwhile.
@@ -13,44 +13,47 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
-from runners import Trainer, in_subprocess, ours, theirs  # first: it finds the book's package, installed or not
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 import gan_tutorial as gt
 from gan_tutorial import metrics
 
+from .runners import Result, in_subprocess, isolate, ours, theirs
+
+Run = Callable  # (function, *its arguments) -> what it returns, as `in_subprocess` does
 ORIGIN = "https://github.com/eriklindernoren/PyTorch-GAN"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A recipe of the book, the script that it is measured against, and what it promises for 60 seconds.
+    """A recipe of the book, by name, the script that it is measured against, and what it promises for 60 seconds.
 
-    ratio      our distance is at most this share of theirs
-    agreement  at least this share of our samples show the digit that was asked for; None where none is asked for
+    ratio           our distance is at most this share of theirs
+    label_accuracy  at least this share of our samples show the digit that was asked for; None where none is asked for
     """
 
     recipe: str
     script: str
     ratio: float
-    agreement: float | None = None
+    label_accuracy: float | None = None
 
 
-PAIRS = (Pair("DCGAN", "dcgan", 1 / 10), Pair("WGAN_GP", "wgan_gp", 1 / 10), Pair("CONDITIONAL", "cgan", 1 / 100, 0.97))
+PAIRS = (Pair("dcgan", "dcgan", 1 / 10), Pair("wgan-gp", "wgan_gp", 1 / 10), Pair("conditional", "cgan", 1 / 100, 0.97))
 
 
 @dataclass(frozen=True)
 class Score:
-    """A training, judged: Fréchet distance, label agreement (None without labels), and the mode that samples best."""
+    """A training, judged: Fréchet distance, label accuracy (None without labels), and the mode that samples best."""
 
     distance: float
-    agreement: float | None
+    label_accuracy: float | None
     mode: str
     seconds: float
     steps: int
@@ -80,15 +83,15 @@ class Judge:
             self.references[side] = [metrics.features(self.classifier, images) for images in ways]
         return self.references[side]
 
-    def score(self, training: Trainer, label: Tensor | None = None) -> Score:
+    def score(self, result: Result, label: Tensor | None = None) -> Score:
         """The best of its modes, each against the reference that suits it best."""
         scores = []
-        for mode, samples in training.samples.items():
+        for mode, samples in result.samples.items():
             images = resized(torch.from_numpy(samples), 28)
             fake = metrics.features(self.classifier, images)
             distance = min(metrics.frechet_distance(fake, real) for real in self.real(samples.shape[-1]))
-            agreement = None if label is None else metrics.label_accuracy(self.classifier, images, label)
-            scores.append(Score(distance, agreement, mode, training.seconds, training.steps))
+            accuracy = None if label is None else metrics.label_accuracy(self.classifier, images, label)
+            scores.append(Score(distance, accuracy, mode, result.seconds, result.steps))
         return min(scores, key=lambda score: score.distance)
 
 
@@ -98,17 +101,20 @@ class Judge:
 def row(pair: Pair, scores: dict[str, list[Score]]) -> dict:
     """The medians of a pair, their ratio, and whether the recipe keeps its promise."""
     middle = {side: median(score.distance for score in own) for side, own in scores.items()}
-    agree = {side: median(score.agreement for score in own) if pair.agreement else None for side, own in scores.items()}
+    accuracy = {
+        side: median(score.label_accuracy for score in own) if pair.label_accuracy else None
+        for side, own in scores.items()
+    }
     ratio = middle["ours"] / middle["theirs"]
-    holds = ratio <= pair.ratio and (pair.agreement is None or agree["ours"] >= pair.agreement)
+    holds = ratio <= pair.ratio and (pair.label_accuracy is None or accuracy["ours"] >= pair.label_accuracy)
     return {
         "recipe": pair.recipe,
         "script": f"{pair.script}.py",
         **middle,
         "ratio": ratio,
         "at_most": pair.ratio,
-        "agreement": agree,
-        "agreement_at_least": pair.agreement,
+        "label_accuracy": accuracy,
+        "accuracy_at_least": pair.label_accuracy,
         "holds": holds,
         "runs": {side: [vars(score) for score in own] for side, own in scores.items()},
     }
@@ -122,17 +128,17 @@ def short(distance: float) -> str:
 def table(rows: list[dict]) -> str:
     """The rows in Markdown: Fréchet distances, medians with the range of the runs."""
     lines = [
-        "| recipe | distance | script | distance | ratio | at most | label agreement | |",
+        "| recipe | distance | script | distance | ratio | at most | label accuracy | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for r in rows:
         ranges = {side: [run["distance"] for run in r["runs"][side]] for side in ("ours", "theirs")}
         mine, their = (f"{short(r[side])} ({short(min(own))} to {short(max(own))})" for side, own in ranges.items())
-        agree = r["agreement"]
+        accuracy = r["label_accuracy"]
         words = (
             ""
-            if agree["ours"] is None
-            else (f"{agree['ours']:.1%} (theirs {agree['theirs']:.1%}), at least {r['agreement_at_least']:.0%}")
+            if accuracy["ours"] is None
+            else f"{accuracy['ours']:.1%} (theirs {accuracy['theirs']:.1%}), at least {r['accuracy_at_least']:.0%}"
         )
         lines.append(
             f"| {r['recipe']} | {mine} | {r['script']} | {their} | {r['ratio']:.4f} | {r['at_most']:g} | "
@@ -141,21 +147,21 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def compare(pair: Pair, script: Path, judge: Judge, test: gt.Data, options) -> dict:
+def compare(pair: Pair, script: Path, judge: Judge, test: gt.Data, options, run: Run) -> dict:
     """Both sides in turn, once for each seed, and what came of it. They train for as long as our whole call took."""
-    label, scores = test.label if pair.agreement else None, {"ours": [], "theirs": []}
+    label, scores = test.label if pair.label_accuracy else None, {"ours": [], "theirs": []}
     for seed in range(options.repeats):
         seconds = options.seconds
         for side, function, what, name in (
             ("ours", ours, pair.recipe, pair.recipe),
             ("theirs", theirs, script, script.name),
         ):
-            training = in_subprocess(function, what, seconds, seed, options.threads, len(test), label)
-            seconds, score = training.seconds, judge.score(training, label)
+            result = run(function, what, seconds, seed, options.threads, len(test), label)
+            seconds, score = result.seconds, judge.score(result, label)
             scores[side].append(score)
-            agree = "" if label is None else f", agreement {score.agreement:.1%}"
+            accuracy = "" if label is None else f", label accuracy {score.label_accuracy:.1%}"
             print(
-                f"{name}, seed {seed}: {short(score.distance)}{agree} after {score.seconds:.1f} s, "
+                f"{name}, seed {seed}: {short(score.distance)}{accuracy} after {score.seconds:.1f} s, "
                 f"{score.steps:,} steps ({score.mode} mode)",
                 file=sys.stderr,
                 flush=True,
@@ -174,7 +180,13 @@ def scripts(clone: Path, pairs) -> dict[Pair, Path]:
     return {pair: path.resolve() for pair, path in found.items()}
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(
+    arguments: list[str] | None = None,
+    run: Run = in_subprocess,
+    load: Callable[[str], gt.Data] = gt.data.mnist,
+    judging: Callable[[gt.Data], Judge] = Judge,
+) -> int:
+    """Measure what the arguments ask for. 130 after Ctrl-C, which leaves what was complete."""
     parser = argparse.ArgumentParser(description="The book's recipes beside PyTorch-GAN's scripts.")
     parser.add_argument("clone", type=Path, help=f"a clone of {ORIGIN}")
     parser.add_argument("--seconds", type=float, default=60, help="of each training (default 60)")
@@ -187,18 +199,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("seconds, repeats and threads are positive")
     found = scripts(options.clone, [pair for pair in PAIRS if options.only is None or pair.script in options.only])
     try:
-        test = gt.data.mnist("test")
+        test = load("test")
     except (OSError, ValueError) as error:
         raise SystemExit(f"This needs MNIST. {error}") from None
-    # Neither side has a GPU, and no setting of the book's reaches a training.
-    os.environ.update(CUDA_VISIBLE_DEVICES="", GAN_TUTORIAL_PROGRESS="0", GAN_TUTORIAL_SEED="", GAN_TUTORIAL_SCALE="")
-    for name in ("GAN_TUTORIAL_DATA", "GAN_TUTORIAL_CACHE"):
-        if os.environ.get(name):  # a training works in another folder
-            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
-    judge, rows, code = Judge(test), [], 0
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # neither side has a GPU
+    isolate()
+    judge, rows, code = judging(test), [], 0
     try:
         for pair, script in found.items():
-            rows.append(compare(pair, script, judge, test, options))
+            rows.append(compare(pair, script, judge, test, options, run))
     except KeyboardInterrupt:
         print("Interrupted. What was complete:", file=sys.stderr)
         code = 130

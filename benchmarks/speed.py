@@ -1,8 +1,8 @@
 """How fast the book's recipes train: images a second, and the share of what the machine's matrix products reach.
 
-    python benchmarks/speed.py                                # every recipe, plain and by each measure of acceleration.py
-    python benchmarks/speed.py --only dcgan --widths 8 16 32 64 128
-    python benchmarks/speed.py --only --examples PATH/TO/pytorch/examples --pytorch-gan PATH/TO/PyTorch-GAN
+    python -m benchmarks.speed                                # every recipe, plain and by each acceleration
+    python -m benchmarks.speed --only dcgan --widths 8 16 32 64 128
+    python -m benchmarks.speed --only --examples PATH/TO/pytorch/examples --pytorch-gan PATH/TO/PyTorch-GAN
 
 Prints tables; benchmarks/README.md says what is measured, and how. Keep the machine free of other work meanwhile.
 """
@@ -13,22 +13,14 @@ import argparse
 import contextlib
 import copy
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import torch
-from runners import (  # first: it finds the book's package, installed or not
-    STUBS,
-    TimeBudgetReached,
-    in_subprocess,
-    run_until_budget,
-    seeded,
-)
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -36,13 +28,18 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 import gan_tutorial as gt
 from gan_tutorial.acceleration import ACCELERATIONS, Acceleration, bfloat16
 from gan_tutorial.flops import OpCounter
+from gan_tutorial.game import turns
 from gan_tutorial.recipes import DCGAN, RECIPES, Recipe, Trainer
 from gan_tutorial.runtime import pick_device
 
+from .runners import TimeBudgetReached, called_as, in_subprocess, isolate, run_until_budget, seed_everything
+
 WARM = 6  # steps of each side before its clock starts: caches, compilers, recordings
-WORTH = 1.03  # a measure is part of the best combination where it gains so much by itself
+WORTH = 1.03  # an acceleration is part of the best combination where it gains so much by itself
 SIZES = (512, 1024, 2048)
 Side = Callable[[int], None]  # so many steps of a training
+Clock = Callable[[], float]  # seconds
+Accelerations = tuple[Acceleration, ...]
 
 
 @dataclass(frozen=True)
@@ -86,21 +83,24 @@ PYTORCH_GAN = Peer(
 # --------------------------------------------------------------------------------------------------------- the clock
 
 
-def timed(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object], clock: Clock = time.perf_counter) -> float:
     """Seconds that a call takes, a GPU's work included."""
     wait()
-    start = time.perf_counter()
+    start = clock()
     run()
     wait()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def wait() -> None:
+    """Until the GPU has done what it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def interleaved(sides: Mapping[str, Side], repeats: int, seconds: float) -> dict[str, list[float]]:
+def interleaved(
+    sides: Mapping[str, Side], repeats: int, seconds: float, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Steps a second of each side, round by round: whatever else slows the machine down slows all of them down.
 
     Every turn has as many whole steps as fit into the seconds, at least one.
@@ -108,11 +108,11 @@ def interleaved(sides: Mapping[str, Side], repeats: int, seconds: float) -> dict
     steps = {}
     for name, run in sides.items():
         run(WARM)
-        steps[name] = max(1, round(seconds / timed(lambda run=run: run(2)) * 2))
+        steps[name] = max(1, round(seconds / timed(lambda run=run: run(2), clock) * 2))
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, run in sides.items():
-            rates[name].append(steps[name] / timed(lambda run=run, name=name: run(steps[name])))
+            rates[name].append(steps[name] / timed(lambda run=run, name=name: run(steps[name]), clock))
     return rates
 
 
@@ -120,7 +120,7 @@ def interleaved(sides: Mapping[str, Side], repeats: int, seconds: float) -> dict
 
 
 @torch.no_grad()
-def peaks(device: torch.device) -> dict[str, float]:
+def peaks(device: torch.device, sizes: Sequence[int] = SIZES) -> dict[str, float]:
     """Flops a second of the best square matrix product, 2 n³ flops each: torch.mm, and on a CPU oneDNN, by dtype.
 
     torch.mm goes to another library than convolutions do, and on some processors that one is the slower.
@@ -129,7 +129,7 @@ def peaks(device: torch.device) -> dict[str, float]:
     for dtype, word in ((torch.float32, "float32"), (torch.bfloat16, "bf16")):
         if dtype == torch.bfloat16 and bfloat16.refusal(device):
             continue
-        for n in SIZES:
+        for n in sizes:
             a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
             ways = {f"torch.mm, {word}": lambda a=a, b=b: a @ b}
             if device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype == torch.float32:
@@ -141,42 +141,38 @@ def peaks(device: torch.device) -> dict[str, float]:
     return best
 
 
-def flops(training: Trainer) -> int:
+def flops(trainer: Trainer) -> int:
     """Flops of a step, all updates of it, as PyTorch counts them: matrix products and convolutions alone."""
     with OpCounter() as costs:
-        for player in training.players:
-            player.net.train()
-            for _ in range(player.updates):
-                player.update(next(training.feed))
+        next(turns(trainer.players, trainer.feed))
     return costs.flops
 
 
 # -------------------------------------------------------------------------------------------------------- our recipes
 
 
-def side(recipe: Recipe, data: gt.Data, measures: tuple[Acceleration, ...]) -> Side:
+def side(recipe: Recipe, data: gt.Data, accelerations: Accelerations) -> Side:
     """A training that can be told to go on for so many steps."""
-    training = Trainer(recipe, data, 0, measures)
-    return lambda steps: training.run(steps=training.steps + steps)
+    trainer = Trainer(recipe, data, 0, accelerations)
+    return lambda steps: trainer.run(steps=trainer.steps + steps)
 
 
-def possible(measures: tuple[Acceleration, ...], device: torch.device) -> tuple[Acceleration, ...]:
+def possible(accelerations: Accelerations, device: torch.device) -> Accelerations:
     """Those that can be taken on this device; the others are told about."""
-    for measure in measures:
-        if why := measure.refusal(device):
-            say(f"Without {measure.name}. {why}")
-    return tuple(measure for measure in measures if not measure.refusal(device))
+    for one in accelerations:
+        if why := one.refusal(device):
+            say(f"Without {one.name}. {why}")
+    return tuple(one for one in accelerations if not one.refusal(device))
 
 
-def title(measures: tuple[Acceleration, ...]) -> str:
-    return " + ".join(measure.name for measure in measures) or "none"
+def title(accelerations: Accelerations) -> str:
+    """Their names, or "none"."""
+    return " + ".join(one.name for one in accelerations) or "none"
 
 
-def best(
-    rates: Mapping[str, list[float]], measures: tuple[Acceleration, ...], beside: str = "none"
-) -> tuple[Acceleration, ...]:
-    """The measures that are worth it by themselves."""
-    return tuple(measure for measure in measures if ratio(rates, measure.name, beside) >= WORTH)
+def best(rates: Mapping[str, list[float]], accelerations: Accelerations, beside: str = "none") -> Accelerations:
+    """The accelerations that are worth it by themselves."""
+    return tuple(one for one in accelerations if ratio(rates, one.name, beside) >= WORTH)
 
 
 def ratio(rates: Mapping[str, list[float]], name: str, beside: str) -> float:
@@ -184,18 +180,27 @@ def ratio(rates: Mapping[str, list[float]], name: str, beside: str) -> float:
     return median(one / other for one, other in zip(rates[name], rates[beside], strict=True))
 
 
-def measured(recipe: Recipe, name: str, data: gt.Data, measures: tuple[Acceleration, ...], options) -> list[dict]:
-    """Rows of one recipe: without measures, by each of them alone, and by all together that are worth it."""
+def measured(
+    recipe: Recipe,
+    name: str,
+    data: gt.Data,
+    accelerations: Accelerations,
+    options,
+    build: Callable[[Recipe, gt.Data, Accelerations], Side] = side,
+    clock: Clock = time.perf_counter,
+) -> list[dict]:
+    """Rows of one recipe: without accelerations, by each of them alone, and by all together that are worth it."""
     count = flops(Trainer(recipe, data))
-    sides = {title(own): side(recipe, data, own) for own in [(), *((measure,) for measure in measures)]}
-    rates = interleaved(sides, options.repeats, options.seconds)
-    found = rows(name, rates, recipe.batch, count)
-    together = best(rates, measures)
+    sides = {title(own): build(recipe, data, own) for own in [(), *((one,) for one in accelerations)]}
+    rates = interleaved(sides, options.repeats, options.seconds, clock)
+    found = rows(name, rates, recipe.batch_size, count)
+    together = best(rates, accelerations)
     if len(together) > 1:
-        sides = {"none": sides["none"], title(together): side(recipe, data, together)}
-        found += rows(name, interleaved(sides, options.repeats, options.seconds), recipe.batch, count)[1:]
+        sides = {"none": sides["none"], title(together): build(recipe, data, together)}
+        rates = interleaved(sides, options.repeats, options.seconds, clock)
+        found += rows(name, rates, recipe.batch_size, count)[1:]
     for row in found:
-        say(f"{name}, {row['measures']}: {row['images']:,.0f} images/s, {row['ratio']:.2f} times as fast")
+        say(f"{name}, {row['accelerations']}: {row['images']:,.0f} images/s, {row['ratio']:.2f} times as fast")
     return found
 
 
@@ -204,7 +209,7 @@ def rows(name: str, rates: Mapping[str, list[float]], batch: int, count: int, be
     return [
         {
             "name": name,
-            "measures": own,
+            "accelerations": own,
             "images": batch * median(values),
             "ratio": ratio(rates, own, beside),
             "flops": count,
@@ -219,8 +224,10 @@ def wider(width: int) -> Recipe:
     """The recipe DCGAN with networks of this width."""
     return replace(
         DCGAN,
-        generator=lambda: gt.ConvGenerator(DCGAN.latent_dim, width=width),
-        critic=lambda: gt.ConvCritic(width=width, hidden=128, spectral=True),
+        networks={
+            "generator": lambda spec: gt.ConvGenerator(spec.latent_dim, spec.size, spec.channels, width=width),
+            "critic": lambda spec: gt.ConvCritic(spec.size, spec.channels, width=width, hidden=128, spectral=True),
+        },
     )
 
 
@@ -228,7 +235,7 @@ def wider(width: int) -> Recipe:
 
 
 class Called(nn.Module):
-    """A peer's network, called as the book calls networks, `net(x, label)`. Scores are those before its sigmoid.
+    """A peer's network, called as the book calls networks, `net(x, condition)`. Scores are those before its sigmoid.
 
     What its blocks return lies in memory in the usual order, since peers `view` it. ValueError for a label: they take
     none.
@@ -244,8 +251,8 @@ class Called(nn.Module):
                 if isinstance(child, nn.Sigmoid):
                     setattr(parent, name, nn.Identity())
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        if label is not None:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
             raise ValueError("This network takes no label.")
         made = self.net(x[:, :, None, None] if self.deep else x)
         return made.flatten() if self.scores else made
@@ -253,18 +260,19 @@ class Called(nn.Module):
 
 def recipe_of(peer: Peer, names: Mapping, networks: tuple[nn.Module, nn.Module]) -> Recipe:
     """A recipe of a peer's own networks, batch size and Adam, as its script has set them up."""
-    batch, latent_dim, _ = (getattr(names["opt"], word) for word in peer.opt)
+    batch_size, latent_dim, _ = (getattr(names["opt"], word) for word in peer.opt)
     adam = names[peer.names[2]].defaults
     generator, critic = networks
     return Recipe(
         peer.title,
-        lambda: Called(copy.deepcopy(generator), peer.deep),
-        lambda: Called(copy.deepcopy(critic), scores=True),
+        {
+            "generator": lambda spec: Called(copy.deepcopy(generator), peer.deep),
+            "critic": lambda spec: Called(copy.deepcopy(critic), scores=True),
+        },
         gt.nonsaturating,
         gt.adam(adam["lr"], adam["betas"]),
-        steps=0,
-        latent_dim=latent,
-        batch=batch,
+        latent_dim=latent_dim,
+        batch_size=batch_size,
     )
 
 
@@ -277,49 +285,58 @@ def resized(data: gt.Data, size: int) -> gt.Data:
     return gt.Data(data.name, torch.cat(made), data.label)
 
 
-def supports(recipe: Recipe, data: gt.Data, measure: Acceleration) -> bool:
-    """Whether networks that were not written for a measure work under it; if not, why, in their own words."""
+def supports(recipe: Recipe, data: gt.Data, acceleration: Acceleration) -> bool:
+    """Whether networks that were not written for an acceleration work under it; if not, says why, in their words."""
     try:
-        side(recipe, data, (measure,))(1)
+        side(recipe, data, (acceleration,))(WARM)
     except RuntimeError as error:
-        say(f"{recipe.name} does not bear {measure.name}: {error}")
+        say(f"{recipe.name} does not support {acceleration.name}: {error}")
         return False
     return True
 
 
-def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, repeats: int, seconds: float) -> dict:
+def beside(
+    peer: Peer,
+    script: Path,
+    accelerations: tuple[str, ...],
+    threads: int,
+    repeats: int,
+    seconds: float,
+    build: Callable[[Recipe, gt.Data, Accelerations], Side] = side,
+    clock: Clock = time.perf_counter,
+    load: Callable[..., gt.Data] = gt.data.mnist,
+) -> dict:
     """Rates of a peer's script, as it is, and of its networks under the book's loop, in turn. Run it `in_subprocess`.
 
     The script is stopped after one of its steps whenever its turn is over, goes on where it was when ours are, and is
     ended after the last round. RuntimeError where it ends by itself.
     """
-    sys.path[:0] = [str(script.parent), str(STUBS)]
-    seeded(0, threads)
+    seed_everything(0, threads)
     device = pick_device()[0]
     names, networks, sides = {"__name__": "__main__", "__file__": str(script)}, [], {}
     rates: dict[str, list[float]] = {"theirs": []}
-    steps, start, recipe = -WARM, 0.0, None
+    steps, start, recipe, count = -WARM, 0.0, None, 0
 
     def remember(optimizer, *_):
         if not networks and peer.names[2] in names:
             networks.extend(copy.deepcopy(names[word]) for word in peer.names[:2])
 
     def prepare() -> None:
-        nonlocal recipe
+        nonlocal recipe, count
         recipe = recipe_of(peer, names, tuple(networks))
-        data = resized(gt.data.mnist(), getattr(names["opt"], peer.opt[2])).to(device)
+        data = resized(load("train"), getattr(names["opt"], peer.opt[2])).to(device)
         alone = tuple(
             one
-            for one in possible(tuple(ACCELERATIONS[name] for name in measures), device)
+            for one in possible(tuple(ACCELERATIONS[name] for name in accelerations), device)
             if supports(recipe, data, one)
         )
-        sides.update({title(own): side(recipe, data, own) for own in [(), *((one,) for one in alone)]})
-        tried = interleaved(sides, 3, seconds / 3)
-        together = best(tried, alone)
+        sides.update({title(own): build(recipe, data, own) for own in [(), *((one,) for one in alone)]})
+        together = best(interleaved(sides, 3, seconds / 3, clock), alone)
         if len(together) > 1:
-            sides[title(together)] = side(recipe, data, together)
+            sides[title(together)] = build(recipe, data, together)
             sides[title(together)](WARM)
-        rates.update({name: [] for name in sides}, flops=flops(Trainer(recipe, data)))
+        rates.update({name: [] for name in sides})
+        count = flops(Trainer(recipe, data))
 
     def look(optimizer, *_):
         nonlocal steps, start
@@ -330,50 +347,51 @@ def beside(peer: Peer, script: Path, measures: tuple[str, ...], threads: int, re
             prepare()
         elif steps > 0:
             wait()
-            took = time.perf_counter() - start
+            took = clock() - start
             if took < seconds:
                 return
             rates["theirs"].append(steps / took)
-            own = max(1, round(steps / took * seconds))
-            for name, run in sides.items():
-                rates[name].append(own / timed(lambda run=run: run(own)))
+            for name, run in sides.items():  # as many steps as theirs, at first; then as many as the seconds hold
+                own = max(1, round((rates[name] or rates["theirs"])[-1] * seconds))
+                rates[name].append(own / timed(lambda run=run, own=own: run(own), clock))
             if len(rates["theirs"]) == repeats:
                 raise TimeBudgetReached
             steps = 0
         if steps == 0:
             wait()
-            start = time.perf_counter()
+            start = clock()
 
     hooks = [register_optimizer_step_pre_hook(remember), register_optimizer_step_post_hook(look)]
-    accelerated = ("--accel",) if peer is EXAMPLES and device.type == "cuda" else ()
+    accelerator = ("--accel",) if peer is EXAMPLES and device.type == "cuda" else ()
     try:
-        run_until_budget(script, names, (*peer.arguments, *accelerated))
+        with called_as(script, (*peer.arguments, *accelerator)):
+            run_until_budget(script, names)
     finally:
         for hook in hooks:
             hook.remove()
-    return {"flops": rates.pop("flops"), "batch": recipe.batch, "rates": rates}
+    return {"flops": count, "batch": recipe.batch_size, "rates": rates}
 
 
-def compared(peer: Peer, clone: Path, measures: tuple[Acceleration, ...], options) -> list[dict]:
-    """Rows of one peer: its script, then its networks under the book's loop."""
+def script_of(peer: Peer, clone: Path) -> Path:
+    """A peer's script in a clone. SystemExit, with a sentence, where the path is no clone of it."""
     script = clone / peer.script
     if not script.is_file():
         raise SystemExit(
             f"{clone} is no clone of {peer.title}: it has no {peer.script}. Make one: git clone {peer.origin}"
         )
+    return script.resolve()
+
+
+def compared(peer: Peer, clone: Path, accelerations: Accelerations, options) -> list[dict]:
+    """Rows of one peer: its script, then its networks under the book's loop."""
+    names = tuple(one.name for one in accelerations)
     found = in_subprocess(
-        beside,
-        peer,
-        script.resolve(),
-        tuple(measure.name for measure in measures),
-        options.threads,
-        options.repeats,
-        options.seconds,
+        beside, peer, script_of(peer, clone), names, options.threads, options.repeats, options.seconds
     )
     made = rows(peer.title, found["rates"], found["batch"], found["flops"], "theirs")
-    made[0] |= {"measures": "its script", "flops": None, "flops_per_second": None}  # counted for our updates only
+    made[0] |= {"accelerations": "its script", "flops": None, "flops_per_second": None}  # counted for our updates only
     for row in made:
-        say(f"{peer.title}, {row['measures']}: {row['images']:,.0f} images/s, {row['ratio']:.2f} times as fast")
+        say(f"{peer.title}, {row['accelerations']}: {row['images']:,.0f} images/s, {row['ratio']:.2f} times as fast")
     return made
 
 
@@ -384,7 +402,7 @@ def table(rows: list[dict], peak: Mapping[str, float]) -> str:
     """Rows in Markdown. Shares are those of the best float32 product, of torch.mm and of any library."""
     mm, any_ = peak["torch.mm, float32"], max(v for way, v in peak.items() if way.endswith("float32"))
     lines = [
-        "| training | measures | images/s | ratio | Gflop a step | Gflop/s | of torch.mm | of the best product |",
+        "| training | accelerations | images/s | ratio | Gflop a step | Gflop/s | of torch.mm | of the best product |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for r in rows:
@@ -394,7 +412,7 @@ def table(rows: list[dict], peak: Mapping[str, float]) -> str:
             else f"| {r['flops'] / 1e9:.3g} | {r['flops_per_second'] / 1e9:,.3g} | {r['flops_per_second'] / mm:.0%} | "
             f"{r['flops_per_second'] / any_:.0%} |"
         )
-        lines.append(f"| {r['name']} | {r['measures']} | {r['images']:,.0f} | {r['ratio']:.2f} {work}")
+        lines.append(f"| {r['name']} | {r['accelerations']} | {r['images']:,.0f} | {r['ratio']:.2f} {work}")
     return "\n".join(lines)
 
 
@@ -412,11 +430,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         help="some of the recipes; without names none of them",
     )
     parser.add_argument(
-        "--measures",
+        "--accelerations",
         nargs="*",
         choices=[*ACCELERATIONS],
         default=[*ACCELERATIONS],
-        metavar="MEASURE",
+        metavar="NAME",
         help=f"some of {', '.join(ACCELERATIONS)} (default all)",
     )
     parser.add_argument("--widths", nargs="+", type=int, default=[], help="of the recipe dcgan's networks, such as 32")
@@ -432,47 +450,43 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(given: list[str] | None = None) -> int:
+def main(
+    given: list[str] | None = None,
+    measure: Callable[..., list[dict]] = measured,
+    peak_of: Callable[[torch.device], dict[str, float]] = peaks,
+    load: Callable[[], gt.Data] = gt.data.digits,
+    recipes: Mapping[str, Recipe] = RECIPES,
+) -> int:
+    """Measure what the arguments ask for. 130 after Ctrl-C, which leaves what was complete."""
     options, found, peak, code = arguments(given), [], {}, 0
-    os.environ.update(GAN_TUTORIAL_PROGRESS="0", GAN_TUTORIAL_SEED="", GAN_TUTORIAL_SCALE="")
-    for name in ("GAN_TUTORIAL_DATA", "GAN_TUTORIAL_CACHE"):
-        if os.environ.get(name):  # a peer works in another folder
-            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+    isolate()
     torch.set_num_threads(options.threads)
     device = pick_device()[0]
     with contextlib.redirect_stdout(sys.stderr):
-        data = gt.data.digits().to(device)
-    games = [(name, recipe) for name, recipe in RECIPES.items() if options.only is None or name in options.only]
+        data = load().to(device)
+    games = [(name, recipe) for name, recipe in recipes.items() if options.only is None or name in options.only]
     games += [(f"dcgan of width {width}", wider(width)) for width in options.widths]
     clones = [
         (peer, clone) for peer, clone in ((EXAMPLES, options.examples), (PYTORCH_GAN, options.pytorch_gan)) if clone
     ]
     try:
-        measures = possible(tuple(ACCELERATIONS[name] for name in options.measures), device)
-        peak = peaks(device)
+        accelerations = possible(tuple(ACCELERATIONS[name] for name in options.accelerations), device)
+        peak = peak_of(device)
         for name, recipe in games:
-            found += measured(recipe, name, data, measures, options)
+            found += measure(recipe, name, data, accelerations, options)
         for peer, clone in clones:
-            found += compared(peer, clone, measures, options)
+            found += compared(peer, clone, accelerations, options)
     except KeyboardInterrupt:
         say("Interrupted. What was complete:")
         code = 130
     if peak:
         print(f"{gt.checkpoint.machine(device)}. Medians of {options.repeats} rounds of {options.seconds:g} s.\n")
-        print(
-            "The best matrix products: "
-            f"{'; '.join(f'{way} {rate / 1e9:,.0f} Gflop/s' for way, rate in peak.items())}.\n"
-        )
+        ways = "; ".join(f"{way} {rate / 1e9:,.0f} Gflop/s" for way, rate in peak.items())
+        print(f"The best matrix products: {ways}.\n")
     print(table(found, peak) if found else "Nothing was measured.")
     if options.json:
-        options.json.write_text(
-            json.dumps(
-                {"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found, "seconds": options.seconds},
-                indent=1,
-            )
-            + "\n",
-            encoding="utf-8",
-        )
+        facts = {"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found, "seconds": options.seconds}
+        options.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return code
 
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,23 +10,26 @@ import torch
 from torch import nn
 
 import gan_tutorial as gt
+from benchmarks import speed
 from gan_tutorial import acceleration
 from gan_tutorial.recipes import MLP, Trainer
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import speed  # noqa: E402
 
 PICTURES = torch.randint(256, (20, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
 
 
+class Clock:
+    """It goes only when it is told to."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
 @pytest.fixture
-def clock(monkeypatch):
-    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(speed, "time", clock)
-    return clock
+def clock():
+    return Clock()
 
 
 # ------------------------------------------------------------------------------------------------- clock and medians
@@ -43,7 +45,7 @@ def test_sides_take_turns_of_about_the_same_length(clock):
 
         return run
 
-    rates = speed.interleaved({"none": side("none", 0.5), "slow": side("slow", 5.0)}, 2, 2.0)
+    rates = speed.interleaved({"none": side("none", 0.5), "slow": side("slow", 5.0)}, 2, 2.0, clock)
     assert turns == [
         ("none", speed.WARM),
         ("none", 2),
@@ -74,31 +76,31 @@ def test_what_is_worth_it_is_combined():
     assert speed.title((acceleration.bfloat16, acceleration.fused)) == "bf16 + fused" and speed.title(()) == "none"
 
 
-def test_a_recipe_is_measured_plain_by_each_measure_and_by_the_best(clock, monkeypatch, capsys):
+def test_a_recipe_is_measured_plain_by_each_acceleration_and_by_the_best(clock):
     gain = {acceleration.channels_last: 1.25, acceleration.fused: 2.0}
 
-    def side(recipe, data, measures):
+    def build(recipe, data, accelerations):
         cost = 1.0
-        for measure in measures:
-            cost /= gain[measure]
+        for one in accelerations:
+            cost /= gain[one]
 
         def run(steps):
             clock.now += cost * steps
 
         return run
 
-    monkeypatch.setattr(speed, "side", side)
-    monkeypatch.setattr(speed, "flops", lambda training: 1000)
     options = SimpleNamespace(repeats=3, seconds=10.0)
     enough = gt.Data("mnist", PICTURES.repeat(4, 1, 1, 1))
-    found = speed.measured(MLP, "mlp", enough, tuple(gain), options)
-    assert [(row["measures"], round(row["ratio"], 9)) for row in found] == [
+    found = speed.measured(MLP, "mlp", enough, tuple(gain), options, build, clock)
+    assert [(row["accelerations"], round(row["ratio"], 9)) for row in found] == [
         ("none", 1),
         ("channels-last", 1.25),
         ("fused", 2),
         ("channels-last + fused", 2.5),
     ]
-    assert found[0]["images"] == pytest.approx(MLP.batch) and found[2]["flops_per_second"] == pytest.approx(2000)
+    count = speed.flops(Trainer(MLP, enough))
+    assert found[0]["images"] == pytest.approx(MLP.batch_size)
+    assert found[2]["flops_per_second"] == pytest.approx(2 * count)
 
 
 # ------------------------------------------------------------------------------------------------- flops and peaks
@@ -110,10 +112,12 @@ def test_flops_of_a_linear_game_have_a_closed_form():
     batch, z, width, pixels = 5, 3, 7, 784
     recipe = replace(
         MLP,
-        batch=batch,
+        batch_size=batch,
         latent_dim=z,
-        generator=lambda: gt.MLPGenerator(z, (1, 28, 28), width, depth=1),
-        critic=lambda: gt.MLPCritic((1, 28, 28), width, depth=1),
+        networks={
+            "generator": lambda spec: gt.MLPGenerator(z, (1, 28, 28), width, depth=1),
+            "critic": lambda spec: gt.MLPCritic((1, 28, 28), width, depth=1),
+        },
     )
     generator, critic = 2 * batch * (z * width + width * pixels), 2 * batch * (pixels * width + width)
     critics_turn = generator + 2 * (2 * critic + 2 * batch * width)
@@ -123,25 +127,23 @@ def test_flops_of_a_linear_game_have_a_closed_form():
 
 def test_a_penalty_is_more_flops():
     """The penalty's point goes forward and back, and its slope once more in both directions."""
-    recipe = replace(gt.recipes.WGAN_GP, batch=5)
+    recipe = replace(gt.recipes.WGAN_GP, batch_size=5)
     plain = replace(recipe, objective=replace(recipe.objective, penalty=None))
     assert speed.flops(Trainer(recipe, TINY)) > 1.2 * speed.flops(Trainer(plain, TINY))
 
 
 def test_more_updates_are_more_flops():
-    recipe = replace(MLP, batch=5, objective=replace(MLP.objective, updates=1))
+    recipe = replace(MLP, batch_size=5, objective=replace(MLP.objective, n_critic=1))
     one, two, three = (
-        speed.flops(Trainer(replace(recipe, objective=replace(recipe.objective, updates=n)), TINY)) for n in (1, 2, 3)
+        speed.flops(Trainer(replace(recipe, objective=replace(recipe.objective, n_critic=n)), TINY)) for n in (1, 2, 3)
     )
     assert three - two == two - one > 0
 
 
-def test_peaks_are_of_products_that_the_device_has(monkeypatch):
-    monkeypatch.setattr(speed, "SIZES", (8, 16))
-    monkeypatch.setattr(speed, "bfloat16", SimpleNamespace(refusal=lambda device: "none here"))
-    found = speed.peaks(torch.device("cpu"))
+def test_peaks_are_of_products_that_the_device_has():
+    found = speed.peaks(torch.device("cpu"), (8, 16))
     assert "torch.mm, float32" in found and all(rate > 0 for rate in found.values())
-    assert not any("bf16" in way for way in found)
+    assert ("torch.mm, bf16" in found) == acceleration.has_bfloat16(torch.device("cpu"))
 
 
 # ------------------------------------------------------------------------------------------------------------- peers
@@ -194,45 +196,43 @@ def script(clock, tmp_path, monkeypatch):
         clock.now += seconds
 
     monkeypatch.setitem(sys.modules, "make_believe", SimpleNamespace(wait=wait))
-    monkeypatch.setattr(gt.data, "mnist", lambda: TINY)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", ["pytest"])
     path = tmp_path / "script.py"
     path.write_text(SCRIPT.replace("STEPS", "99"))
     return path
 
 
-def test_a_script_and_its_networks_take_turns(script, clock, monkeypatch, capsys):
+def test_a_script_and_its_networks_take_turns(script, clock, capsys):
     recipes, turns = [], []
 
-    def side(recipe, data, measures):
+    def build(recipe, data, accelerations):
         recipes.append(recipe)
         assert data.values.shape == (20, 1, 16, 16)
-        training = Trainer(recipe, data, 0, measures)
+        trainer = Trainer(recipe, data, 0, accelerations)
 
         def run(steps):
             turns.append(steps)
-            clock.now += steps / (4 if measures else 2)
+            clock.now += steps / (4 if accelerations else 2)
             if steps == speed.WARM:
-                training.run(steps=1)
+                trainer.run(steps=1)
 
         return run
 
-    monkeypatch.setattr(speed, "side", side)
     with torch.random.fork_rng():
-        found = speed.beside(PEER, script, ("fused",), torch.get_num_threads(), 3, 5.0)
+        found = speed.beside(
+            PEER, script, ("fused",), torch.get_num_threads(), 3, 5.0, build, clock, lambda split: TINY
+        )
     assert found["rates"] == {"theirs": [1, 1, 1], "none": [2, 2, 2], "fused": [4, 4, 4]} and found["batch"] == 4
-    assert turns[-6:] == [5] * 6 and found["flops"] > 0
+    assert turns[-6:] == [5, 5, 10, 20, 10, 20] and found["flops"] > 0  # theirs had 5 steps in as many seconds
     assert recipes[0].latent_dim == 3 and recipes[0].optimizer.keywords == {"lr": 0.1, "betas": (0.5, 0.9)}
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "" and sys.argv[0] != str(script)
     made = speed.rows("a peer", found["rates"], 4, found["flops"], "theirs")
     assert [row["ratio"] for row in made] == [1, 2, 4]
 
 
-def test_a_script_that_ends_too_soon_is_an_error(script, monkeypatch):
+def test_a_script_that_ends_too_soon_is_an_error(script, clock):
     script.write_text(SCRIPT.replace("STEPS", "3"))
-    with pytest.raises(RuntimeError, match="fewer repeats or seconds"):
-        speed.beside(PEER, script, (), torch.get_num_threads(), 3, 5.0)
+    with pytest.raises(RuntimeError, match="fewer repeats or seconds"), torch.random.fork_rng():
+        speed.beside(PEER, script, (), torch.get_num_threads(), 3, 5.0, clock=clock, load=lambda split: TINY)
     weight = torch.ones(1, requires_grad=True)
     weight.sum().backward()
     torch.optim.SGD([weight], lr=1.0).step()  # nobody looks on any more
@@ -261,19 +261,18 @@ class Viewing(nn.Module):
 
 
 class Squeezed(Viewing):
-    def forward(self, x, label=None):
+    def forward(self, x, condition=None):
         return super().forward(x)
 
 
-def test_what_networks_do_not_bear_is_left_out(capsys):
+def test_what_networks_do_not_support_is_left_out(capsys):
     def recipe(critic):
-        return gt.recipes.Recipe(
-            "viewing", lambda: gt.MLPGenerator(3, (1, 28, 28), 8), critic, gt.nonsaturating, gt.adam(1e-3), 0, 3, 4
-        )
+        networks = {"generator": lambda spec: gt.MLPGenerator(3, (1, 28, 28), 8), "critic": lambda spec: critic()}
+        return gt.recipes.Recipe("viewing", networks, latent_dim=3, batch_size=4)
 
     assert speed.supports(recipe(Squeezed), TINY, acceleration.fused)
     assert not speed.supports(recipe(Squeezed), TINY, acceleration.channels_last)
-    assert "viewing does not bear channels-last: view size" in capsys.readouterr().err
+    assert "viewing does not support channels-last: view size" in capsys.readouterr().err
     assert speed.supports(recipe(lambda: speed.Called(Viewing(), scores=True)), TINY, acceleration.channels_last)
 
 
@@ -285,7 +284,7 @@ def test_shares_are_of_the_products_that_were_measured():
     rows += [
         {
             "name": "a peer",
-            "measures": "its script",
+            "accelerations": "its script",
             "images": 12.0,
             "ratio": 1.0,
             "flops": None,
@@ -302,49 +301,49 @@ def test_shares_are_of_the_products_that_were_measured():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """main without a training: what it would have measured, in order."""
-    calls = []
+    """What main would have measured, in order; and its settings, taken back afterwards."""
+    for name in ("PROGRESS", "SEED", "SCALE"):
+        monkeypatch.setenv(f"GAN_TUTORIAL_{name}", "")
+    return []
 
-    def measured(recipe, name, data, measures, options):
-        calls.append((name, [measure.name for measure in measures]))
+
+def main(calls, *arguments, **changes):
+    def measure(recipe, name, data, accelerations, options):
+        calls.append((name, [one.name for one in accelerations]))
         if name == "stop":
             raise KeyboardInterrupt
-        return speed.rows(name, {"none": [1.0]}, recipe.batch, 10**9)
+        return speed.rows(name, {"none": [1.0]}, recipe.batch_size, 10**9)
 
-    monkeypatch.setattr(speed, "measured", measured)
-    monkeypatch.setattr(speed, "peaks", lambda device: {"torch.mm, float32": 1e10})
-    monkeypatch.setattr(speed.os, "environ", dict(speed.os.environ))
-    monkeypatch.setattr(gt.data, "digits", lambda: TINY)
-    monkeypatch.setattr(speed.torch, "set_num_threads", lambda n: None)
-    return calls
+    peak = {"torch.mm, float32": 1e10}
+    return speed.main([*arguments], **{"measure": measure, "peak_of": lambda _: peak, "load": lambda: TINY, **changes})
 
 
 def test_recipes_and_widths(calls, tmp_path, capsys):
     file = tmp_path / "speed.json"
-    assert speed.main(["--only", "mlp", "--widths", "8", "--measures", "fused", "--json", str(file)]) == 0
+    assert main(calls, "--only", "mlp", "--widths", "8", "--accelerations", "fused", "--json", str(file)) == 0
     assert calls == [("mlp", ["fused"]), ("dcgan of width 8", ["fused"])]
     assert "| dcgan of width 8 | none | 64 |" in capsys.readouterr().out
     assert [row["name"] for row in json.loads(file.read_text())["rows"]] == ["mlp", "dcgan of width 8"]
-    critic = speed.wider(8).critic()
-    assert critic.layers[0].out_channels == 8 and speed.wider(8).batch == gt.recipes.DCGAN.batch
+    narrow = speed.wider(8)
+    critic = narrow.build(narrow.spec(TINY))["critic"]
+    assert critic.layers[0].out_channels == 8 and narrow.batch_size == gt.recipes.DCGAN.batch_size
 
 
-def test_ctrl_c_leaves_what_was_complete(calls, monkeypatch, capsys):
-    monkeypatch.setattr(speed, "RECIPES", {"mlp": MLP, "stop": MLP})
-    assert speed.main([]) == 130
+def test_ctrl_c_leaves_what_was_complete(calls, capsys):
+    assert main(calls, recipes={"mlp": MLP, "stop": MLP}) == 130
     said = capsys.readouterr()
     assert "| mlp | none |" in said.out and "Interrupted" in said.err
 
 
-def test_measures_that_cannot_be_taken_are_told_about(calls, monkeypatch, capsys):
-    if not torch.cuda.is_available():
-        assert speed.main(["--only", "mlp", "--measures", "graphs"]) == 0
-        assert calls == [("mlp", [])] and "Without graphs. Only CUDA" in capsys.readouterr().err
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU records graphs")
+def test_accelerations_that_cannot_be_taken_are_told_about(calls, capsys):
+    assert main(calls, "--only", "mlp", "--accelerations", "graphs") == 0
+    assert calls == [("mlp", [])] and "Without graphs. Only CUDA" in capsys.readouterr().err
 
 
 def test_what_is_no_clone_is_refused(calls, tmp_path):
     with pytest.raises(SystemExit, match=r"no clone of PyTorch-GAN.*dcgan\.py.*git clone|Make one"):
-        speed.main(["--only", "--pytorch-gan", str(tmp_path)])
+        main(calls, "--only", "--pytorch-gan", str(tmp_path))
 
 
 @pytest.mark.parametrize(
