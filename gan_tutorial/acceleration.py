@@ -43,9 +43,11 @@ def accelerate(players: Sequence[Player], accelerations: Sequence[Acceleration])
         if one not in ACCELERATIONS.values():
             raise ValueError(f"Expected accelerations such as (bfloat16, fused), got {one!r}.")
     device = next(players[0].net.parameters()).device
-    for one in [known for known in ACCELERATIONS.values() if known in accelerations]:
+    taken = [known for known in ACCELERATIONS.values() if known in accelerations]
+    for one in taken:
         if why := one.refusal(device):
             raise ValueError(why)
+    for one in taken:
         for player in players:
             one.apply(player)
 
@@ -62,15 +64,14 @@ def get_accelerations(names: Iterable[str]) -> tuple[Acceleration, ...]:
 # ------------------------------------------------------------------------------------------------------- bfloat16
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the device multiplies bfloat16 in hardware. Emulation, which PyTorch counts too, is slower than float32.
 
     Looks at the flags that Linux shows of a processor; at a GPU's generation, Ampere being the first (8.0).
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    info = Path("/proc/cpuinfo")
-    words = set(info.read_text().split()) if device.type == "cpu" and info.is_file() else set()
+    words = set(cpuinfo.read_text().split()) if device.type == "cpu" and cpuinfo.is_file() else set()
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
@@ -97,8 +98,7 @@ def _float(net: nn.Module, given: tuple, made: Tensor) -> Tensor:
 #: the average and every file stay float32, and so does the whole gradient penalty, whose gradient would else be off by
 #: some thousandths. The exponents are those of float32: small gradients do not vanish, and no loss needs scaling.
 #: On CUDA the power iteration of spectral normalisation is rounded too, and holds its bound to some thousandths.
-#: Micikevicius et al. 2018; Kalamkar et al.
-#: 2019.
+#: Micikevicius et al. 2018; Kalamkar et al. 2019.
 bfloat16 = Acceleration(
     "bf16",
     _half,
@@ -159,7 +159,7 @@ def _no_compiler(device: torch.device) -> str | None:
     return None
 
 
-def _compiled(player: Player) -> None:
+def _compiled(player: Player, backend: str = "inductor") -> None:
     def compiled(inner: Callable[[Batch], Terms]) -> Callable[[Batch], Terms]:
         def loss(batch: Batch) -> Terms:
             return inner(batch)
@@ -168,7 +168,7 @@ def _compiled(player: Player) -> None:
         # uncompiled.
         code = loss.__code__.replace(co_name=player.name.replace(" ", "_"))
         own = FunctionType(code, loss.__globals__, code.co_name, None, loss.__closure__)
-        return torch.compile(own, dynamic=False)
+        return torch.compile(own, dynamic=False, backend=backend)
 
     player.wrap("compiled loss", loss=compiled)
 
@@ -188,9 +188,10 @@ class CUDAGraphed:
     function  batch -> named terms, all on a GPU, and never anything else at the same batch shapes
     record    (function without arguments) -> what it returned, and a function that does the same once more
 
-    The first `WARM` batches are played as usual, so that everything that is kept between steps is there: an optimiser's
-    state, what a compiler makes, workspaces of libraries. All of them are steps of the training. ValueError for a batch
-    of another shape.
+    A batch is a `Batch`, or any nesting of tuples, lists and dictionaries with tensors and None in it. The first `WARM`
+    batches are played as usual, so that everything that is kept between steps is there: an optimiser's state, what a
+    compiler makes, workspaces of libraries. All of them are steps of the training. ValueError for a batch of another
+    shape, and for one that holds anything but tensors, which would stay what it was when the graph was recorded.
     """
 
     WARM = 3
@@ -221,11 +222,16 @@ class CUDAGraphed:
 
 
 def _copied(x: Tensor | None) -> Tensor | None:
+    if x is not None and not isinstance(x, Tensor):
+        raise ValueError(
+            f"A recorded update takes batches of tensors, and this one holds a {type(x).__name__}: make it a tensor, "
+            "or train without graphs."
+        )
     return None if x is None else x.clone()
 
 
 def _size(x: Tensor | None) -> torch.Size | None:
-    return None if x is None else x.shape
+    return getattr(x, "shape", None)
 
 
 def on_side_stream(function: Callable[[Batch], Terms], batch: Batch) -> Terms:
@@ -248,15 +254,14 @@ def captured(function: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
     return terms, graph.replay
 
 
-def _graphs(player: Player) -> None:
+def _graphs(player: Player, record: Callable | None = None) -> None:
     if player.term_weights:
         raise ValueError(f"A graph is recorded once, and term_weights of {player.name} change: train without graphs.")
     _settings(player, capturable=True)
     if player.lr_schedule:  # the graph reads it where it lies
-        device = player.weights[0].device
         for group in player.optimizer.param_groups:
-            group["lr"] = torch.tensor(group["lr"], device=device)
-    player.wrap("graphed update", update=CUDAGraphed)
+            group["lr"] = torch.tensor(group["lr"], device=player.weights[0].device)
+    player.wrap("graphed update", update=lambda update: CUDAGraphed(update, record))
 
 
 def _no_graphs(device: torch.device) -> str | None:

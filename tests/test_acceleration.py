@@ -1,44 +1,51 @@
-"""Measures that make a training faster: the same game as without them, up to the rounding that each announces."""
+"""Accelerations: the same game as without them, up to the rounding that each announces."""
 
 import json
-import shutil
+import os
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint
-from gan_tutorial.__main__ import main
-from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, RECIPES, STACKED, WGAN_GP, Trainer
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, STACKED, WGAN_GP, Trainer
 
-# Of PyTorch about itself, while it compiles.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning"),  # PyTorch's own, compiling
+    pytest.mark.filterwarnings("ignore:The recipe .* is not the package's own"),
+]
 
 digits = gt.data.synthetic_digits(200, seed=0)
+
+
+def narrow(recipe, **critic):
+    """The recipe with networks of width 4, and batches of 16."""
+    return replace(
+        recipe,
+        batch_size=16,
+        networks={
+            "generator": lambda spec: gt.ConvGenerator(spec.latent_dim, width=4),
+            "critic": lambda spec: gt.ConvCritic(width=4, hidden=8, **critic),
+        },
+    )
+
+
 SMALL = {
-    "dcgan": replace(
-        DCGAN,
-        batch=16,
-        generator=lambda: gt.ConvGenerator(64, width=4),
-        critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True),
-    ),
-    "wgan-gp": replace(
-        WGAN_GP,
-        batch=16,
-        generator=lambda: gt.ConvGenerator(64, width=4),
-        critic=lambda: gt.ConvCritic(width=4, hidden=8),
-    ),
+    "dcgan": narrow(DCGAN, spectral=True),
+    "wgan-gp": narrow(WGAN_GP),
     "conditional": replace(
         CONDITIONAL,
-        batch=16,
-        generator=lambda: gt.ConvGenerator(64, width=4, label=gt.Embedding(10)),
-        critic=lambda: gt.ConvCritic(width=4, hidden=8, spectral=True, label=gt.Projection(10)),
+        batch_size=16,
+        networks={
+            "generator": lambda spec: gt.ConvGenerator(64, width=4, condition=gt.Embedding(10)),
+            "critic": lambda spec: gt.ConvCritic(width=4, hidden=8, spectral=True, condition=gt.Projection(10)),
+        },
     ),
-    "stacked": replace(STACKED, batch=16),
+    "stacked": replace(STACKED, batch_size=16),
 }
 small = pytest.mark.parametrize("recipe", SMALL.values(), ids=SMALL.keys())
 halves = pytest.mark.skipif(
@@ -47,25 +54,24 @@ halves = pytest.mark.skipif(
 compiles = pytest.mark.skipif(
     acceleration.compiled.refusal(torch.device("cpu")) is not None, reason="no C++ compiler here"
 )
-on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs need CUDA")
 
 
-def first(recipe, *measures):
+def first(recipe, *accelerations):
     """Terms, and gradients of all weights, that each player sees before anybody has learned."""
-    return first_of(Trainer(recipe, digits, 1, measures))
+    return first_of(Trainer(recipe, digits, 1, accelerations))
 
 
-def first_of(training):
+def first_of(trainer):
     seen = {}
-    for player in training.players:
+    for player in trainer.players:
         player.net.train()
-        for weight in player.weights:
-            weight.requires_grad_(True)
-        terms = player.loss(next(training.feed))
-        gradients = torch.autograd.grad(player.total(terms), player.weights, allow_unused=True, materialize_grads=True)
-        seen[f"{player.name}'s terms"] = torch.stack([term.detach() for term in terms.values()])
-        seen[player.name] = torch.cat([x.flatten() for x in gradients])
-        player.rest()
+        gradients = []
+        player.wrap("recorder", gradients=lambda found, kept=gradients: kept.extend(x.flatten().clone() for x in found))
+        for group in player.optimizer.param_groups:
+            group["lr"] = 0.0
+        terms = player.update(next(trainer.feed))
+        seen[f"{player.name}'s terms"] = torch.stack(list(terms.values()))
+        seen[player.name] = torch.cat(gradients)
     return seen
 
 
@@ -76,9 +82,16 @@ def close(one, other, rtol):
     )
 
 
-def everything(training, path):
-    checkpoint.save(training, path)
+def everything(trainer, path):
+    checkpoint.save(trainer, path)
     return checkpoint.read(path)[1]
+
+
+def learned(trainer):
+    """Weights and statistics, the averages, and the losses."""
+    log = {f"{player}.{term}": values for player, terms in trainer.log.items() for term, values in terms.items()}
+    averages = {name: average.net for name, average in trainer.averages.items()}
+    return log | checkpoint.state_of(trainer.networks) | {f"a.{k}": v for k, v in checkpoint.state_of(averages).items()}
 
 
 def equal(one, other):
@@ -89,10 +102,10 @@ def equal(one, other):
 
 
 @small
-@pytest.mark.parametrize("measure", [acceleration.channels_last, acceleration.fused], ids=lambda measure: measure.name)
-def test_layout_and_fused_adam_change_roundings_only(recipe, measure):
-    assert close(first(recipe), first(recipe, measure), 1e-5)
-    plain, fast = Trainer(recipe, digits), Trainer(recipe, digits, faster=[measure])
+@pytest.mark.parametrize("one", [acceleration.channels_last, acceleration.fused], ids=lambda one: one.name)
+def test_layout_and_fused_adam_change_roundings_only(recipe, one):
+    assert close(first(recipe), first(recipe, one), 1e-5)
+    plain, fast = Trainer(recipe, digits), Trainer(recipe, digits, accelerations=[one])
     plain.run(steps=3)
     fast.run(steps=3)
     for player, terms in plain.log.items():
@@ -103,30 +116,66 @@ def test_layout_and_fused_adam_change_roundings_only(recipe, measure):
 def test_three_steps_make_the_same_weights():
     """In float64, where a gradient of nothing but rounding is nothing to Adam: that of a bias before BatchNorm."""
 
-    def weights(*measures):
-        training = Trainer(SMALL["dcgan"], digits, 0, measures)
-        for player in training.players:
+    def weights(*accelerations):
+        trainer = Trainer(SMALL["dcgan"], digits, 0, accelerations)
+        for player in trainer.players:
             player.net.double()
         for _ in range(3):
-            for player in training.players:
-                batch = next(training.feed)
+            for player in trainer.players:
+                batch = next(trainer.feed)
                 player.update(batch._replace(real=batch.real.double(), z=batch.z.double()))
-        return torch.cat([p.detach().flatten() for player in training.players for p in player.weights])
+        return torch.cat([p.detach().flatten() for player in trainer.players for p in player.weights])
 
     plain = weights()
-    for measure in (acceleration.channels_last, acceleration.fused):
-        torch.testing.assert_close(weights(measure), plain, rtol=1e-7, atol=1e-9)
+    for one in (acceleration.channels_last, acceleration.fused):
+        torch.testing.assert_close(weights(one), plain, rtol=1e-7, atol=1e-9)
 
 
 def test_channels_last_and_fused_are_really_on():
-    training = Trainer(SMALL["dcgan"], digits, 0, [acceleration.channels_last, acceleration.fused])
+    trainer = Trainer(SMALL["dcgan"], digits, 0, [acceleration.channels_last, acceleration.fused])
     seen = []
-    for player in training.players:
+    for player in trainer.players:
         convolution = next(m for m in player.net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
         convolution.register_forward_hook(lambda net, given, made: seen.append(made))
-    training.run(steps=1)
+    trainer.run(steps=1)
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen) and len(seen) == 5
-    assert all(group["fused"] for player in training.players for group in player.optimizer.param_groups)
+    assert all(group["fused"] for player in trainer.players for group in player.optimizer.param_groups)
+
+
+@halves
+def test_a_player_prints_what_was_put_around_it_innermost_first():
+    """In the order in which they are taken, and not in the one in which they were named."""
+    named = [acceleration.fused, acceleration.channels_last, acceleration.bfloat16]
+    critic, _ = Trainer(SMALL["wgan-gp"], digits, accelerations=named).players
+    assert critic.wrappers == ["bf16 loss", "channels-last loss"]  # fused is a setting of Adam
+    assert repr(critic) == "Player('critic': 2 a turn by Adam, bf16 loss < channels-last loss)"
+    assert repr(Trainer(MLP, digits).players[1]) == "Player('generator': 1 a turn by Adam)"
+
+
+def test_wrappers_go_around_what_is_there_already():
+    """Losses from the innermost to the outermost one, then gradients in order; the update is around all of it."""
+    calls, net = [], nn.Linear(1, 1)
+
+    def around(word):
+        def wrap(inner):
+            def function(batch):
+                calls.append(word)
+                return inner(batch)
+
+            return function
+
+        return wrap
+
+    def loss(batch):
+        return {"game": net(batch).mean()}
+
+    player = gt.Player("critic", net, loss, torch.optim.SGD(net.parameters(), 0.0))
+    player.wrap("first", loss=around("first"))
+    player.wrap("whole", update=around("whole"), gradients=lambda found: calls.append(f"{len(found)} gradients"))
+    player.wrap("second", loss=around("second"), gradients=lambda found: calls.append("once more"))
+    player.update(torch.ones(3, 1))
+    assert calls == ["whole", "second", "first", "2 gradients", "once more"]
+    assert player.wrappers == ["first", "whole", "second"] and player.loss is loss
 
 
 # -------------------------------------------------------------------------------------------------------- bfloat16
@@ -143,62 +192,72 @@ def test_bfloat16_is_off_by_its_rounding(recipe):
         assert torch.cosine_similarity(exact[name], half[name], 0) > 0.99
 
 
+class Fixed(nn.Module):
+    """A generator that always makes the same images."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = nn.Parameter(images)
+
+    def forward(self, z, condition=None):
+        return self.images.clone()
+
+
 @halves
 def test_the_penalty_stays_in_float32():
     """Given the same points, bit for bit. In bfloat16 it would be off."""
-    plain, half = (Trainer(SMALL["wgan-gp"], digits, 0, measures) for measures in ((), (acceleration.bfloat16,)))
-    critic = half.players[0].net
-    objective = acceleration.bfloat16.objective(half.recipe.objective)
-    batch = next(plain.feed)
-    fake = batch.real.flip(0)
-
-    def penalty(objective, critic):
-        return objective.penalty(critic, batch.real, fake, batch.eps).detach()
-
-    exact = penalty(plain.recipe.objective, plain.players[0].net)
+    recipe, terms = SMALL["wgan-gp"], []
+    batch = next(gt.Feed(digits, 3, 16))
+    fake = batch.real.flip(0) / 2
+    for accelerations in ((), (acceleration.bfloat16,)):
+        torch.manual_seed(0)
+        critic = gt.ConvCritic(width=4, hidden=8)
+        players = gt.adversaries(Fixed(fake), critic, recipe.objective, gt.adam(0.0))
+        acceleration.accelerate(players, accelerations)
+        terms.append(players[0].update(batch))
+    exact, half = terms
+    assert list(exact) == ["game", "penalty"]
+    assert torch.equal(half["penalty"], exact["penalty"]) and not torch.equal(half["game"], exact["game"])
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(penalty(objective, critic), exact)
-        assert not torch.equal(penalty(half.recipe.objective, critic), exact)
+        rounded = gt.gradient_penalty(lambda x: critic(x, None), batch.real, fake, batch.eps)
+    assert not torch.equal(rounded.detach(), exact["penalty"])
 
 
 @halves
 def test_everything_that_is_kept_stays_float32(tmp_path):
-    training = Trainer(SMALL["dcgan"], digits, 0, [acceleration.bfloat16])
-    training.run(steps=2)
-    tensors = everything(training, tmp_path / "half.safetensors")
-    assert {value.dtype for value in tensors.values()} == {torch.float32, torch.int64}
-    assert all(
-        value.dtype == torch.int64
-        for name, value in tensors.items()
-        if value.dtype != torch.float32 and name.endswith("num_batches_tracked")
-    )
-    assert training.trained().sample(3).dtype == torch.float32
+    trainer = Trainer(SMALL["dcgan"], digits, 0, [acceleration.bfloat16])
+    trainer.run(steps=2)
+    for name, value in everything(trainer, tmp_path / "half.safetensors").items():
+        if name.startswith("random."):
+            assert value.dtype == torch.uint8
+        else:
+            assert value.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float32), name
+    assert trainer.model().sample(3).dtype == torch.float32
 
 
 # ----------------------------------------------------------------------------------------------------------- files
 
 
 @pytest.mark.parametrize(
-    "measures",
+    "accelerations",
     [
         pytest.param((acceleration.bfloat16, acceleration.fused), marks=halves),
         (acceleration.channels_last, acceleration.fused),
     ],
     ids=["bf16", "channels-last"],
 )
-def test_a_file_knows_its_measures_and_goes_on_as_if_never_stopped(measures, tmp_path, monkeypatch):
-    recipe = SMALL["dcgan"]
-    monkeypatch.setitem(RECIPES, "dcgan", recipe)
-    whole, part = (Trainer(recipe, digits, 3, measures) for _ in range(2))
+def test_a_file_knows_its_accelerations_and_goes_on_as_if_never_stopped(accelerations, tmp_path):
+    recipe, part_file = SMALL["dcgan"], tmp_path / "part.safetensors"
+    whole, part = (Trainer(recipe, digits, 3, accelerations) for _ in range(2))
     whole.run(steps=4)
     part.run(steps=2)
-    checkpoint.save(part, tmp_path / "part.safetensors")
-    assert checkpoint.read(tmp_path / "part.safetensors")[0]["faster"] == [measure.name for measure in measures]
-    rest = checkpoint.resume(tmp_path / "part.safetensors", digits)
-    assert rest.faster == measures
+    checkpoint.save(part, part_file)
+    assert checkpoint.read(part_file)[0]["accelerations"] == [one.name for one in accelerations]
+    rest = checkpoint.resume(part_file, digits, recipe=recipe)
+    assert rest.accelerations == accelerations
     rest.run(steps=4)
     assert equal(everything(whole, tmp_path / "a.safetensors"), everything(rest, tmp_path / "b.safetensors"))
-    assert checkpoint.resume(tmp_path / "part.safetensors", digits, faster=()).faster == ()
+    assert checkpoint.resume(part_file, digits, accelerations=(), recipe=recipe).accelerations == ()
     plain = Trainer(recipe, digits, 3)
     plain.run(steps=4)
     names = everything(plain, tmp_path / "c.safetensors")
@@ -208,55 +267,19 @@ def test_a_file_knows_its_measures_and_goes_on_as_if_never_stopped(measures, tmp
         }
 
 
-def test_files_from_before_and_damaged_ones(tmp_path):
-    training = Trainer(MLP, digits)
-    training.run(steps=1)
-    tensors = everything(training, tmp_path / "new.safetensors")
+@pytest.mark.parametrize(
+    "written, words", [(3, "no proper entry for accelerations"), (["magic"], "Unknown acceleration 'magic'")]
+)
+def test_a_file_with_damaged_accelerations(written, words, tmp_path):
+    trainer = Trainer(MLP, digits)
+    trainer.run(steps=1)
+    tensors = everything(trainer, tmp_path / "new.safetensors")
     card, _ = checkpoint.read(tmp_path / "new.safetensors")
-    assert card["faster"] == []
-
-    def rewritten(card):
-        from safetensors.torch import save_file
-
-        save_file(tensors, tmp_path / "old.safetensors", {checkpoint.CARD: json.dumps(card)})
-        return tmp_path / "old.safetensors"
-
-    assert checkpoint.resume(rewritten({k: v for k, v in card.items() if k != "faster"}), digits).faster == ()
-    with pytest.raises(ValueError, match="no proper entry for faster"):
-        checkpoint.resume(rewritten(card | {"faster": 3}), digits)
-    with pytest.raises(ValueError, match="no measure 'magic'"):
-        checkpoint.resume(rewritten(card | {"faster": ["magic"]}), digits)
-
-
-def test_the_command_line_takes_names(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(gt.metrics, "report", lambda *_: {})
-    out = tmp_path / "mlp.safetensors"
-    assert (
-        main(
-            [
-                "train",
-                "mlp",
-                "--steps",
-                "2",
-                "--data",
-                "synthetic",
-                "--faster",
-                "channels-last",
-                "fused",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
-    assert checkpoint.read(out, tensors=False)[0]["faster"] == ["channels-last", "fused"]
-    assert main(["train", "--resume", str(out), "--steps", "3"]) == 0
-    assert checkpoint.read(out, tensors=False)[0]["faster"] == ["channels-last", "fused"]
-    assert main(["train", "--resume", str(out), "--steps", "4", "--faster"]) == 0
-    assert checkpoint.read(out, tensors=False)[0]["faster"] == []
-    with pytest.raises(SystemExit):
-        main(["train", "mlp", "--faster", "magic"])
-    assert "invalid choice: 'magic'" in capsys.readouterr().err
+    assert card["accelerations"] == []
+    damaged = tmp_path / "damaged.safetensors"
+    save_file(tensors, damaged, {checkpoint.CARD: json.dumps(card | {"accelerations": written})})
+    with pytest.raises(ValueError, match=words):
+        checkpoint.resume(damaged, digits)
 
 
 # -------------------------------------------------------------------------------------------------------- refusals
@@ -264,70 +287,70 @@ def test_the_command_line_takes_names(tmp_path, capsys, monkeypatch):
 
 def test_what_cannot_be_is_refused_with_a_sentence(monkeypatch):
     net = nn.Linear(1, 1)
-    sgd = gt.Player("critic", net, lambda batch: {}, torch.optim.SGD(net.parameters(), 0.1))
-    with pytest.raises(ValueError, match="'bf16' is none"):
-        Trainer(MLP, digits, faster=["bf16"])
-    with pytest.raises(ValueError, match="no measure 'magic'"):
-        acceleration.named(["fused", "magic"])
-    with pytest.raises(ValueError, match="The SGD of critic cannot be capturable"):
-        acceleration._settings(sgd, capturable=True)
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="Only CUDA records updates"):
-            Trainer(MLP, digits, faster=[acceleration.graphs])
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    player = gt.Player("critic", net, lambda batch: {}, torch.optim.RMSprop(net.parameters(), 0.1))
+    with pytest.raises(ValueError, match="Expected accelerations such as .* got 'bf16'"):
+        Trainer(MLP, digits, accelerations=["bf16"])
+    with pytest.raises(ValueError, match="Unknown acceleration 'magic'; expected some of bf16, "):
+        acceleration.get_accelerations(["fused", "magic"])
+    with pytest.raises(ValueError, match="The RMSprop of critic cannot be fused: train with Adam"):
+        acceleration.accelerate([player], [acceleration.fused])
+    monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        Trainer(MLP, digits, faster=[acceleration.compiled])
-    monkeypatch.setattr(faster, "has_bfloat16", lambda device: False)
-    with pytest.raises(ValueError, match="This cpu has no bfloat16"):
-        Trainer(MLP, digits, faster=[acceleration.bfloat16])
-    monkeypatch.setattr(gt.distributed, "count", lambda: 2)
-    assert "one process" in acceleration.compiled.refusal(torch.device("cpu"))
-    assert "one process" in acceleration.graphs.refusal(torch.device("cuda"))
+        Trainer(MLP, digits, accelerations=[acceleration.compiled])
+    assert "This mps has no bfloat16" in acceleration.bfloat16.refusal(torch.device("mps"))
     assert "CPU or on CUDA" in acceleration.fused.refusal(torch.device("mps"))
 
 
-def test_bfloat16_is_looked_up_in_the_processors_flags(monkeypatch, tmp_path):
-    info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(faster, "Path", lambda path: info)
-    assert not acceleration.has_bfloat16(torch.device("cpu"))  # a system without that file
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there graphs can be recorded")
+def test_graphs_are_refused_without_cuda():
+    with pytest.raises(ValueError, match="Only CUDA records updates"):
+        Trainer(MLP, digits, accelerations=[acceleration.graphs])
+
+
+def test_a_refused_acceleration_leaves_the_players_alone():
+    """Nothing is half applied: channels-last stands before graphs, which no CPU records."""
+    players = Trainer(MLP, digits).players
+    with pytest.raises(ValueError):
+        acceleration.accelerate(players, [acceleration.channels_last, acceleration.graphs])
+    assert all(player.wrappers == [] for player in players)
+
+
+def test_bfloat16_is_looked_up_in_the_processors_flags(tmp_path):
+    info, cpu = tmp_path / "cpuinfo", torch.device("cpu")
+    assert not acceleration.has_bfloat16(cpu, info)  # a system without that file
     info.write_text("flags\t\t: fma avx2 avx512f\n")
-    assert not acceleration.has_bfloat16(torch.device("cpu"))
+    assert not acceleration.has_bfloat16(cpu, info)
     info.write_text("flags\t\t: fma avx2 avx512_bf16\n")
-    assert acceleration.has_bfloat16(torch.device("cpu")) and not acceleration.has_bfloat16(torch.device("mps"))
+    assert acceleration.has_bfloat16(cpu, info) and not acceleration.has_bfloat16(torch.device("mps"), info)
 
 
 # -------------------------------------------------------------------------------------------------------- compiled
 
 
-@pytest.fixture
-def traced(monkeypatch):
-    """torch.compile up to what the C++ compiler would be given, which takes long; counts its graphs."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    return lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
-
-
 @pytest.mark.parametrize("recipe", ["dcgan", "wgan-gp", "conditional"])
-def test_compiled_losses_are_the_eager_ones_and_are_compiled_once(recipe, traced):
-    recipe = SMALL[recipe]
-    training = Trainer(recipe, digits, 1, [acceleration.compiled])
-    assert close(first(recipe), first_of(training), 1e-5)
-    training.run(steps=2)
-    graphs = traced()
-    assert graphs >= len(training.players)
-    training.run(steps=6)
-    assert traced() == graphs
+def test_compiled_losses_are_the_eager_ones_and_are_compiled_once(recipe):
+    """Up to what the C++ compiler would be given, which takes long."""
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    trainer = Trainer(SMALL[recipe], digits, 1)
+    for player in trainer.players:
+        acceleration._compiled(player, backend="aot_eager")
+    assert close(first(SMALL[recipe]), first_of(trainer), 1e-5)
+    trainer.run(steps=2)
+    graphs = counters["stats"]["unique_graphs"]
+    assert graphs >= len(trainer.players)
+    trainer.run(steps=6)
+    assert counters["stats"]["unique_graphs"] == graphs
 
 
 @compiles
-def test_compiled_to_the_end(tmp_path):
-    recipe = replace(
-        MLP,
-        generator=lambda: gt.MLPGenerator(64, (1, 28, 28), width=8, depth=1),
-        critic=lambda: gt.MLPCritic((1, 28, 28), width=8, depth=1),
-    )
+def test_compiled_to_the_end():
+    networks = {
+        "generator": lambda spec: gt.MLPGenerator(64, (1, 28, 28), width=8, depth=1),
+        "critic": lambda spec: gt.MLPCritic((1, 28, 28), width=8, depth=1),
+    }
+    recipe = replace(MLP, networks=networks)
     assert close(first(recipe), first(recipe, acceleration.compiled), 1e-5)
 
 
@@ -337,13 +360,12 @@ def test_compiled_to_the_end(tmp_path):
 class Recorder:
     """Records as CUDA does, on a CPU: without a result at first, then always into the same tensors."""
 
-    def __init__(self):
-        self.recorded = 0
+    def __init__(self, *names):
+        self.names, self.recorded = names, 0
 
     def __call__(self, function):
         self.recorded += 1
-        names = ("game", "penalty") if self.recorded == 1 else ("game",)  # the critic comes first
-        terms = {name: torch.zeros(()) for name in names}
+        terms = {name: torch.zeros(()) for name in self.names}
 
         def replay():
             for name, term in function().items():
@@ -352,38 +374,80 @@ class Recorder:
         return terms, replay
 
 
-def test_replayed_updates_are_the_updates(tmp_path):
+def graphed(trainer):
+    """A trainer whose updates are recorded as by `acceleration.graphs`, but for Adam, which counts on CUDA only."""
+    for player in trainer.players:
+        names = ["game", *(trainer.recipe.objective.penalties if player.name == "critic" else ())]
+        acceleration._graphs(player, Recorder(*names))
+        for group in player.optimizer.param_groups:
+            group["capturable"] = False
+    return trainer
+
+
+def test_replayed_updates_are_the_updates():
     """Bit for bit: batches are copied into place, terms out of it, and warming up is training."""
-    recipe = SMALL["wgan-gp"]
-    plain, replayed, record = Trainer(recipe, digits), Trainer(recipe, digits), Recorder()
-    for player in replayed.players:
-        player.update = acceleration.CUDAGraphed(player.update, record)
+    plain, replayed = Trainer(SMALL["wgan-gp"], digits), graphed(Trainer(SMALL["wgan-gp"], digits))
     plain.run(steps=6)
     replayed.run(steps=6)
-    assert record.recorded == 2 and all(player.update.batch is not None for player in replayed.players)
-    assert equal(everything(plain, tmp_path / "a.safetensors"), everything(replayed, tmp_path / "b.safetensors"))
+    assert all(player.wrappers == ["graphed update"] for player in replayed.players)
+    assert equal(learned(plain), learned(replayed))
+
+
+def test_a_schedule_reaches_a_recorded_update():
+    """A graph reads its learning rate where it lay when it was recorded: there the schedule writes it."""
+    scheduled = replace(SMALL["dcgan"], lr_schedule=lambda step: 0.5**step)
+    plain, replayed = Trainer(scheduled, digits), graphed(Trainer(scheduled, digits))
+    places = [group["lr"] for player in replayed.players for group in player.optimizer.param_groups]
+    assert all(isinstance(lr, torch.Tensor) for lr in places)
+    plain.run(steps=6)
+    replayed.run(steps=6)
+    rate = scheduled.optimizer.keywords["lr"]
+    for lr, now in zip(places, (g["lr"] for p in replayed.players for g in p.optimizer.param_groups), strict=True):
+        assert lr is now and lr.item() == pytest.approx(rate * 0.5**5)
+    assert equal(learned(plain), learned(replayed))
+
+
+def test_a_player_whose_terms_are_weighted_by_the_step_is_refused():
+    faded = replace(SMALL["wgan-gp"], term_weights={"penalty": lambda step: 1 / (1 + step)})
+    with pytest.raises(ValueError, match="term_weights of critic change: train without graphs"):
+        graphed(Trainer(faded, digits))
+
+
+def test_any_nesting_of_tensors_is_a_batch():
+    """CycleGAN's batches have two domains: dictionaries, tuples and None stay what they are, wherever they lie."""
+
+    def batch(n):
+        return {"a": torch.full((2, 3), float(n)), "b": (torch.tensor([n, n]), None, [torch.tensor(float(n))])}
+
+    def function(batch):
+        one, nothing, (two,) = batch["b"]
+        assert nothing is None and one.dtype == torch.int64
+        return {"game": batch["a"].sum() + 100 * one.sum() + 10_000 * two}
+
+    record = Recorder("game")
+    update = acceleration.CUDAGraphed(function, record)
+    assert [update(batch(n))["game"].item() for n in range(1, 8)] == [10_206.0 * n for n in range(1, 8)]
+    assert record.recorded == 1 and update.batch["a"][0, 0] == 7
+    with pytest.raises(ValueError, match="batches of one shape"):
+        update({"a": torch.zeros(2, 3), "b": (torch.tensor([1, 1]), torch.zeros(2), [torch.tensor(1.0)])})
+    with pytest.raises(ValueError, match="batches of one shape"):
+        update({"a": torch.zeros(2, 3), "c": torch.zeros(2)})
+
+
+def test_numbers_in_a_batch_are_refused_since_a_graph_would_keep_them():
+    update = acceleration.CUDAGraphed(lambda batch: {"game": batch[0] * batch[1]}, Recorder("game"))
+    for n in range(3):
+        update((torch.ones(()), n))
+    with pytest.raises(ValueError, match="batches of tensors, and this one holds a int"):
+        update((torch.ones(()), 3))
 
 
 def test_a_replay_takes_batches_of_one_shape():
-    update = acceleration.CUDAGraphed(
-        lambda batch: {"game": batch.real.mean()}, lambda function: ({"game": torch.zeros(())}, function)
-    )
+    update = acceleration.CUDAGraphed(lambda batch: {"game": batch.real.mean()}, Recorder("game"))
     batch = gt.Batch(torch.ones(4, 2), None, torch.ones(4, 3), torch.ones(4))
     for _ in range(5):
         update(batch)
     with pytest.raises(ValueError, match="batches of one shape"):
         update(gt.Batch(*(None if x is None else x[:2] for x in batch)))
     with pytest.raises(ValueError, match="batches of one shape"):
-        update(batch._replace(label=torch.zeros(4)))
-
-
-@on_cuda
-@small
-def test_graphs_play_the_same_game(recipe):
-    on_gpu = digits.to("cuda")
-    plain, recorded = (Trainer(recipe, on_gpu, 0, measures) for measures in ((), (acceleration.graphs,)))
-    plain.run(steps=8)
-    recorded.run(steps=8)
-    for player, terms in plain.log.items():
-        for term, values in terms.items():
-            torch.testing.assert_close(recorded.log[player][term], values, rtol=1e-2, atol=1e-2)
+        update(batch._replace(condition=torch.zeros(4)))
