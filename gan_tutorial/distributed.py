@@ -74,7 +74,7 @@ def _start(backend: str) -> None:
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
-def _name(store: dist.Store, rank: int, world: int) -> str:
+def _name(store: dist.Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> str:
     """A name that the first process makes up, and tells every other one that asks with a word of its own.
 
     An answer to a word that is new cannot be old. A question can: so the first one answers all it finds, until
@@ -86,7 +86,7 @@ def _name(store: dist.Store, rank: int, world: int) -> str:
         name = store.get(f"answer/{word}").decode()
         store.set(f"{name}/{rank}", "heard")
         return name
-    until, silent = time.monotonic() + TIMEOUT.total_seconds(), set(range(1, world))
+    until, silent = time.monotonic() + timeout.total_seconds(), set(range(1, world))
     while silent:
         for other in sorted(silent):
             if store.check([f"question/{other}"]):
