@@ -96,9 +96,8 @@ def tests(settings: Settings, emit: Emit) -> None:
 def peers(settings: Settings, emit: Emit) -> None:
     """Scripts of others, and their networks under the book's loop: those whose clones were brought along."""
     device = pick_device()[0]
-    options = SimpleNamespace(
-        threads=torch.get_num_threads(), repeats=settings.repeats, seconds=max(settings.seconds, 1.0)
-    )
+    seconds = 3 * settings.seconds  # a script that waits for its data has few steps in them
+    options = SimpleNamespace(threads=torch.get_num_threads(), repeats=settings.repeats, seconds=seconds)
     for peer, folder in ((speed.EXAMPLES, "examples"), (speed.PYTORCH_GAN, "PyTorch-GAN")):
         if not (CARRIED / folder / peer.script).is_file():
             emit({"name": peer.title, "left out": f"benchmarks/carried/{folder} has no {peer.script}"})
@@ -494,4 +493,5 @@ TABLES = {
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end what was started
     raise SystemExit(main())

@@ -104,7 +104,7 @@ CONVOLUTIONAL = replace(
         "generator": lambda spec: gt.ConvGenerator(spec.latent_dim, width=4),
         "critic": lambda spec: gt.ConvCritic(width=4, hidden=8, spectral=True),
     },
-    optimizer=sgd,
+    optimizer=partial(sgd, momentum=0.5),
     batch_size=16,
 )
 HALVES = acceleration.has_bfloat16(torch.device("cpu"))
