@@ -40,6 +40,7 @@ SIZES = (512, 1024, 2048)
 Side = Callable[[int], None]  # so many steps of a training
 Clock = Callable[[], float]  # seconds
 Accelerations = tuple[Acceleration, ...]
+Build = Callable[[Recipe, gt.Data, Accelerations], Side]
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def measured(
     data: gt.Data,
     accelerations: Accelerations,
     options,
-    build: Callable[[Recipe, gt.Data, Accelerations], Side] = side,
+    build: Build = side,
     clock: Clock = time.perf_counter,
 ) -> list[dict]:
     """Rows of one recipe: without accelerations, by each of them alone, and by all together that are worth it."""
@@ -285,14 +286,18 @@ def resized(data: gt.Data, size: int) -> gt.Data:
     return gt.Data(data.name, torch.cat(made), data.label)
 
 
-def supports(recipe: Recipe, data: gt.Data, acceleration: Acceleration) -> bool:
-    """Whether networks that were not written for an acceleration work under it; if not, says why, in their words."""
+def supports(recipe: Recipe, data: gt.Data, one: Acceleration, build: Build = side) -> Side | None:
+    """A training of networks that were not written for an acceleration, if they work under it.
+
+    Where they do not, None, and why is said in their words.
+    """
     try:
-        side(recipe, data, (acceleration,))(WARM)
+        run = build(recipe, data, (one,))
+        run(WARM)
     except RuntimeError as error:
-        say(f"{recipe.name} does not support {acceleration.name}: {error}")
-        return False
-    return True
+        say(f"{recipe.name} does not support {one.name}: {error}")
+        return None
+    return run
 
 
 def beside(
@@ -302,7 +307,7 @@ def beside(
     threads: int,
     repeats: int,
     seconds: float,
-    build: Callable[[Recipe, gt.Data, Accelerations], Side] = side,
+    build: Build = side,
     clock: Clock = time.perf_counter,
     load: Callable[..., gt.Data] = gt.data.mnist,
 ) -> dict:
@@ -325,12 +330,10 @@ def beside(
         nonlocal recipe, count
         recipe = recipe_of(peer, names, tuple(networks))
         data = resized(load("train"), getattr(names["opt"], peer.opt[2])).to(device)
-        alone = tuple(
-            one
-            for one in possible(tuple(ACCELERATIONS[name] for name in accelerations), device)
-            if supports(recipe, data, one)
-        )
-        sides.update({title(own): build(recipe, data, own) for own in [(), *((one,) for one in alone)]})
+        able = possible(tuple(ACCELERATIONS[name] for name in accelerations), device)
+        found = {one: supports(recipe, data, one, build) for one in able}
+        alone = tuple(one for one, run in found.items() if run)
+        sides.update({"none": build(recipe, data, ())} | {one.name: found[one] for one in alone})
         together = best(interleaved(sides, 3, seconds / 3, clock), alone)
         if len(together) > 1:
             sides[title(together)] = build(recipe, data, together)

@@ -117,13 +117,6 @@ def test_layout_and_fused_adam_change_roundings_only(recipe, one, digits):
     assert_same_game(plain, fast, 2e-3)
 
 
-def test_compiled_and_graphed_together(digits):
-    plain = trained(slow(RECIPES["mlp"]), digits)
-    fast = trained(slow(RECIPES["mlp"]), digits, acceleration.compiled, acceleration.graphs)
-    assert fast.players[0].wrappers == ["compiled loss", "graphed update"]
-    assert_same_game(plain, fast, 2e-3)
-
-
 @pytest.mark.parametrize(
     "accelerations",
     [(), (acceleration.graphs,), (acceleration.channels_last, acceleration.fused)],
@@ -166,3 +159,10 @@ def test_one_process_that_averages_by_nccl_learns_the_same(digits, tmp_path):
         assert_same_game(plain, parallel, 2e-3)
     finally:
         dist.destroy_process_group()
+
+
+def test_compiled_and_graphed_together(digits):
+    plain = trained(slow(RECIPES["mlp"]), digits)
+    fast = trained(slow(RECIPES["mlp"]), digits, acceleration.compiled, acceleration.graphs)
+    assert fast.players[0].wrappers == ["compiled loss", "graphed update"]
+    assert_same_game(plain, fast, 2e-3)
