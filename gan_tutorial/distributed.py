@@ -66,7 +66,7 @@ def _start(backend: str) -> None:
     reads one of them waits in vain (pytorch/pytorch#135712). So each start has a name, which keeps its entries apart.
     """
     store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    name = _name(store, rank, world)
+    name = _name(store, rank, world, TIMEOUT)
     dist.init_process_group(backend, store=dist.PrefixStore(name, store), rank=rank, world_size=world, timeout=TIMEOUT)
     if backend == "gloo":
         # Its threads, if Python ends before them, abort the process: torchrun would take a training that is done for

@@ -152,32 +152,6 @@ def test_a_player_prints_what_was_put_around_it_innermost_first():
     assert repr(Trainer(MLP, digits).players[1]) == "Player('generator': 1 a turn by Adam)"
 
 
-def test_wrappers_go_around_what_is_there_already():
-    """Losses from the innermost to the outermost one, then gradients in order; the update is around all of it."""
-    calls, net = [], nn.Linear(1, 1)
-
-    def around(word):
-        def wrap(inner):
-            def function(batch):
-                calls.append(word)
-                return inner(batch)
-
-            return function
-
-        return wrap
-
-    def loss(batch):
-        return {"game": net(batch).mean()}
-
-    player = gt.Player("critic", net, loss, torch.optim.SGD(net.parameters(), 0.0))
-    player.wrap("first", loss=around("first"))
-    player.wrap("whole", update=around("whole"), gradients=lambda found: calls.append(f"{len(found)} gradients"))
-    player.wrap("second", loss=around("second"), gradients=lambda found: calls.append("once more"))
-    player.update(torch.ones(3, 1))
-    assert calls == ["whole", "second", "first", "2 gradients", "once more"]
-    assert player.wrappers == ["first", "whole", "second"] and player.loss is loss
-
-
 # -------------------------------------------------------------------------------------------------------- bfloat16
 
 
