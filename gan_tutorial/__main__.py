@@ -136,7 +136,9 @@ def positive(kind: type) -> Callable[[str], float]:
 def recipes(options) -> int:
     """List the recipes."""
     for name, recipe in RECIPES.items():
-        print(f"{name:12} {recipe.steps:6,} steps of {recipe.batch_size}{', told the digit' if recipe.labelled else ''}")
+        print(
+            f"{name:12} {recipe.steps:6,} steps of {recipe.batch_size}{', told the digit' if recipe.labelled else ''}"
+        )
     return 0
 
 

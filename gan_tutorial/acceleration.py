@@ -37,7 +37,7 @@ class Acceleration:
 def accelerate(players: Sequence[Player], accelerations: Sequence[Acceleration]) -> None:
     """Apply accelerations to players, in the order of `ACCELERATIONS`, whatever theirs is.
 
-    ValueError for what is no acceleration, and for one that the players' device does not support.
+    ValueError for anything else, and for an acceleration that the players' device does not support.
     """
     for one in accelerations:
         if one not in ACCELERATIONS.values():

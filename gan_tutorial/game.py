@@ -476,7 +476,7 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
     feed  endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
 
     The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, and
-    for a feed that is no iterator or that ends.
+    for a feed that is not an iterator, or that ends.
     """
     names = [player.name for player in players]
     if len(set(names)) != len(names) or not names:

@@ -63,12 +63,12 @@ class Spec(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """Of an image. ValueError where samples are no images."""
+        """Of an image. ValueError where samples are not images."""
         return self._image()[0]
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of an image. ValueError where samples are no images."""
+        """(height, width) of an image. ValueError where samples are not images."""
         return self._image()[1:]
 
     def _image(self) -> tuple[int, ...]:
@@ -228,7 +228,7 @@ class Recipe:
 
 
 def learning_rate(factory: OptimizerFactory) -> float:
-    """The lr of an optimiser factory. ValueError where it is no partial with one."""
+    """The lr of an optimiser factory. ValueError unless it is a partial with one."""
     if not isinstance(factory, partial) or "lr" not in factory.keywords:
         raise ValueError("Expected an optimiser such as gt.adam(2e-4) or functools.partial(SGD, lr=0.1).")
     return factory.keywords["lr"]
@@ -347,7 +347,9 @@ class Trainer:
         if shared:
             distributed.local_batch_size(recipe.batch_size)
             names = [getattr(one, "name", str(one)) for one in self.accelerations]
-            distributed.check_equal(recipe=recipe.name, seed=seed, data=data.name, samples=len(data), faster=names)
+            distributed.check_equal(
+                recipe=recipe.name, seed=seed, data=data.name, samples=len(data), accelerations=names
+            )
         self.spec, self.device = recipe.spec(data), data.values.device
         self.feed = recipe.batches(recipe, data, seed)
         with torch.random.fork_rng(devices=[]):
@@ -375,7 +377,7 @@ class Trainer:
         """Go on until so many steps, or so many seconds of training, are done in all.
 
         hooks  called as hook(step, log) after every step, with steps counted from this call on
-        save   is given this trainer after a whole step, `every` so many seconds; what it takes is no training
+        save   is given this trainer after a whole step, `every` so many seconds; its time does not count as training
 
         Ctrl-C ends it after the step at hand, and raises Interrupted: half a step could not be resumed. A second Ctrl-C
         ends it at once, by KeyboardInterrupt. Of several processes the first one calls hooks and `save`, and looks at
