@@ -1,10 +1,18 @@
-r"""How good are the samples? Numbers that compare two sets of them, most of them by the features of a digit classifier.
+r"""How good are the samples? Numbers that compare two sets of samples, most of them by features of a network.
 
-Every set is summed up by features (n, d): what a small network, trained to tell the ten digits apart, sees in each
-image. The numbers depend on that network: they compare with one another, and not with those of papers, which take the
-features of Inception. `make classifiers` trains it, once on MNIST and once on synthetic digits.
+    print(metrics.report(model.sample(10_000), gt.data.digits(split="test")))             # by the classifier that ships
+    print(metrics.report(made, real, features=metrics.inception()))                       # the FID and KID of papers
+    print(metrics.report(made, real, features=metrics.random_features(real.shape)))       # any other images or signals
+
+Every set is summed up by features (n, d): what a network sees in each sample. Numbers depend on that network, and
+compare only with numbers of the same one, from as many samples. `make classifiers` trains those that ship, once on
+MNIST and once on synthetic digits.
 """
 
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +20,35 @@ import torch
 from torch import Tensor, nn
 
 from .data import Data
-from .files import read_checked
+from .files import Unavailable, download_allowed, read_checked
+from .runtime import derive_seed, show_progress
 
 WEIGHTS = Path(__file__).parent / "classifiers"
 CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make classifiers` writes here
     "mnist": "2e235deb945b5b21e8baabeaa7fefd41e00bcbe639264092e41be0712c34a0c8",
-    "synthetic": "0515abe3feb5b880e920f31983dc116e114b1adc222fe73a9c24c0f2495ece99",
+    "synthetic": "9169cc546a15f3472856c2644b4df823b0e24bce0a311422bb3e060dcb1250ae",
+}
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file, 91 MB
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+Network = nn.Module | Callable[[Tensor], Tensor]
+
+
+class Metric(NamedTuple):
+    """How a number is read. better: "↓" lower, "↑" higher, "→ 1" nearer to one; meaning: in a phrase."""
+
+    better: str
+    meaning: str
+
+
+METRICS = {  # what `report` returns, in the order of its rows
+    "Fréchet distance": Metric("↓", "of the features' means and covariances"),
+    "Fréchet bias": Metric("", "the Fréchet distance to expect from equal distributions with as many samples"),
+    "kernel distance": Metric("↓", "of all moments up to the third; unbiased, around 0 for equal distributions"),
+    "confident (p > 0.9)": Metric("↑", "the share of samples of which the classifier is that sure"),
+    "variance ratio": Metric("→ 1", "of the features, samples to real"),
+    "label accuracy": Metric("↑", "the share that the classifier reads as the label asked for"),
+    "within-class variance ratio": Metric("→ 1", "of the features of one class, samples to real"),
 }
 
 
@@ -31,6 +62,8 @@ class DigitClassifier(nn.Module):
     these makes, standardised: over the training images each has about mean 0 and variance 1. They are taken before the
     activation, which would flatten their negative side.
     """
+
+    shape = (1, 28, 28)  # of an image
 
     def __init__(self, width: int = 64):
         super().__init__()
@@ -60,11 +93,14 @@ def _halve(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
     ]
 
 
-def classifier(digits: str | Data, device: torch.device | str | None = None) -> DigitClassifier:
+def classifier(
+    digits: str | Data, device: torch.device | str | None = None, directory: Path = WEIGHTS
+) -> DigitClassifier:
     """The classifier that ships with the book for "mnist" or "synthetic" digits: frozen, in evaluation mode.
 
-    digits  the name, or a data set, whose name and device are taken: `classifier(data)`
-    device  where it shall live; the data's or the CPU where it is not given
+    digits     the name, or a data set, whose name and device are taken: `classifier(data)`
+    device     where it shall live; the data's or the CPU where it is not given
+    directory  of its file
 
     Its test error is 0.6 % for MNIST and 0.03 % for synthetic digits. It was trained on images that were moved and
     speckled a little, and reads generated ones that are. Raises ValueError for digits that have no classifier, and
@@ -74,56 +110,234 @@ def classifier(digits: str | Data, device: torch.device | str | None = None) -> 
 
     name = digits.name if isinstance(digits, Data) else digits
     if name not in CLASSIFIERS:
-        raise ValueError(f"There is no classifier for {name!r}, only for {' and '.join(CLASSIFIERS)} digits.")
+        raise ValueError(
+            f"There is no classifier for {name!r}, only for {' and '.join(CLASSIFIERS)} digits. For other data, give "
+            "report(…, features=…, classifier=…) networks of your own."
+        )
     if device is None and isinstance(digits, Data):
         device = digits.values.device
-    weights = load(read_checked(WEIGHTS / f"{name}.safetensors", CLASSIFIERS[name]))  # in half precision
+    weights = load(read_checked(directory / f"{name}.safetensors", CLASSIFIERS[name]))  # in half precision
     with torch.device("meta"):  # draws no first weights, which would move the seeds of networks that are built later
         net = DigitClassifier()
     net.load_state_dict({key: w.float() if w.is_floating_point() else w for key, w in weights.items()}, assign=True)
     return net.requires_grad_(False).eval().to(device)
 
 
-def features(classifier: nn.Module, images: Tensor, batch: int = 500) -> Tensor:
-    """The features (n, d) of images (n, 1, 28, 28) in [-1, 1], computed `batch` at a time, without a graph.
+def features(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
+    """The features (n, d) float32 of samples (n, …), computed `batch` at a time, without a graph.
 
-    Raises ValueError for another shape or type, and for values that are not finite or outside [-1, 1].
+    net  a module or function, samples -> (n, d), or one with a method `features` that does this, as `DigitClassifier`
+         has. A module is run in evaluation mode, on its own device.
+
+    Samples may be in half, single or double precision; the network gets its own. Raises ValueError for other types or
+    shapes, values that are not finite, images (n, channels, height, width) outside [-1, 1], and features that are not
+    (n, d).
     """
-    return _batched(classifier.features, images, batch)
+    found = _batched(net, net.features if _has_features(net) else net, samples, batch)
+    if found.ndim != 2 or len(found) != len(samples):
+        raise ValueError(f"Expected features of shape ({len(samples)}, d), got {tuple(found.shape)}: flatten them.")
+    return found
 
 
-def predict(classifier: nn.Module, images: Tensor, batch: int = 500) -> Tensor:
-    """The digits (n,) int64 that the classifier reads in images (n, 1, 28, 28). Raises what `features` raises."""
-    return _batched(classifier, images, batch).argmax(1)
+def _has_features(net: Network | None) -> bool:
+    """Whether it has a method of this name: a part of this name, as in torchvision's VGG, is another matter."""
+    return inspect.ismethod(getattr(net, "features", None))
+
+
+def logits(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
+    """The logits (n, classes) float32 that a classifier gives to samples (n, …). Raises what `features` raises."""
+    found = _batched(net, net, samples, batch)
+    if found.ndim != 2 or len(found) != len(samples) or found.shape[1] < 2:
+        raise ValueError(f"Expected logits of shape ({len(samples)}, classes), got {tuple(found.shape)}.")
+    return found
+
+
+def predict(classifier: Network, samples: Tensor, batch: int = 500) -> Tensor:
+    """The classes (n,) int64 that the classifier reads in samples (n, …). Raises what `features` raises."""
+    return logits(classifier, samples, batch).argmax(1)
 
 
 @torch.no_grad()
-def _batched(function, images: Tensor, batch: int) -> Tensor:
-    if images.shape[1:] != (1, 28, 28) or len(images) == 0 or not images.is_floating_point():
+def _batched(net: Network, function: Callable[[Tensor], Tensor], samples: Tensor, batch: int) -> Tensor:
+    """What the function makes of the samples, a part at a time, where and in the precision in which the net works."""
+    _check_samples(samples, getattr(net, "shape", None))
+    weight = next((p for p in net.parameters() if p.is_floating_point()), None) if isinstance(net, nn.Module) else None
+    device, dtype = (samples.device, torch.float32) if weight is None else (weight.device, weight.dtype)
+    with _evaluation(net):
+        parts = [function(part.to(device, dtype)) for part in samples.split(batch)]
+    if not all(isinstance(part, Tensor) and part.is_floating_point() for part in parts):
+        raise ValueError(f"Expected a floating-point tensor from the network, got {type(parts[0]).__name__}.")
+    return torch.cat(parts).float()
+
+
+@contextmanager
+def _evaluation(net: Network) -> Iterator[None]:
+    """Every module in evaluation mode, and afterwards in its own again."""
+    modes = [(m, m.training) for m in net.modules()] if isinstance(net, nn.Module) else []
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """ValueError for what are no floating-point samples (n, *shape), finite, and in [-1, 1] if they are images."""
+    if not isinstance(samples, Tensor):
+        raise ValueError(f"Expected a tensor of samples, got a {type(samples).__name__}: use torch.as_tensor.")
+    wanted = "(n, …)" if shape is None else f"(n, {', '.join(map(str, shape))})"
+    fits = samples.ndim >= 2 if shape is None else tuple(samples.shape[1:]) == tuple(shape)
+    if not fits or len(samples) == 0 or not samples.is_floating_point():
         raise ValueError(
-            "The classifier reads floating-point images of shape (n, 1, 28, 28), not "
-            f"{images.dtype} of shape {tuple(images.shape)}: take those of a data set by d.take(index)."
+            f"Expected floating-point samples of shape {wanted}, got {samples.dtype} of shape {tuple(samples.shape)}: "
+            "take those of a data set by d.take(index)."
         )
-    low, high = images.min().item(), images.max().item()
-    if not (low >= -1.001 and high <= 1.001):  # written so that NaN fails as well
+    if not samples.isfinite().all():
+        raise ValueError("These samples are not all finite: look at the training, or at the data, they come from.")
+    low, high = samples.min().item(), samples.max().item()
+    if samples.ndim == 4 and not -1.001 <= low <= high <= 1.001:
         raise ValueError(
             f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
             "rescale them, or end the generator with tanh."
         )
-    return torch.cat([function(part) for part in images.split(batch)])
+
+
+# ----------------------------------------------------------------------------------------------- networks for any data
+
+
+class RandomFeatures(nn.Module):
+    """Images (n, channels, h, w) or signals (n, channels, length) -> (n, 64): convolutions that learned nothing.
+
+    Convolutions of stride 2 with a leaky ReLU, from 32 channels to 64, until at most four pixels are left on the
+    shorter side; the mean over all places of what the last one makes. Frozen weights from He's initialisation, the
+    same on every machine for the same shape and seed.
+    """
+
+    def __init__(self, shape: Sequence[int], seed: int = 0):
+        super().__init__()
+        self.shape = tuple(shape)
+        if len(self.shape) not in (2, 3):
+            raise ValueError(
+                f"Expected the shape of an image or signal, (channels, height, width) or (channels, length), got "
+                f"{self.shape}. Of a table the columns are features already: report(made, real)."
+            )
+        Conv = nn.Conv2d if len(self.shape) == 3 else nn.Conv1d
+        channels, side, layers = self.shape[0], min(self.shape[1:]), []
+        while side > 4 or not layers:
+            width = 64 if side <= 8 else 32
+            layers += [Conv(channels, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            channels, side = width, (side + 1) // 2
+        self.body = nn.Sequential(*layers)
+        random = torch.Generator().manual_seed(derive_seed(seed, "random features", *self.shape))
+        for layer in self.body[::2]:
+            nn.init.kaiming_normal_(layer.weight, 0.2, generator=random)
+            nn.init.normal_(layer.bias, std=0.1, generator=random)
+        self.requires_grad_(False).eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x).flatten(2).mean(2)
+
+
+def random_features(shape: Sequence[int], seed: int = 0, device: torch.device | str | None = None) -> RandomFeatures:
+    """Features for images or signals of any shape, where there is no network that has learned from such data.
+
+    They notice noise, blur and a collapse to few samples, and hardly a missing class: a network that has learned from
+    such data sees more. Their numbers compare with those of the same shape and seed alone, and with nothing in print.
+    Random networks as features: Naeem et al. 2020.
+    """
+    with torch.random.fork_rng(devices=[]):  # the layers' own first weights move no other seed
+        return RandomFeatures(shape, seed).to(device)
+
+
+class Inception(nn.Module):
+    """Images (n, 1 or 3, h, w) in [-1, 1] -> (n, 2048), by `net`, which takes bytes (n, 3, h, w).
+
+    Grey images go in as three equal channels. Raises ValueError for another number of channels.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] not in (1, 3):
+            raise ValueError(
+                f"Expected images (n, 1, h, w) or (n, 3, h, w) for Inception, got shape {tuple(x.shape)}: drop alpha."
+            )
+        x = ((x.clamp(-1, 1) + 1) * 127.5).round().byte()
+        found = self.net(x.expand(-1, 3, -1, -1))
+        return found[0] if isinstance(found, tuple) else found
+
+
+def inception(weights: str | Path | None = None, device: torch.device | str | None = None) -> Inception:
+    """The features of papers: `report(made, real, features=inception())` has FID and KID as its two distances.
+
+    weights  the file of the network's weights; without it the one in the cache of torch.hub, or else a download of
+             91 MB, unless GAN_TUTORIAL_DOWNLOAD is 0
+
+    Heusel et al. 2017 and Bińkowski et al. 2018, with the original TensorFlow network as torch-fidelity converted it;
+    papers print 1,000 times the KID. FID is read from 10,000 samples on: with fewer than 2,049 it is left out. Raises
+    ImportError without the package torch-fidelity, FileNotFoundError or `files.Unavailable` without the weights, and
+    ValueError for a file that is not the original.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise ImportError("Inception's features need torch-fidelity: pip install 'gan-tutorial[fid]'.") from error
+    path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
+    if not path.is_file():
+        _download_inception(URL_INCEPTION_V3, path, allowed=weights is None and download_allowed())
+    read_checked(path, INCEPTION_SHA256)  # before it is read as a pickle, which could run code
+    net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    return Inception(net).requires_grad_(False).eval().to(device)
+
+
+def _download_inception(url: str, path: Path, allowed: bool) -> None:
+    if not allowed:
+        raise FileNotFoundError(
+            f"Inception's weights are not at {path}. Download {url} and name the file: metrics.inception(FILE)."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), INCEPTION_SHA256, progress=show_progress())
+    except (OSError, RuntimeError) as error:  # RuntimeError: another SHA-256
+        raise Unavailable(
+            f"Inception's weights could not be downloaded ({error}). Bring {url} here by other means and name the "
+            "file: metrics.inception(FILE)."
+        ) from error
 
 
 # ------------------------------------------------------------------------------------------------- sets with labels
 
 
-def label_accuracy(classifier: nn.Module, images: Tensor, label: Tensor) -> float:
-    """The share of images in which the classifier reads the label (n,) that they were made for.
+def label_accuracy(classifier: Network, samples: Tensor, label: Tensor) -> float:
+    """The share of samples in which the classifier reads the label (n,) that they were made for.
 
-    Its own mistakes count against the generator: real test images reach its accuracy, not 1.
+    Its own mistakes count against the generator: real test images reach its accuracy, not 1. Raises ValueError for
+    another number of labels, and labels that are not whole numbers from 0 to its number of classes less one.
     """
-    if label.shape != images.shape[:1]:
-        raise ValueError(f"{len(images)} images need as many labels, not labels of shape {tuple(label.shape)}.")
-    return (predict(classifier, images) == label.to(images.device)).float().mean().item()
+    return _accuracy(logits(classifier, samples), label)
+
+
+def _accuracy(logits: Tensor, label: Tensor) -> float:
+    label = _labels(label, len(logits), logits.shape[1])
+    return (logits.argmax(1).cpu() == label).float().mean().item()
+
+
+def _labels(label: Tensor | Iterable[int], n: int, classes: int | None = None) -> Tensor:
+    """Labels (n,) int64 on the CPU, from a tensor, list or array."""
+    label = torch.as_tensor(label).cpu()
+    if label.shape != (n,):
+        raise ValueError(f"Expected one label for each of {n} samples, got labels of shape {tuple(label.shape)}.")
+    if label.is_floating_point() or label.is_complex() or label.dtype == torch.bool:
+        raise ValueError(f"Labels are whole numbers, such as int64, but these are {label.dtype}.")
+    if classes is not None and not 0 <= label.min() <= label.max() < classes:
+        raise ValueError(
+            f"The classifier knows labels 0 to {classes - 1}, but these reach from {label.min()} to {label.max()}."
+        )
+    return label.long()
 
 
 def within_class_variance(features: Tensor, label: Tensor) -> float:
@@ -131,16 +345,15 @@ def within_class_variance(features: Tensor, label: Tensor) -> float:
 
     features, label  (n, d) and (n,); $S_c$ is the covariance of the $n_c$ features of class c, divided by $n_c - 1$
 
-    It does not see where a class lies, only how wide it is: a generator with one image for each class has spread 0.
+    It does not see where a class lies, only how wide it is: 0 for a generator with one image for each class.
     Raises ValueError where a class has one sample only.
     """
-    x, label = _rows(features), label.cpu()
-    if label.shape != x.shape[:1]:
-        raise ValueError(f"{len(x)} features need as many labels, not labels of shape {tuple(label.shape)}.")
+    x = _rows(features)
+    label = _labels(label, len(x))
     classes, counts = label.unique(return_counts=True)
     if counts.min() < 2:
         raise ValueError(
-            f"Class {classes[counts.argmin()].item()} has one sample only: the spread within a class "
+            f"Class {classes[counts.argmin()].item()} has one sample only: the variance within a class "
             "takes at least two of each."
         )
     return sum(n / len(x) * x[label == c].var(0).sum() for c, n in zip(classes, counts, strict=True)).item()
@@ -154,8 +367,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     The squared Wasserstein-2 distance between the Gaussians that have the sets' means and covariances (divided by
     n - 1): zero if these agree, whatever else differs. In units of the features squared. From few samples it is
-    estimated too *high*, even between two halves of one set: compare sets of equal sizes, with many more samples
-    than dimensions. Heusel et al. 2017.
+    estimated too *high*, even between two halves of one set, by about `frechet_bias`: compare sets of equal sizes, with
+    many more samples than dimensions. Heusel et al. 2017.
     Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite.
     """
     a, b = _two_sets(a, b)
@@ -164,6 +377,34 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     r, s = (torch.linalg.qr((x - x.mean(0)) / (len(x) - 1) ** 0.5, mode="r").R for x in (a, b))
     means = (a.mean(0) - b.mean(0)).square().sum()
     return (means + r.square().sum() + s.square().sum() - 2 * torch.linalg.svdvals(r @ s.T).sum()).item()
+
+
+def frechet_bias(real: Tensor, n: int, m: int | None = None) -> float:
+    r"""The Fréchet distance to expect between n and m samples (m = n if not given) of the distribution of `real`.
+
+    $\left(\frac 1n + \frac 1m\right) \Bigl( \operatorname{tr} S + \frac 12 \sum_{i,j}
+    \frac{\operatorname{Var}(x_i x_j)}{\lambda_i + \lambda_j} \Bigr)$
+
+    real  features (k, d); S is their covariance, $\lambda$ its eigenvalues, x what they are, centred, in its basis
+
+    The first term comes from the means. An error E of a covariance adds $\frac 12 \sum_{ij} E_{ij}^2 / (\lambda_i +
+    \lambda_j)$ to the distance, to second order, and has the variances $\operatorname{Var}(x_i x_j) / n$. Of a
+    Gaussian they are $\lambda_i \lambda_j (1 + \delta_{ij}) / n$, and the whole is $s^2 d (d + 5) / 2n$ if all d
+    variances are $s^2$ and m = n. From few samples `real` it comes out too low: by a fifth from 2 d, by a twentieth
+    from 10 d. That the bias falls like 1/n, and is not the same for all generators, is the point of Chong and
+    Forsyth 2020. Raises ValueError for n or m below 2, and as `frechet_distance` does.
+    """
+    m = n if m is None else m
+    if min(n, m) < 2:
+        raise ValueError(f"Expected at least two samples, got {min(n, m)}.")
+    x = _rows(real)
+    x = x - x.mean(0)
+    values, basis = torch.linalg.eigh(x.T @ x / (len(x) - 1))
+    kept = values > 1e-12 * values[-1]  # directions in which nothing varies have no error
+    values, squares = values[kept], (x @ basis[:, kept]).square()
+    variances = squares.T @ squares / len(x) - values.square().diag()
+    errors = 0.5 * (variances / (values[:, None] + values)).sum()
+    return ((1 / n + 1 / m) * (values.sum() + errors)).item()
 
 
 def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
@@ -205,38 +446,173 @@ def _rows(features: Tensor) -> Tensor:
     return features.detach().cpu().double()
 
 
-def report(images: Tensor, test: Data, label: Tensor | None = None) -> dict[str, float]:
-    """Every number of this module that judges images (n, 1, 28, 28) in [-1, 1] against test images, by name.
+# ------------------------------------------------------------------------------------------------------------ reports
 
-    test   digits with a classifier; as many as there are images are compared with
-    label  (n,), what the images were made for: adds the agreement, and the spread within a class. Spreads are shares of
-           that of the test images.
 
-    Raises what `classifier` and `features` raise.
+class Report(dict[str, float]):
+    """Numbers by name, as in `METRICS`, and `notes`: sentences on what they were measured by, and what is missing."""
+
+    def __init__(self, numbers: Mapping[str, float] | Iterable = (), notes: Iterable[str] = ()):
+        super().__init__(numbers)
+        self.notes = list(notes)
+
+    def __repr__(self) -> str:
+        return table({"": self})
+
+
+def report(
+    made: Tensor,
+    real: Data | Tensor,
+    *,
+    label: Tensor | None = None,
+    real_label: Tensor | None = None,
+    features: Network | None = None,
+    classifier: Network | None = None,
+    seed: int = 0,
+) -> Report:
+    """Every number of this module that judges samples against real ones that no network was trained on, by name.
+
+    made        (n, …), images in [-1, 1]
+    real        test data, or a tensor like `made`: n of them are compared with, drawn by `seed`
+    label       (n,), what the samples were made for: adds label accuracy and the variance within a class
+    real_label  where `real` is a tensor; a data set has its own
+    features    a network, samples -> (n, d). Without it that of the digits that ship with the book, the method
+                `features` of the classifier, or the columns of a table, each divided by its standard deviation
+    classifier  samples -> logits, where there is one
+
+    What too few samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more
+    samples than features; the variance within a class, unless each class has two samples. Raises ValueError for
+    samples of different shapes, for data that need `features`, and as `features` and `label_accuracy` do.
     """
-    judge = classifier(test, images.device)
-    real, made = (features(judge, x) for x in (test.take(slice(0, len(images))).to(images.device), images))
-    sure = torch.cat([judge(part).softmax(1).amax(1) for part in images.split(500)]) > 0.9
-    numbers = {
-        "Fréchet distance": frechet_distance(made, real),
-        "kernel distance": kernel_distance(made, real),
-        "read with p > 0.9": sure.float().mean().item(),
-        "spread": (made.var(0).sum() / real.var(0).sum()).item(),
-    }
+    notes = []
+    x, real_label, name = _real(real, real_label, len(made), seed, notes)
+    _check_samples(made)
+    if x.shape[1:] != made.shape[1:]:
+        raise ValueError(
+            f"Expected samples of the shape of real ones, {tuple(x.shape[1:])}, got {tuple(made.shape[1:])}."
+        )
+    features, classifier = _networks(real, x, features, classifier)
+    _copies(made, x, notes)
+    a, b = (_features(features, samples) for samples in (made, x))
+    n, d = a.shape
+    notes.insert(0, f"{n:,} samples, {len(b):,} of {name}; {d} features.")
+    numbers = {}
+    if min(n, len(b)) > d:
+        numbers = {"Fréchet distance": frechet_distance(a, b), "Fréchet bias": frechet_bias(b, n, len(b))}
+    else:
+        notes.append(f"No Fréchet distance: {d} features need more than {d} samples, and 10 times as many to be read.")
+    numbers["kernel distance"] = kernel_distance(a, b)
+    scores = None if classifier is None else logits(classifier, made)
+    if scores is not None:
+        numbers["confident (p > 0.9)"] = (scores.softmax(1).amax(1) > 0.9).float().mean().item()
+    numbers["variance ratio"] = (_rows(a).var(0).sum() / _rows(b).var(0).sum()).item()
     if label is not None:
-        within = within_class_variance(made, label) / within_class_variance(real, test.label[: len(images)])
-        numbers |= {"label agreement": label_accuracy(judge, images, label), "spread within class": within}
-    return numbers
+        label = _labels(label, n)
+        if scores is not None:
+            numbers["label accuracy"] = _accuracy(scores, label)
+        numbers |= _within(a, label, b, real_label, notes)
+    return Report(numbers, notes)
 
 
-def table(columns: dict[str, dict[str, float]]) -> str:
-    """Metrics side by side: one row for each, one column for each set of images."""
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    lines = [" " * 24 + "".join(f"{title:>18}" for title in columns)]
+def compare(
+    made: Tensor, train: Data, test: Data, *, label: Tensor | None = None, title: str = "model", **settings
+) -> dict[str, Report]:
+    """Two columns for `table`: the samples, and as many training images, each against the same test images.
+
+    Training images are the best that can be expected. settings: features, classifier and seed of `report`.
+    """
+    some = subset(train, len(made), settings.get("seed", 0) + 1)
+    own = some.label if label is not None else None
+    return {
+        title: report(made, test, label=label, **settings),
+        "training images": report(some.take(slice(None)), test, label=own, **settings),
+    }
+
+
+def subset(data: Data, n: int, seed: int = 0) -> Data:
+    """n samples of a data set, or all if there are fewer, drawn without replacement: files are often in some order."""
+    random = torch.Generator().manual_seed(derive_seed(seed, "subset"))
+    return data[torch.randperm(len(data), generator=random)[:n].to(data.values.device)]
+
+
+def table(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """Metrics side by side: a row for each, with the direction that is better; a column for each set; notes below."""
+    found = {name for column in columns.values() for name in column}
+    names = [name for name in METRICS if name in found]
+    names += [name for column in columns.values() for name in column if name not in METRICS and name not in names]
+    names = list(dict.fromkeys(names))
+    lines = [" " * 34 + "".join(f"{title:>18}" for title in columns)] if any(columns) else []
     for name in names:
         cells = (f"{column[name]:18.4g}" if name in column else " " * 18 for column in columns.values())
-        lines.append(f"{name:24}" + "".join(cells))
+        better = METRICS[name].better if name in METRICS else ""
+        lines.append(f"{name:28} {better:4} " + "".join(cells))
+    notes = [(title, note) for title, column in columns.items() for note in getattr(column, "notes", ())]
+    lines += dict.fromkeys(f"{title}: {note}" if title else note for title, note in notes)
     return "\n".join(lines)
+
+
+def _real(real, label, n: int, seed: int, notes: list[str]) -> tuple[Tensor, Tensor | None, str]:
+    """At most n real samples, their labels, and what they are called."""
+    if not isinstance(real, Data):
+        _check_samples(real)
+        index = torch.randperm(len(real), generator=torch.Generator().manual_seed(derive_seed(seed, "subset")))[:n]
+        label = None if label is None else _labels(label, len(real))[index]
+        x, total, name = real[index.to(real.device)], len(real), "the real ones"
+    else:
+        if label is not None:
+            raise ValueError("Leave real_label out: a data set has its own labels.")
+        some = subset(real, n, seed)
+        x, label, total, name = some.take(slice(None)), some.label, len(real), real.name
+        if real.name == "mnist" and total > 10_000:
+            notes.append("These real images are MNIST's training images: judge by test images, digits(split='test').")
+    if total < n:
+        notes.append(f"There are {total:,} real samples only, for {n:,} samples.")
+    return x, label, name
+
+
+def _networks(real, x: Tensor, features, classifier) -> tuple[Network | None, Network | None]:
+    """Those given, or what is at hand for these data; no features for a table, whose columns are taken."""
+    known = isinstance(real, Data) and real.name in CLASSIFIERS and real.shape == DigitClassifier.shape
+    if features is None and classifier is None and known:
+        classifier = _shipped(real)
+    if features is None and _has_features(classifier):
+        features = classifier
+    if features is None and x.ndim == 2:
+        scale = x.double().std(0)
+        return (lambda rows: rows / scale.where(scale > 0, 1).to(rows)), classifier
+    if features is None:
+        raise ValueError(
+            f"Samples of shape {tuple(x.shape[1:])} are judged by features: give report(…, features=net), a network "
+            "that learned from such data, metrics.inception(), or metrics.random_features(shape)."
+        )
+    return features, classifier
+
+
+_shipped, _features = classifier, features  # in `report` these names are those of its arguments
+
+
+def _copies(made: Tensor, real: Tensor, notes: list[str]) -> None:
+    """Say how many samples are, bit for bit, among the real ones, and warn where it is most of them."""
+    known = {hash(row.tobytes()) for row in real.detach().float().cpu().contiguous().numpy()}
+    same = sum(hash(row.tobytes()) in known for row in made.detach().float().cpu().contiguous().numpy())
+    if same:
+        notes.append(f"{same:,} of {len(made):,} samples are bit for bit among the real ones: copies, or the same set.")
+    if same > len(made) / 2:
+        warnings.warn(notes[-1] + " Judge by data that nothing was trained on.", stacklevel=3)
+
+
+def _within(a: Tensor, label: Tensor, b: Tensor, real_label: Tensor | None, notes: list[str]) -> dict[str, float]:
+    """The ratio of variances within a class, or a note on why there is none."""
+    if real_label is None:
+        notes.append("No within-class variance ratio: the real samples have no labels.")
+        return {}
+    for who, classes in (("made", label), ("real", real_label)):
+        values, counts = classes.unique(return_counts=True)
+        if counts.min() < 2:
+            notes.append(f"No within-class variance ratio: one {who} sample only of class {values[counts.argmin()]}.")
+            return {}
+    ratio = within_class_variance(a, label) / within_class_variance(b, real_label)
+    return {"within-class variance ratio": ratio}
 
 
 # ------------------------------------------------------------------------------------------------- points with modes
@@ -257,7 +633,7 @@ def modes(points: Tensor, data: Data) -> Modes:
     Srivastava et al. 2017. Raises ValueError for data without modes, or points of another shape.
     """
     if data.modes is None or data.sigma is None:
-        raise ValueError(f"{data.name} has no known modes: use data.ring, data.grid or data.gaussians.")
+        raise ValueError(f"{data.name} has no known modes: expected data.ring, data.grid or data.gaussians.")
     if points.ndim != 2 or points.shape[1:] != data.modes.shape[1:] or len(points) == 0:
         raise ValueError(f"Points of {data.name} have shape (n, {data.modes.shape[1]}), not {tuple(points.shape)}.")
     differences = points.detach().to(data.modes)[:, None] - data.modes  # (n, k, d)

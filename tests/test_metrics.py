@@ -1,18 +1,17 @@
 """Metrics: the shipped classifiers, and distances of sets against closed forms, double loops and invariances."""
 
-import hashlib
 import json
 import math
 import os
-import shutil
+import sys
 import tomllib
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
-import train_classifier
 from safetensors import safe_open
 from torch.nn import functional as F
 
@@ -115,17 +114,16 @@ def test_a_data_set_says_which_one_and_where():
 
 @pytest.mark.parametrize("digits", ["fashion", gt.data.ring(8)])
 def test_other_data_have_no_classifier(digits):
-    with pytest.raises(ValueError, match="only for mnist and drawn"):
+    with pytest.raises(ValueError, match="only for mnist and synthetic"):
         metrics.classifier(digits)
 
 
-def test_a_damaged_file_is_named(tmp_path, monkeypatch):
-    content = bytearray((metrics.WEIGHTS / "drawn.safetensors").read_bytes())
+def test_a_damaged_file_is_named(tmp_path):
+    content = bytearray((metrics.WEIGHTS / "synthetic.safetensors").read_bytes())
     content[-1] ^= 1  # the file is as long as before, and safetensors would read it
-    (tmp_path / "drawn.safetensors").write_bytes(content)
-    monkeypatch.setattr(metrics, "WEIGHTS", tmp_path)
-    with pytest.raises(ValueError, match=r"drawn\.safetensors is not the file it should be"):
-        metrics.classifier("synthetic")
+    (tmp_path / "synthetic.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"synthetic\.safetensors"):
+        metrics.classifier("synthetic", directory=tmp_path)
 
 
 def test_the_weights_are_part_of_the_package():
@@ -153,7 +151,7 @@ def test_the_batch_size_changes_nothing():
         (r"\(n, 1, 28, 28\)", torch.zeros(3, 3, 28, 28)),
         (r"\(n, 1, 28, 28\)", torch.zeros(0, 1, 28, 28)),
         ("tanh", torch.full((3, 1, 28, 28), 255.0)),
-        ("tanh", torch.full((3, 1, 28, 28), math.nan)),
+        ("finite", torch.full((3, 1, 28, 28), math.nan)),
     ],
 )
 def test_what_is_no_image_is_refused(words, images):
@@ -162,61 +160,39 @@ def test_what_is_no_image_is_refused(words, images):
             read_images(metrics.classifier("synthetic"), images)
 
 
-# ---------------------------------------------------------------------------------------------------------- the recipe
-
-
-def test_a_batch_is_disturbed_as_its_noise_says():
-    data = gt.data.synthetic_digits(64)
-    batch = next(gt.Feed(data, 6 + 28 * 28, 16, labelled=True))
-    a, b = train_classifier.disturbed(batch), train_classifier.disturbed(batch)
-    assert torch.equal(a.real, b.real) and a.real.abs().max() <= 1 and torch.equal(a.label, batch.label)
-    still = train_classifier.disturbed(batch._replace(z=torch.zeros_like(batch.z)))
-    torch.testing.assert_close(still.real, batch.real, atol=1e-5, rtol=0)
-    z = torch.zeros_like(batch.z)
-    z[:, 2] = 10 / 14  # one pixel of 28, since the whole width is 2
-    moved = train_classifier.disturbed(batch._replace(z=z)).real
-    torch.testing.assert_close(moved[..., :-1], batch.real[..., 1:], atol=1e-4, rtol=0)
-    assert (moved[..., -1] + 1).abs().max() < 1e-4  # background comes in
-
-
-def test_from_data_to_a_file_that_is_loaded_again(tmp_path, monkeypatch):
-    data = gt.data.synthetic_digits(3000)
-    net = train_classifier.train(data[:2500], steps=40)
-    assert train_classifier.accuracy(net, data[2500:]) > 0.9  # chance is 0.1
-
-    source = shutil.copy(metrics.__file__, tmp_path / "metrics.py")
-    monkeypatch.setattr(metrics, "WEIGHTS", tmp_path / "classifiers")
-    monkeypatch.setattr(metrics, "__file__", str(source))
-    train_classifier.write("synthetic", net, {"digits": "synthetic", "seed": 0})
-    sha256 = hashlib.sha256((tmp_path / "classifiers" / "drawn.safetensors").read_bytes()).hexdigest()
-    assert f'"synthetic": "{sha256}"' in source.read_text() and metrics.CLASSIFIERS["mnist"] in source.read_text()
-    assert not list(tmp_path.rglob("*.part"))
-    monkeypatch.setitem(metrics.CLASSIFIERS, "synthetic", sha256)
-    x = data.take(slice(0, 20))
-    assert torch.equal(metrics.classifier("synthetic")(x), net(x))
-
-
-def test_the_recipe_is_that_of_the_shipped_files():
-    for name in metrics.CLASSIFIERS:
-        _, recipe = read(name)
-        assert (recipe["seed"], recipe["steps"], recipe["batch"]) == (
-            train_classifier.SEED,
-            train_classifier.STEPS,
-            train_classifier.BATCH,
-        )
-
-
 # ------------------------------------------------------------------------------------------------------------ labels
 
 
-def test_agreement_is_the_share_that_is_read_right():
-    shown = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
-    images = torch.zeros(8, 1, 28, 28)
-    images[:, 0, 0, :10] = F.one_hot(shown, 10).float()
-    asked = torch.tensor([3, 1, 4, 1, 5, 0, 0, 0])
-    assert metrics.label_accuracy(lambda x: x[:, 0, 0, :10], images, asked) == 5 / 8
-    with pytest.raises(ValueError, match="as many labels"):
-        metrics.label_accuracy(lambda x: x[:, 0, 0, :10], images, asked[:1])
+def one_hot_images(shown):
+    images = torch.zeros(len(shown), 1, 28, 28)
+    images[:, 0, 0, :10] = F.one_hot(torch.as_tensor(shown), 10).float()
+    return images
+
+
+def first_row(x):
+    """A classifier of such images."""
+    return x[:, 0, 0, :10]
+
+
+def test_label_accuracy_is_the_share_that_is_read_right():
+    images, asked = one_hot_images([3, 1, 4, 1, 5, 9, 2, 6]), [3, 1, 4, 1, 5, 0, 0, 0]
+    for label in (torch.tensor(asked), torch.tensor(asked, dtype=torch.int32), asked, np.array(asked)):
+        assert metrics.label_accuracy(first_row, images, label) == 5 / 8
+
+
+@pytest.mark.parametrize(
+    "label, words",
+    [
+        (torch.zeros(1).long(), "one label for each of 8 samples"),
+        (torch.arange(8) + 3, "0 to 9, but these reach from 3 to 10"),
+        (torch.arange(8) - 1, "0 to 9, but these reach from -1 to 6"),
+        (torch.zeros(8), "whole numbers"),
+        (torch.zeros(8, dtype=torch.bool), "whole numbers"),
+    ],
+)
+def test_labels_that_the_classifier_cannot_read_are_refused(label, words):
+    with pytest.raises(ValueError, match=words):
+        metrics.label_accuracy(first_row, one_hot_images(range(8)), label)
 
 
 def test_spread_of_two_classes_by_hand():
@@ -245,7 +221,7 @@ def test_spread_does_not_see_where_a_class_lies():
 def test_spread_needs_two_of_a_class_and_as_many_labels():
     with pytest.raises(ValueError, match="Class 4 has one sample"):
         metrics.within_class_variance(normal(3, 2), torch.tensor([1, 1, 4]))
-    with pytest.raises(ValueError, match="as many labels"):
+    with pytest.raises(ValueError, match="one label for each"):
         metrics.within_class_variance(normal(3, 2), torch.tensor([1, 1]))
 
 
@@ -309,6 +285,52 @@ def test_frechet_is_too_high_for_few_samples():
     assert means[0] > 2 * means[1] > 4 * means[2] > 0
 
 
+@pytest.mark.parametrize("d, n", [(1, 40), (3, 40), (8, 80), (20, 60)])
+def test_the_bias_of_equal_gaussians_is_known(d, n):
+    """d (d + 5) / 2n for unit variances: from a set that stands for the whole distribution, and from what happens."""
+    assert metrics.frechet_bias(normal(40_000, d), n) == pytest.approx(d * (d + 5) / (2 * n), rel=0.03)
+    values = [
+        metrics.frechet_distance(normal(n, d, seed=2 * i), normal(n, d, seed=2 * i + 1)) for i in range(400 // d + 40)
+    ]
+    error = np.std(values) / math.sqrt(len(values))
+    assert abs(np.mean(values) - d * (d + 5) / (2 * n)) < 4 * error + 0.05 * np.mean(values)
+
+
+def test_the_bias_of_what_is_no_gaussian_and_of_sets_of_two_sizes():
+    """A coin in each of two directions, turned: fourth moments far below a Gaussian's."""
+    turn = torch.linalg.qr(normal(2, 2)).Q @ torch.diag(torch.tensor([1.0, 3.0])).double()
+
+    def coins(n, seed):
+        return normal(n, 2, seed=seed).sign() @ turn
+
+    whole, found = coins(40_000, 0), metrics.frechet_bias(coins(40_000, 0), 50, 200)
+    values = [metrics.frechet_distance(coins(50, 2 * i + 1), coins(200, 2 * i + 2)) for i in range(400)]
+    assert abs(np.mean(values) - found) < 4 * np.std(values) / 20 + 0.03 * found
+    gaussian = metrics.frechet_bias(normal(40_000, 2) @ turn, 50, 200)
+    assert found < 0.9 * gaussian
+    assert metrics.frechet_bias(5 + 2 * whole, 100, 400) == pytest.approx(4 * found / 2, rel=1e-9)
+
+
+def test_the_bias_of_real_features_from_the_set_itself():
+    """Two halves of synthetic digits, by the classifier: within a fifth of what two halves show."""
+    digits = gt.data.synthetic_digits(6000, split="test")
+    f = metrics.features(metrics.classifier(digits), digits.take(slice(None)))
+    seen = []
+    for i in range(8):
+        a, b = f[torch.randperm(6000, generator=torch.Generator().manual_seed(i))].split(3000)
+        seen.append(metrics.frechet_distance(a, b))
+    assert metrics.frechet_bias(a, 3000) == pytest.approx(np.mean(seen), rel=0.2)
+
+
+def test_directions_in_which_nothing_varies_add_no_bias():
+    x = normal(500, 3)
+    flat = torch.cat([x, torch.ones(500, 4).double()], 1)
+    assert metrics.frechet_bias(flat, 70) == pytest.approx(metrics.frechet_bias(x, 70), rel=1e-9)
+    assert metrics.frechet_bias(torch.ones(5, 3), 70) == 0
+    with pytest.raises(ValueError, match="at least two samples"):
+        metrics.frechet_bias(x, 1)
+
+
 # --------------------------------------------------------------------------------------------------- kernel distance
 
 
@@ -360,6 +382,314 @@ def test_what_is_no_pair_of_sets_is_refused():
         ):
             with pytest.raises(ValueError, match=words):
                 distance(a, b)
+
+
+# ----------------------------------------------------------------------------------------------------------- reports
+
+
+def sets(n=300, shape=(3, 6, 5), seed=0, labelled=True):
+    """A data set of bytes, and images that are none of its own."""
+    random = torch.Generator().manual_seed(seed)
+    values = torch.randint(256, (n, *shape), dtype=torch.uint8, generator=random)
+    made = torch.randint(256, (n, *shape), dtype=torch.uint8, generator=random).float() / 127.5 - 1
+    return gt.Data("own", values, torch.arange(n) % 4 if labelled else None), made
+
+
+def halves(x):
+    """Features: the mean of the upper and of the lower half."""
+    return torch.stack([x[:, :, :3].mean((1, 2, 3)), x[:, :, 3:].mean((1, 2, 3))], 1)
+
+
+def four(x):
+    return torch.cat([halves(x), -halves(x)], 1) * 100
+
+
+def test_a_report_on_digits_is_that_of_the_parts():
+    test, n = gt.data.synthetic_digits(900, split="test"), 400
+    made, label = gt.data.synthetic_digits(n, seed=1).take(slice(None)), gt.data.synthetic_digits(n, seed=1).label
+    net, real = metrics.classifier(test), metrics.subset(test, n)
+    f, g = metrics.features(net, made), metrics.features(net, real.take(slice(None)))
+    found = metrics.report(made, test, label=label)
+    assert found == pytest.approx(
+        {
+            "Fréchet distance": metrics.frechet_distance(f, g),
+            "Fréchet bias": metrics.frechet_bias(g, n),
+            "kernel distance": metrics.kernel_distance(f, g),
+            "confident (p > 0.9)": ((net(made).softmax(1) > 0.9).sum() / n).item(),
+            "variance ratio": (f.var(0).sum() / g.var(0).sum()).item(),
+            "label accuracy": metrics.label_accuracy(net, made, label),
+            "within-class variance ratio": metrics.within_class_variance(f, label)
+            / metrics.within_class_variance(g, real.label),
+        },
+        rel=1e-5,
+    )
+    assert list(found) == list(metrics.METRICS) and found.notes == ["400 samples, 400 of synthetic; 64 features."]
+
+
+def test_a_report_on_any_images_by_networks_of_ones_own():
+    data, made = sets()
+    a, b = halves(made), halves(data.take(slice(None)))
+    found = metrics.report(made, data, label=data.label, features=halves, classifier=four)
+    assert found["Fréchet distance"] == pytest.approx(metrics.frechet_distance(a, b), rel=1e-4)
+    assert found["label accuracy"] == (four(made).argmax(1) == data.label).float().mean().item()
+    assert found["within-class variance ratio"] == pytest.approx(
+        metrics.within_class_variance(a, data.label) / metrics.within_class_variance(b, data.label), rel=1e-4
+    )
+    by_tensor = metrics.report(
+        made, data.take(slice(None)), label=data.label, real_label=data.label, features=halves, classifier=four
+    )
+    assert by_tensor == pytest.approx(found, rel=1e-5)
+    without = metrics.report(made, data, features=halves)
+    assert list(without) == ["Fréchet distance", "Fréchet bias", "kernel distance", "variance ratio"]
+
+
+def test_a_table_is_judged_by_its_columns_whatever_their_scales():
+    real, made = normal(200, 3), 0.1 + 1.2 * normal(200, 3, seed=1)
+    scales = torch.tensor([1.0, 1e4, 1e-3]).double()
+    found, scaled = metrics.report(made, real), metrics.report(made * scales, real * scales)
+    assert scaled == pytest.approx(found, rel=1e-3)
+    assert found["variance ratio"] == pytest.approx((made.var(0) / real.var(0)).mean().item(), rel=1e-4)
+
+
+def test_other_samples_need_features():
+    data, made = sets()
+    with pytest.raises(ValueError, match=r"give report\(…, features=net\)"):
+        metrics.report(made, data)
+    with pytest.raises(ValueError, match="random_features"):
+        metrics.report(made[:, 0], made[:, 0])  # signals
+
+
+@pytest.mark.parametrize(
+    "words, made, settings",
+    [
+        (r"real ones, \(3, 6, 5\), got \(1, 6, 5\)", torch.zeros(9, 1, 6, 5), {}),
+        ("floating-point", torch.zeros(9, 3, 6, 5, dtype=torch.uint8), {}),
+        ("tanh", torch.full((9, 3, 6, 5), 255.0), {}),
+        ("not all finite", torch.full((9, 3, 6, 5), math.nan), {}),
+        ("not all finite", torch.full((9, 3, 6, 5), math.inf), {}),
+        ("tensor of samples", np.zeros((9, 3, 6, 5)), {}),
+        ("one label for each of 9", torch.zeros(9, 3, 6, 5), {"label": torch.zeros(8).long()}),
+        ("0 to 3, but these reach", torch.zeros(9, 3, 6, 5), {"label": torch.arange(9), "classifier": four}),
+        ("real_label out", torch.zeros(9, 3, 6, 5), {"real_label": torch.zeros(9).long()}),
+        ("flatten", torch.zeros(9, 3, 6, 5), {"features": lambda x: x}),
+        ("flatten", torch.zeros(9, 3, 6, 5), {"features": lambda x: halves(x).sum(0)[None]}),
+        ("logits of shape", torch.zeros(9, 3, 6, 5), {"classifier": lambda x: x[:, 0, 0, 0]}),
+        ("n at least 2", torch.zeros(1, 3, 6, 5), {}),
+    ],
+)
+def test_what_a_report_refuses(words, made, settings):
+    with pytest.raises(ValueError, match=words):
+        metrics.report(made, sets()[0], **{"features": halves} | settings)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-6), (torch.float16, 0.02), (torch.bfloat16, 0.1)])
+def test_every_precision_is_read(dtype, tolerance):
+    test = gt.data.synthetic_digits(400, split="test")
+    made = gt.data.synthetic_digits(300, seed=1).take(slice(None))
+    net = metrics.classifier(test)
+    assert (metrics.predict(net, made.to(dtype)) == metrics.predict(net, made)).float().mean() > 0.99
+    found, plain = metrics.report(made.to(dtype), test), metrics.report(made, test)
+    assert found["Fréchet distance"] == pytest.approx(plain["Fréchet distance"], rel=tolerance)
+    deep = metrics.report(made, test, features=metrics.classifier(test).to(torch.float64))
+    assert deep["Fréchet distance"] == pytest.approx(plain["Fréchet distance"], rel=1e-3)
+
+
+def test_a_network_is_run_in_evaluation_mode_and_left_in_its_own():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(90))
+    net.train()[1].eval()
+    _, made = sets()
+    torch.testing.assert_close(metrics.features(net, made), made.flatten(1) / math.sqrt(1 + 1e-5))
+    assert [m.training for m in net.modules()] == [True, True, False, True] and net[2].num_batches_tracked == 0
+
+
+def test_a_part_called_features_is_not_taken_for_the_network():
+    class VGG(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = torch.nn.Conv2d(3, 2, 3)
+
+        def forward(self, x):
+            return self.features(x).mean((2, 3))
+
+    assert metrics.features(VGG(), sets()[1]).shape == (300, 2)
+
+
+def test_too_few_samples_leave_a_row_out_and_say_so():
+    data, made = sets()
+    pixels = torch.nn.Flatten()  # 90 features
+    few = metrics.report(made[:90], data, features=pixels)
+    assert "Fréchet distance" not in few and "Fréchet bias" not in few and "kernel distance" in few
+    assert any("90 features need more than 90 samples" in note for note in few.notes)
+    assert "Fréchet distance" in metrics.report(made[:91], data, features=pixels)
+    label = torch.tensor([0, 1, 1, 2, 2])
+    alone = metrics.report(made[:5], data, label=label, features=halves, classifier=four)
+    assert "within-class variance ratio" not in alone and "label accuracy" in alone
+    assert any("one made sample only of class 0" in note for note in alone.notes)
+    unlabelled = metrics.report(made, sets(labelled=False)[0], label=data.label, features=halves)
+    assert any("no labels" in note for note in unlabelled.notes)
+
+
+def test_real_samples_are_drawn_and_too_few_are_said():
+    data, made = sets()
+    data = gt.Data("sorted", data.values.float().sort(0).values / 127.5 - 1)  # in order, as files often are
+    spread = [metrics.report(made[:60], data, features=halves, seed=seed)["variance ratio"] for seed in (0, 0, 1)]
+    first = metrics.report(made[:60], data.take(slice(0, 60)), features=halves)["variance ratio"]
+    assert spread[0] == spread[1] != spread[2] and first > 3 * max(spread)
+    few = metrics.report(made, data[:100], features=halves)
+    assert "There are 100 real samples only, for 300 samples." in few.notes
+    assert few.notes[0] == "300 samples, 100 of sorted; 2 features."
+
+
+def test_a_subset_has_each_sample_at_most_once():
+    data = gt.Data("numbers", torch.arange(50.0)[:, None], torch.arange(50))
+    some = metrics.subset(data, 20)
+    assert len(some.label.unique()) == 20 and torch.equal(some.values[:, 0].long(), some.label)
+    assert not torch.equal(some.label, torch.arange(20)) and len(metrics.subset(data, 80)) == 50
+    assert torch.equal(metrics.subset(data, 20).label, some.label)
+    assert not torch.equal(metrics.subset(data, 20, seed=1).label, some.label)
+
+
+def test_real_samples_that_pass_for_made_ones_are_noticed():
+    data, made = sets()
+    made[:7] = data.take(slice(100, 107))
+    found = metrics.report(made, data, features=halves)
+    assert any("7 of 300 samples are bit for bit among the real ones" in note for note in found.notes)
+    with pytest.warns(UserWarning, match="300 of 300"):
+        metrics.report(data.take(slice(None)), data, features=halves)
+
+
+def test_training_images_as_test_images_are_noticed():
+    training = gt.Data("mnist", torch.zeros(10_001, 1, 28, 28, dtype=torch.uint8))
+    for data, noticed in ((training, True), (training[:10_000], False)):
+        found = metrics.report(-torch.rand(3, 1, 28, 28), data, features=halves)
+        assert any("MNIST's training images" in note for note in found.notes) is noticed
+
+
+def test_two_columns_with_the_training_images_beside():
+    data, made = sets(400)
+    train, test = data[:200], data[200:]
+    label = torch.arange(100) % 4
+    columns = metrics.compare(made[:100], train, test, label=label, features=halves, title="ours")
+    assert list(columns) == ["ours", "training images"]
+    assert columns["ours"] == metrics.report(made[:100], test, label=label, features=halves)
+    some = metrics.subset(train, 100, seed=1)
+    expected = metrics.report(some.take(slice(None)), test, label=some.label, features=halves)
+    assert columns["training images"] == expected
+
+
+def test_a_table_says_which_way_is_better_and_what_is_missing():
+    one = metrics.Report({"Fréchet distance": 1.25, "variance ratio": 0.5}, ["9 samples."])
+    lines = metrics.table({"a": one, "b": {"Fréchet distance": 2.5, "own number": 3}}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["a", "b"],
+        ["Fréchet", "distance", "↓", "1.25", "2.5"],
+        ["variance", "ratio", "→", "1", "0.5"],
+        ["own", "number", "3"],
+        ["a:", "9", "samples."],
+    ]
+    assert len({len(line) for line in lines[:2]}) == 1 and lines[3].endswith("3")
+    assert repr(one).endswith("9 samples.") and json.loads(json.dumps(one)) == dict(one)
+    assert metrics.table({}) == ""
+
+
+# ---------------------------------------------------------------------------------------------- networks for any data
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 48, 80), (4, 5, 3), (2, 100), (1, 3)])
+def test_random_features_of_any_shape(shape):
+    state = torch.get_rng_state()
+    net, again, other = (metrics.random_features(shape, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    f = metrics.features(net, x)
+    assert f.shape == (5, 64) and torch.equal(f, metrics.features(again, x))
+    assert not torch.allclose(f, metrics.features(other, x))
+    assert f.std(0).min() > 0  # every feature tells these apart
+
+
+def test_random_features_are_for_images_and_signals():
+    with pytest.raises(ValueError, match="columns are features"):
+        metrics.random_features((7,))
+    with pytest.raises(ValueError, match=r"\(n, 1, 28, 28\)"):
+        metrics.features(metrics.random_features((1, 28, 28)), torch.zeros(3, 1, 32, 32))
+
+
+def test_random_features_rank_what_is_plainly_worse():
+    """Noise on synthetic digits, and blur: further away at each level."""
+    test, n = gt.data.synthetic_digits(1000, split="test"), 800
+    x = gt.data.synthetic_digits(n, seed=1).take(slice(None))
+    noise = normal(*x.shape).float()
+    noisy = [(x + level * noise).clamp(-1, 1) for level in (0, 0.1, 0.2, 0.4, 0.8)]
+    blurred = [x, *(F.avg_pool2d(x, k, 1, k // 2, count_include_pad=False) for k in (3, 5, 9))]
+    for seed in (0, 1):
+        net = metrics.random_features((1, 28, 28), seed)
+        for levels in (noisy, blurred):
+            reports = [metrics.report(images, test, features=net) for images in levels]
+            for name in ("Fréchet distance", "kernel distance"):
+                values = [found[name] for found in reports]
+                assert all(b > 1.5 * max(a, 0) for a, b in zip(values, values[1:], strict=False)), (name, values)
+        few = metrics.report(x[:20].repeat(n // 20, 1, 1, 1), test, features=net)  # twenty images again and again
+        assert few["Fréchet distance"] > 3 * metrics.report(x, test, features=net)["Fréchet distance"]
+
+
+class Bytes(torch.nn.Module):
+    """Stands for Inception: bytes (n, 3, h, w) -> the mean of each channel, in a tuple as torch-fidelity gives it."""
+
+    def forward(self, x):
+        assert x.dtype == torch.uint8 and x.shape[1] == 3
+        return (x.float().mean((2, 3)),)
+
+
+def test_inception_is_shown_bytes_in_three_channels():
+    net = metrics.Inception(Bytes())
+    greys = torch.arange(256.0).reshape(1, 1, 16, 16) / 127.5 - 1
+    torch.testing.assert_close(metrics.features(net, greys), torch.full((1, 3), 127.5))
+    data, made = sets()
+    torch.testing.assert_close(metrics.features(net, data.take(slice(None))), data.values.float().mean((2, 3)))
+    found = metrics.report(made, data, features=net)
+    a, b = (metrics.features(net, x) for x in (made, data.take(slice(None))))
+    assert found["Fréchet distance"] == pytest.approx(metrics.frechet_distance(a, b), rel=1e-6)
+    for channels in (2, 4):
+        with pytest.raises(ValueError, match="drop alpha"):
+            metrics.features(net, torch.zeros(3, channels, 6, 5))
+
+
+def test_without_the_package_or_its_weights_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r"need torch-fidelity: pip install 'gan-tutorial\[fid\]'"):
+        metrics.inception()
+    module = "torch_fidelity.feature_extractor_inceptionv3"
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    sys.modules[module].URL_INCEPTION_V3 = "ADDRESS"
+    sys.modules[module].FeatureExtractorInceptionV3 = lambda *_, **__: pytest.fail("read before it was checked")
+    with pytest.raises(FileNotFoundError, match=r"none\.pth\. Download ADDRESS and name the file"):
+        metrics.inception(tmp_path / "none.pth")
+    monkeypatch.setenv("GAN_TUTORIAL_DOWNLOAD", "0")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # an empty cache
+    with pytest.raises(FileNotFoundError, match="Download ADDRESS"):
+        metrics.inception()
+    monkeypatch.setenv("GAN_TUTORIAL_DOWNLOAD", "1")
+    sys.modules[module].URL_INCEPTION_V3 = (tmp_path / "missing").as_uri()  # no network is asked
+    with pytest.raises(OSError, match="could not be downloaded"):
+        metrics.inception()
+    assert not list(tmp_path.rglob("*.pth"))
+    (tmp_path / "wrong.pth").write_bytes(b"not these")
+    with pytest.raises(ValueError, match=r"wrong\.pth"):
+        metrics.inception(tmp_path / "wrong.pth")
+
+
+def test_our_distances_are_those_of_torch_fidelity():
+    """FID and KID of the package that papers use, from the same features."""
+    pytest.importorskip("torch_fidelity")
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import polynomial_mmd
+
+    a, b = normal(300, 16).float(), (0.3 + 1.2 * normal(300, 16, seed=1)).float()
+    fid = fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), verbose=False)
+    assert metrics.frechet_distance(a, b) == pytest.approx(next(iter(fid.values())), rel=1e-6)
+    kid = polynomial_mmd(a.double().numpy(), b.double().numpy(), 3, None, 1)
+    assert metrics.kernel_distance(a, b) == pytest.approx(float(kid), rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------------- modes
