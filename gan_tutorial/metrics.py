@@ -284,8 +284,11 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise ImportError("Inception's features need torch-fidelity: pip install 'gan-tutorial[fid]'.") from error
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision, which it imports, for another torch
+        raise ImportError(
+            f"Inception's features need torch-fidelity, which cannot be imported ({error}). Install it beside a "
+            "torchvision built for this torch: pip install 'gan-tutorial[fid]'."
+        ) from error
     path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
     if not path.is_file():
         _download_inception(URL_INCEPTION_V3, path, allowed=weights is None and download_allowed())

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
 SCALES = ("smoke", "cpu", "gpu")
+MOST = 2**62  # of what a progress bar counts to: it computes with its total as a float, and with lengths as C does
 _muted = ContextVar("_muted", default=False)  # while a stopwatch shows the progress of several loops
 
 
@@ -19,16 +21,29 @@ def scale_from_environment() -> str | None:
     """The scale that GAN_TUTORIAL_SCALE asks for, or None where it is not set. ValueError if it is unknown."""
     name = os.environ.get("GAN_TUTORIAL_SCALE") or None
     if name is not None and name not in SCALES:
-        raise ValueError(f"GAN_TUTORIAL_SCALE is {name!r}; it must be one of {', '.join(SCALES)}.")
+        raise ValueError(f"Expected GAN_TUTORIAL_SCALE to be one of {', '.join(SCALES)}, got {name!r}.")
     return name
 
 
 def seed_from_environment() -> int | None:
     """The seed that GAN_TUTORIAL_SEED asks for, or None where it is not set. ValueError if it is no whole number."""
     text = os.environ.get("GAN_TUTORIAL_SEED") or None
-    if text is not None and not text.isdecimal():
-        raise ValueError(f"GAN_TUTORIAL_SEED is {text!r}; it must be a whole number such as 0 or 7.")
-    return None if text is None else int(text)
+    if text is not None and not (text.isascii() and text.isdecimal() and len(text) <= 20):
+        raise ValueError(f"Expected GAN_TUTORIAL_SEED to be a whole number such as 0 or 7, got {text!r}.")
+    return None if text is None else check_seed(int(text))
+
+
+def default_seed(seed: int | None = None) -> int:
+    """The seed that was given, else that of GAN_TUTORIAL_SEED, else 0. ValueError for what is no seed."""
+    found = seed_from_environment() if seed is None else seed
+    return 0 if found is None else check_seed(found)
+
+
+def check_seed(seed: int) -> int:
+    """The seed as Python's integer. ValueError unless it is a whole number from 0 to 2⁶⁴ - 1, as PyTorch takes it."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+        raise ValueError(f"Expected a seed from 0 to 2**64 - 1, a whole number, got {seed!r}.")
+    return int(seed)
 
 
 def pick_device() -> tuple[torch.device, str]:
@@ -64,7 +79,14 @@ def show_progress() -> bool:
 def progress(steps: int) -> tqdm:
     """`range(steps)` with a progress bar where somebody watches, and nothing printed where nobody does."""
     # Standard output, since a notebook shows standard error on red.
-    return tqdm(range(steps), disable=not show_progress(), file=sys.stdout, leave=False, mininterval=0.5)
+    return tqdm(
+        range(steps),
+        total=min(steps, MOST),
+        disable=not show_progress(),
+        file=sys.stdout,
+        leave=False,
+        mininterval=0.5,
+    )
 
 
 @contextmanager
@@ -77,7 +99,7 @@ def progress_bar(
     """
     by_time = steps is None
     bar = tqdm(
-        total=round(seconds) if by_time else steps,
+        total=round(min(seconds if by_time else steps, MOST)),
         initial=round(seconds_done) if by_time else steps_done,
         disable=not show_progress(),
         file=sys.stdout,
@@ -90,7 +112,7 @@ def progress_bar(
     def show(steps: int, seconds: float) -> None:
         if by_time:
             bar.set_postfix_str(f"{steps:,} steps", refresh=False)
-        bar.update((min(int(seconds), bar.total) if by_time else steps) - bar.n)
+        bar.update(min(int(seconds) if by_time else steps, bar.total) - bar.n)
 
     token = _muted.set(True)
     try:
@@ -115,13 +137,12 @@ class Run:
     """
 
     def __init__(self, seed: int = 0, precision: str = "float32"):
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"A seed is a whole number from 0 on, not {seed!r}.")
+        seed = check_seed(seed)
         if precision not in ("float32", "tf32"):
-            raise ValueError(f"Precision {precision!r} is unknown; use 'float32' or 'tf32'.")
+            raise ValueError(f"Expected precision 'float32' or 'tf32', got {precision!r}.")
         self.device, device_reason = pick_device()
         if precision == "tf32" and not (self.device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8):
-            raise ValueError(f"This device ({device_reason}) has no TF32; use precision='float32'.")
+            raise ValueError(f"This device ({device_reason}) has no TF32: use precision='float32'.")
 
         asked_seed, asked_scale = seed_from_environment(), scale_from_environment()
         self.seed = seed if asked_seed is None else asked_seed

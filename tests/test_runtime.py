@@ -1,5 +1,8 @@
 """One line says what a run is; the environment overrides a notebook, and is checked."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -51,7 +54,15 @@ def test_the_seed_decides_the_first_weights():
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
-    [("SEED", "one", "whole number"), ("SEED", "-1", "whole number"), ("SCALE", "huge", "smoke, cpu, gpu")],
+    [
+        ("SEED", "one", "whole number"),
+        ("SEED", "-1", "whole number"),
+        ("SEED", "1.5", "whole number"),
+        ("SEED", "٣", "whole number"),  # a digit to Python, and likely a slip
+        ("SEED", "9" * 5000, "whole number"),
+        ("SEED", str(2**64), "2\\*\\*64"),
+        ("SCALE", "huge", "smoke, cpu, gpu"),
+    ],
 )
 def test_an_unknown_setting_is_an_error(monkeypatch, name, value, words):
     monkeypatch.setenv(f"GAN_TUTORIAL_{name}", value)
@@ -59,10 +70,29 @@ def test_an_unknown_setting_is_an_error(monkeypatch, name, value, words):
         gt.Run()
 
 
-@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0.5}, {"precision": "half"}])
+@pytest.mark.parametrize(
+    "arguments", [{"seed": -1}, {"seed": 0.5}, {"seed": True}, {"seed": 2**64}, {"precision": "half"}]
+)
 def test_a_bad_argument_is_an_error(arguments):
     with pytest.raises(ValueError):
         gt.Run(**arguments)
+
+
+def test_a_seed_that_is_left_out_is_that_of_the_environment(monkeypatch):
+    assert runtime.default_seed() == 0 and runtime.default_seed(5) == 5
+    monkeypatch.setenv("GAN_TUTORIAL_SEED", "7")
+    assert runtime.default_seed() == 7 and runtime.default_seed(5) == 5 and runtime.default_seed(0) == 0
+    monkeypatch.setenv("GAN_TUTORIAL_SEED", "seven")
+    with pytest.raises(ValueError, match="GAN_TUTORIAL_SEED"):
+        runtime.default_seed()
+    for wrong in (-1, 0.5, True, "7"):
+        with pytest.raises(ValueError, match="Expected a seed"):
+            runtime.default_seed(wrong)
+
+
+def test_seeds_may_be_numbers_of_numpy():
+    seeds = [gt.Run(seed).seed for seed in (np.int64(3), 2**64 - 1)]
+    assert seeds == [3, 2**64 - 1] and type(seeds[0]) is int
 
 
 def test_precision_that_is_not_there_is_refused():
@@ -80,9 +110,36 @@ def test_streams_of_random_numbers_do_not_meet():
 
 def test_progress_is_silent_where_nobody_watches(capsys, monkeypatch):
     assert list(runtime.progress(3)) == [0, 1, 2]  # under pytest nobody watches
-    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", "1")
-    monkeypatch.setattr(runtime, "tqdm", lambda steps, disable, **_: disable)
-    assert runtime.progress(3) is False
-    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", "0")
-    assert runtime.progress(3) is True
     assert "".join(capsys.readouterr()) == ""
+    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", "1")
+    assert list(runtime.progress(3)) == [0, 1, 2] and "0/3" in capsys.readouterr().out
+    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", "0")
+    assert list(runtime.progress(3)) == [0, 1, 2] and "".join(capsys.readouterr()) == ""
+
+
+@pytest.mark.parametrize("shown", ["0", "1"])
+@pytest.mark.parametrize("amount", [3, 2**31, 2**63, 10**30, 10**400])
+def test_no_number_of_steps_is_too_large_for_a_bar(monkeypatch, capsys, shown, amount):
+    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", shown)
+    assert list(itertools.islice(runtime.progress(amount), 3)) == [0, 1, 2]
+    with runtime.progress_bar(amount, None) as show:
+        for step in (1, 2, amount):
+            show(step, float(step % 1000))
+
+
+@pytest.mark.parametrize("shown", ["0", "1"])
+@pytest.mark.parametrize("seconds", [0.2, 5.0, 1e30, float("inf")])
+def test_no_number_of_seconds_is_too_large_for_a_bar(monkeypatch, capsys, shown, seconds):
+    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", shown)
+    with runtime.progress_bar(None, seconds, 10, 2.0) as show:
+        show(11, 3.5)
+        show(10**30, min(seconds, 1e300))
+
+
+def test_the_loops_within_a_bar_show_none_of_their_own(monkeypatch, capsys):
+    monkeypatch.setenv("GAN_TUTORIAL_PROGRESS", "1")
+    with runtime.progress_bar(3, None) as show:
+        assert not runtime.show_progress()
+        for step in range(3):
+            show(step + 1, 0.0)
+    assert runtime.show_progress() and "0/3" in capsys.readouterr().out
