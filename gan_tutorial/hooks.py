@@ -1,16 +1,27 @@
 """What watches training without touching it: a hook is a function of (step, log) that `fit` calls after each step."""
 
+import csv
+import io
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
-from .plots import as_bytes, picture
+from .game import NonFiniteLoss
+from .plots import as_bytes, picture, samples, tile
 
 
 class Film:
     """Collect a frame before training and after every `every` steps, for `plots.film`.
 
-    take   () -> what one frame shows: images (n, 1 or 3, h, w) in [-1, 1], points (n, 2), or a figure or Axes
+    take   () -> what one frame shows: samples of any kind that `plots.samples` draws, images (n, channels, h, w) in
+           [-1, 1], signals (n, channels, length), points (n, 2), rows (n, d), or a figure or Axes of your own
     every  steps between frames
 
     The first frame is taken when the film is made, so make it before you train:
@@ -20,15 +31,15 @@ class Film:
         gt.plots.film(film, alt="Sixty-four digits form out of noise.")
 
     A film used by several calls of `fit` goes on counting. `steps` holds how many steps were done at each frame,
-    `frames` the frames, on the CPU: images as bytes (-1 is 0, 1 is 255), points as float32, figures as bytes (h, w, 3).
-    Other steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are put back after each frame, so that a
-    film never changes what is learned.
+    `frames` the frames, on the CPU: images as bytes (-1 is 0, 1 is 255), figures as bytes (h, w, 3), other samples as
+    float32. Other steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are put back after each frame, so
+    that a film never changes what is learned.
     Raises ValueError when a frame has none of these shapes or another one than the first, or images leave [-1, 1].
     """
 
     def __init__(self, take, every=50):
         if every < 1:
-            raise ValueError(f"A film needs at least one step between frames, but every={every}.")
+            raise ValueError(f"Expected at least one step between frames, got every={every}.")
         self.take, self.every, self.done = take, every, 0
         self.steps, self.frames = [], []
         self.shoot()
@@ -45,8 +56,7 @@ class Film:
         """Take a frame now, whatever the step: for instance one more at the end."""
         if self.steps[-1:] == [self.done]:
             return
-        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices), torch.no_grad():
+        with _unseen():
             frame = _frame(self.take())
         if self.frames and frame.shape != self.frames[0].shape:
             raise ValueError(
@@ -65,7 +75,7 @@ class Lines:
 
     def __init__(self, every=100):
         if every < 1:
-            raise ValueError(f"A line needs at least one step, but every={every}.")
+            raise ValueError(f"Expected at least one step between lines, got every={every}.")
         self.every = every
 
     def __call__(self, step, log):
@@ -78,17 +88,152 @@ class Lines:
             print("   ".join([f"step {step + 1:,}", *means]))
 
 
+class SampleGrids:
+    """Write a picture of samples, and the losses, into a folder while a training runs.
+
+    folder         is made if it is not there; it gets step-0000500.png, ..., and losses.csv: a row for each step, with
+                   a column for each player's terms
+    take           () -> samples of any kind that `plots.samples` draws, or a figure or Axes
+    every_seconds  between pictures; every: steps between them. Of both, what comes first
+    start          steps that were done before, where a training is resumed: rows of losses.csv from there on are
+                   replaced, those before are kept
+    clock          () -> seconds, that `every_seconds` is counted by
+
+        grids = gt.hooks.SampleGrids("run", lambda: gt.sample(G, z), every_seconds=30)
+        gt.fit(players, feed, steps, hooks=[grids])
+        grids.write()                                    # and once more, at the end
+
+    The first picture is written at once, so that a folder that cannot be written to, or samples that cannot be drawn,
+    are known before training: OSError or ValueError. After that nothing here ends a training: what fails is left out,
+    with one warning. Losses that could not be written are tried again at the next picture. PyTorch's global random
+    generators are put back, as by `Film`. Raises ValueError where neither number is given or one is not positive, and
+    for a folder with losses of another training, which `start` would not continue.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        take: Callable[[], object],
+        every_seconds: float | None = None,
+        every: int | None = None,
+        start: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        for value in (every_seconds, every):
+            if value is not None and not value > 0:
+                raise ValueError(f"Expected a positive number between pictures, got {value}.")
+        if every_seconds is None and every is None:
+            raise ValueError("Expected every_seconds or every: how often a picture is written.")
+        self.folder, self.take, self.every_seconds, self.every = Path(folder), take, every_seconds, every
+        self.start = self.done = start
+        self.log, self.written, self.warned, self.clock = {}, 0, False, clock
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.losses = self.folder / "losses.csv"
+        self._resume()
+        self._picture()
+        self.last = clock()
+
+    def __call__(self, step, log):
+        self.done, self.log = self.start + step + 1, log
+        due = self.every_seconds is not None and self.clock() - self.last >= self.every_seconds
+        if due or (self.every is not None and self.done % self.every == 0):
+            self.write()
+
+    def write(self) -> None:
+        """Write the picture and the losses now, whatever the step."""
+        for part in (self._rows, self._picture):
+            try:
+                part()
+            except NonFiniteLoss:  # which reading the losses finds, a few steps before `fit` would
+                raise
+            except Exception as error:  # whatever it is, it must not cost what was learned
+                if not self.warned:
+                    warnings.warn(
+                        f"Pictures or losses of step {self.done:,} could not be written to {self.folder} ({error}). "
+                        "The training goes on without them.",
+                        stacklevel=3,
+                    )
+                self.warned = True
+        self.last = self.clock()
+
+    def _picture(self) -> None:
+        with _unseen():
+            content = _png(self.take())
+        _put(self.folder / f"step-{self.done:07}.png", content)
+
+    def _rows(self) -> None:
+        """Append the steps since the last time."""
+        columns = {f"{player} {term}": values for player, terms in self.log.items() for term, values in terms.items()}
+        names, steps = ["step", *columns], max(map(len, columns.values()), default=0)
+        if steps == self.written:
+            return
+        size = self.losses.stat().st_size if self.losses.exists() else 0
+        table = csv.writer(text := io.StringIO())
+        if size == 0:
+            table.writerow(names)
+        rows = zip(*(values[self.written :].tolist() for values in columns.values()), strict=True)
+        for step, row in enumerate(rows, self.start + self.written + 1):
+            table.writerow([step, *(f"{value:.6g}" for value in row)])
+        try:
+            with open(self.losses, "a", encoding="utf-8", newline="") as file:
+                file.write(text.getvalue())
+        except OSError:
+            with open(self.losses, "r+b") as file:  # half a row would spoil the table
+                file.truncate(size)
+            raise
+        self.written = steps
+
+    def _resume(self) -> None:
+        """Keep the rows of losses.csv up to `start`, or refuse those of another training."""
+        if not self.losses.exists():
+            return
+        if self.start == 0:
+            raise ValueError(f"{self.losses} already exists, of another training. Name another folder, or remove it.")
+        header, *rows = self.losses.read_bytes().splitlines(keepends=True) or [b""]
+        steps = [row.partition(b",")[0] for row in rows]
+        kept = [row for row, step in zip(rows, steps, strict=True) if step.isdigit() and int(step) <= self.start]
+        _put(self.losses, b"".join([header, *kept]))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file, and leave no half of one."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _png(shown) -> bytes:
+    """Samples, or a figure -> a PNG."""
+    if isinstance(shown, torch.Tensor) and shown.ndim == 4:
+        pixels = tile(shown)
+    else:
+        pixels = picture(shown if isinstance(shown, Figure | Axes) else samples(shown))
+    Image.fromarray(pixels).save(content := io.BytesIO(), "PNG")
+    return content.getvalue()
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """What happens within leaves no trace in training: no graph, and PyTorch's global generators as they were."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices), torch.no_grad():
+        yield
+
+
 def _frame(shown):
     """What `take` returned -> a tensor on the CPU that one frame is drawn from."""
-    if isinstance(shown, (Figure, Axes)):
+    if isinstance(shown, Figure | Axes):
         return torch.from_numpy(picture(shown))
     if not isinstance(shown, torch.Tensor):
         raise ValueError(f"A frame is a tensor or a matplotlib figure, but take() returned {type(shown).__name__}.")
     if shown.ndim == 4:
         return torch.from_numpy(as_bytes(shown))
-    if shown.ndim == 2 and shown.shape[1] == 2:
+    if 0 < shown.ndim < 4 and shown.numel() and shown.is_floating_point():
         return shown.detach().to("cpu", torch.float32, copy=True)
     raise ValueError(
-        "A frame is images (n, 1 or 3, h, w) in [-1, 1] or points (n, 2), "
-        f"but take() returned a tensor of shape {tuple(shown.shape)}."
+        "Expected images (n, channels, h, w) in [-1, 1], signals (n, channels, length), points (n, 2) or rows (n, d) "
+        f"of floats, but take() returned {shown.dtype} of shape {tuple(shown.shape)}."
     )

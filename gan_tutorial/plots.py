@@ -1,10 +1,15 @@
-"""Pictures: grids of images, curves of losses, sets in the plane, densities, vector fields, films.
+"""Pictures: samples of any kind, curves of losses, sets in the plane, densities, vector fields, films.
 
-Every function draws on a matplotlib Axes (its own, or the one given as `ax`) and returns it; `film` returns a player.
-None of them knows a network or touches a random number generator. End the line with a semicolon in a notebook, or the
-returned Axes is printed below the picture.
+    plots.samples(x)     chooses by shape: a grid of images, signals as curves, points, or the columns of a table
+
+Every function draws on a matplotlib Axes (its own, or the one given as `ax`) and returns it; `table` and `trained`
+return a Figure, `film` a player. None of them knows a network or touches a random number generator. End the line with a
+semicolon in a notebook, or the returned Axes is printed below the picture.
+
+They look as `STYLE` says, and leave matplotlib's settings as they are. `plots.style()` sets them for your own figures.
 """
 
+import functools
 import math
 
 import matplotlib.pyplot as plt
@@ -40,50 +45,72 @@ DASHES = {
 LINES = {role: {"color": COLOURS[role], "linestyle": DASHES[role]} for role in COLOURS}
 
 WIDTH = 7.0  # inches: the text column of a page
+TALLEST = 12.0  # inches of a grid
 POINTS = 2000  # more points than this hide one another; an even selection of them is drawn
 
 
+STYLE = {  # of matplotlib, for a page of the book
+    "figure.figsize": (WIDTH, 3.2),
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "axes.prop_cycle": plt.cycler(color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]),
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "gan_tutorial",
+}
+
+
 def style():
-    """Set matplotlib's defaults for a page of the book. Called when this module is imported."""
-    plt.rcParams.update(
-        {
-            "figure.figsize": (WIDTH, 3.2),
-            "figure.dpi": 110,
-            "savefig.dpi": 110,
-            "figure.constrained_layout.use": True,
-            "figure.facecolor": "white",
-            "axes.facecolor": "white",
-            "savefig.facecolor": "white",
-            "font.size": 10,
-            "axes.titlesize": 10.5,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.frameon": False,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.8,
-            "lines.linewidth": 1.8,
-            "axes.prop_cycle": plt.cycler(
-                color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]
-            ),
-            "image.cmap": "gray",
-            "image.interpolation": "nearest",
-            "svg.hashsalt": "gan_tutorial",
-        }
-    )
+    """Make `STYLE` matplotlib's defaults in this process, also for figures that this package does not draw."""
+    plt.rcParams.update(STYLE)
+
+
+def _styled(draw):
+    """A function of this module, drawing in `STYLE` whatever the reader's own settings are."""
+
+    @functools.wraps(draw)
+    def within(*args, **kwargs):
+        with plt.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return within
+
+
+def _subplots(*grid, figsize=STYLE["figure.figsize"], figure=None):
+    """The Axes of a new figure, or of the one that is given."""
+    axes = (figure or plt.figure(figsize=figsize)).subplots(*grid)
+    for ax in np.ravel(axes):  # most ticks are made when the figure is drawn, by the settings of that moment
+        ax.tick_params(labelsize=STYLE["xtick.labelsize"])
+    return axes
 
 
 def as_bytes(images):
-    """Images (n, 1 or 3, h, w) in [-1, 1] as bytes of the same shape: -1 becomes 0 and 1 becomes 255.
+    """Images (n, 1 to 4, h, w) in [-1, 1] as bytes of the same shape: -1 becomes 0 and 1 becomes 255.
 
-    Raises ValueError on another shape or type, on values that are not finite and on values outside [-1, 1].
+    Channels are grey; grey and alpha; red, green and blue; or these and alpha. Raises ValueError on another shape or
+    type, on values that are not finite and on values outside [-1, 1].
     """
     images = _array(images)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
-        raise ValueError(f"Images have shape (n, 1, h, w) or (n, 3, h, w), but these have {images.shape}.")
+    if images.ndim != 4 or images.shape[1] not in (1, 2, 3, 4) or 0 in images.shape:
+        last = images.ndim == 4 and images.shape[-1] in (1, 2, 3, 4)
+        hint = " Channels seem to be last: x.permute(0, 3, 1, 2)." if last else ""
+        raise ValueError(f"Expected images of shape (n, 1 to 4 channels, h, w), got {images.shape}.{hint}")
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"Images are floats in [-1, 1], but these are {images.dtype}: take them by data.take(index).")
     low, high = images.min(), images.max()
@@ -95,10 +122,18 @@ def as_bytes(images):
     return np.rint((images.astype(np.float64).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
 
 
+def opaque(images):
+    """Bytes (n, 1 to 4, h, w) -> (n, 1 or 3, h, w): what has alpha is laid on white, a c + (1 - a) 255."""
+    if images.shape[1] in (1, 3):
+        return images
+    colour, alpha = images[:, :-1].astype(np.float64), images[:, -1:] / 255
+    return np.rint(alpha * colour + (1 - alpha) * 255).astype(np.uint8)
+
+
 def tile(images, columns=None, gap=(1, 1)):
     """Lay images out in rows, as one picture of bytes.
 
-    images   (n, 1 or 3, h, w): floats in [-1, 1], or bytes as `as_bytes` makes them
+    images   (n, 1 to 4, h, w): floats in [-1, 1], or bytes as `as_bytes` makes them; alpha is laid on white
     columns  images in a row; without it one row up to ten images, then a square
     gap      white pixels between rows and between columns
     returns  uint8 (H, W) or (H, W, 3), H = rows * (h + gap[0]) - gap[0], W = columns * (w + gap[1]) - gap[1].
@@ -106,10 +141,10 @@ def tile(images, columns=None, gap=(1, 1)):
     Raises ValueError as `as_bytes` does, and for less than one column.
     """
     images = _array(images)
-    images = images if images.ndim == 4 and images.dtype == np.uint8 else as_bytes(images)
+    images = opaque(images if images.ndim == 4 and images.dtype == np.uint8 else as_bytes(images))
     columns = (len(images) if len(images) <= 10 else math.ceil(math.sqrt(len(images)))) if columns is None else columns
     if columns < 1:
-        raise ValueError(f"A grid needs at least one column, but got {columns}.")
+        raise ValueError(f"Expected at least one column, got {columns}.")
     n, channels, h, w = images.shape
     rows, (down, across) = math.ceil(n / columns), gap
     sheet = np.full((rows * (h + down) - down, columns * (w + across) - across, channels), 255, np.uint8)
@@ -119,8 +154,9 @@ def tile(images, columns=None, gap=(1, 1)):
     return sheet[..., 0] if channels == 1 else sheet
 
 
+@_styled
 def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
-    """Draw images (n, 1 or 3, h, w) in [-1, 1], or those of a data set, side by side and without axes.
+    """Draw images (n, 1 to 4, h, w) in [-1, 1], or those of a data set, side by side and without axes.
 
     labels   one text for each image, written above it
     rows     one text for each row, written at its left
@@ -136,8 +172,10 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
     if rows is not None and len(rows) != count:
         raise ValueError(f"There are {count} rows of images, but {len(rows)} texts: give one text for each row.")
     if ax is None:
-        width = min(WIDTH, 0.62 * columns + 0.4)
-        ax = plt.figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1] + (0.3 if title else 0))).subplots()
+        width = min(WIDTH, (0.62 if w <= 32 else 1.1) * columns + 0.4)
+        height = width * sheet.shape[0] / sheet.shape[1]
+        width = width * min(1, TALLEST / height)
+        ax = _subplots(figsize=(width, min(height, TALLEST) + (0.3 if title else 0)))
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if sheet.shape[1] < 500 else "auto")
     ax.set_axis_off()
     for i, text in enumerate(() if labels is None else labels):
@@ -156,6 +194,128 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
     return ax
 
 
+@_styled
+def signals(signals, columns=None, title=None, limits=None, ax=None):
+    """Draw signals (n, channels, length), or those of a data set, as small curves side by side, on one scale.
+
+    columns  signals in a row; without it one column up to four signals, then a square
+    limits   (low, high) of all of them; without it everything that is finite fits
+    """
+    values = _array(_samples(signals))
+    if values.ndim != 3 or 0 in values.shape:
+        raise ValueError(f"Expected signals of shape (n, channels, length), got {values.shape}.")
+    n, channels, length = values.shape
+    columns = (1 if n <= 4 else math.ceil(math.sqrt(n))) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"Expected at least one column, got {columns}.")
+    rows = math.ceil(n / columns)
+    low, high = limits or _limits(values)
+    ax = ax or _subplots(figsize=(WIDTH, min(TALLEST, 0.4 + rows * max(0.5, 2.4 / columns))))
+    place = np.arange(length) / max(1, length - 1) * 0.92
+    colours = [COLOURS[role] for role in ("generator", "real", "critic", "extra", "neutral")]
+    for i, signal in enumerate(values.astype(np.float64)):
+        left, bottom = i % columns, rows - 1 - i // columns
+        ax.plot([left, left + 0.92], [bottom, bottom], color=COLOURS["neutral"], linewidth=0.4, label="_base")
+        for channel, curve in enumerate(signal):
+            height = bottom + (curve - low) / (high - low) * 0.9
+            ax.plot(left + place, height, color=colours[channel % 5], linewidth=0.9, label=f"_channel {channel}")
+    ax.set(xlim=(-0.04, columns), ylim=(-0.05, rows))
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title)
+    return ax
+
+
+@_styled
+def table(fake=None, real=None, names=None, title=None, limits=None):
+    """Draw samples (n, d) of a table: up to four columns in pairs, of more columns the densities of the first twelve.
+
+    fake, real  (n, d); the real ones stand behind. Either may be a data set
+    names       of the columns
+    limits      (low, high) for each column; without it everything that is finite fits
+    returns     the Figure
+    """
+    sets = {role: _array(_samples(values)) for role, values in (("real", real), ("fake", fake)) if values is not None}
+    shapes = {values.shape[1:] for values in sets.values()}
+    if not sets or len(shapes) > 1 or any(values.ndim != 2 or 0 in values.shape for values in sets.values()):
+        raise ValueError(f"Expected rows (n, d) with one d, got shapes {[v.shape for v in sets.values()]}.")
+    d = shapes.pop()[0]
+    names = [f"column {k}" for k in range(d)] if names is None else list(names)
+    if len(names) != d:
+        raise ValueError(f"Expected one name for each of {d} columns, got {len(names)}.")
+    limits = limits or [_limits(np.concatenate([values[:, k] for values in sets.values()])) for k in range(d)]
+    shown = min(d, 12)
+    if d <= 4:
+        axes = _subplots(d, d, figsize=(min(WIDTH, 1.9 * d + 0.6), min(WIDTH, 1.9 * d + 0.6)))
+        axes = np.reshape(axes, (d, d))
+        diagonal = axes.diagonal()
+        for row, column in ((r, c) for r in range(d) for c in range(d) if r != c):
+            _pair(axes[row, column], sets, row, column, limits)
+    else:
+        diagonal = np.ravel(_subplots(math.ceil(shown / 4), 4, figsize=(WIDTH, 1.6 * math.ceil(shown / 4))))
+    for k, ax in enumerate(diagonal[:shown]):
+        density(*(None if v is None else v[:, k] for v in map(sets.get, ("real", "fake"))), 30, limits[k], ax=ax)
+        ax.set(xlabel=names[k], ylabel="")
+        ax.locator_params(nbins=3)
+        if k or len(sets) == 1:
+            ax.get_legend().remove()
+    for ax in diagonal[shown:]:
+        ax.set_axis_off()
+    left = f", the first {shown} of {d} columns" if d > shown else ""
+    if title or left:
+        diagonal[0].figure.suptitle((title or "").strip() + (left if title else left[2:]), fontsize=10.5)
+    return diagonal[0].figure
+
+
+def _pair(ax, sets, row, column, limits):
+    """Two columns of a table against one another."""
+    for role, size, alpha in (("real", 14, 0.12), ("fake", 3, 0.6)):
+        if role in sets:
+            ax.scatter(*_some(sets[role])[:, [column, row]].T, s=size, color=COLOURS[role], alpha=alpha, linewidths=0)
+    ax.set(xlim=limits[column], ylim=limits[row])
+    ax.locator_params(nbins=3)
+
+
+def samples(x, real=None, columns=None, title=None, ax=None):
+    """Draw samples of any kind, or those of a data set, by their shape: what films and the command line use too.
+
+    (n, channels, h, w) as `grid`, (n, channels, length) as `signals`, (n, 2) as `points`, (n,) and (n, 1) as `density`,
+    other (n, d) as `table`, which takes no `ax`. Of a data set the first 64 images or signals are drawn.
+
+    real     stands behind points, densities and tables; next to images and signals it has no place
+    columns  images or signals in a row
+    returns  what these functions do. ValueError for other shapes, and as they raise it.
+    """
+    kind = _kind(x)
+    sets = {"real": x} if isinstance(x, Data) else {"real": real, "fake": x}
+    if isinstance(x, Data):
+        x = x[:64]
+    if kind == "images":
+        return grid(x, columns, title, ax=ax)
+    if kind == "signals":
+        return signals(x, columns, title, ax=ax)
+    if kind == "plane":
+        return points(**sets, title=title, ax=ax)
+    if kind == "line":
+        return density(**sets, title=title, ax=ax)
+    if ax is not None:
+        raise ValueError("A table is a figure of its own: leave ax out.")
+    return table(**sets, title=title)
+
+
+def _kind(x):
+    """What samples of this shape are: images, signals, points in the plane or on the line, or a table."""
+    shape = tuple(x.values.shape if isinstance(x, Data) else _array(x).shape)
+    if 0 in shape or len(shape) not in (1, 2, 3, 4):
+        raise ValueError(
+            "Expected images (n, channels, h, w), signals (n, channels, length), points or rows of a table (n, d), got "
+            f"shape {shape}."
+        )
+    if len(shape) <= 2:
+        return {0: "line", 1: "line", 2: "plane"}.get(math.prod(shape[1:]) if len(shape) == 2 else 0, "table")
+    return "signals" if len(shape) == 3 else "images"
+
+
 def running_mean(values, window):
     """The mean of the `window` values around each one, itself in the middle: an even window is one smaller.
 
@@ -167,6 +327,7 @@ def running_mean(values, window):
     return np.convolve(values, ones, "same") / np.convolve(np.ones_like(values), ones, "same")
 
 
+@_styled
 def losses(log, smooth=None, ax=None, title=None):
     """Draw every term of every player over the steps: a running mean, with the raw values faint behind it.
 
@@ -176,7 +337,7 @@ def losses(log, smooth=None, ax=None, title=None):
     curves_ = [(player, term, _array(log[player][term])) for player in log.keys() for term in log[player].keys()]
     if not curves_ or any(values.ndim != 1 or len(values) == 0 for *_, values in curves_):
         raise ValueError("Losses need what fit returns: at least one step, and one number a step for each term.")
-    ax = ax or plt.figure().subplots()
+    ax = ax or _subplots()
     roles = _roles(dict.fromkeys(player for player, *_ in curves_))
     seen = []
     for player, term, values in curves_:
@@ -195,6 +356,7 @@ def losses(log, smooth=None, ax=None, title=None):
     return label(ax)
 
 
+@_styled
 def trained(model, images):
     """Draw a model that ships beside its history: its images, its distance to test digits, and its losses.
 
@@ -205,13 +367,13 @@ def trained(model, images):
     """
     if not model.card.keys() >= {"curve", "training images"}:
         raise ValueError(
-            "This model's card has no curve of distances: take one that ships, or train it by tools/gallery.py."
+            "This model's card has no curve of distances: take one that ships, such as pretrained('dcgan')."
         )
     curve = model.card["curve"]
     figure = plt.figure(figsize=(WIDTH, 3.6))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 4))
     grid(images, ax=left.subplots())
-    above, below = right.subplots(2, 1)
+    above, below = _subplots(2, 1, figure=right)
     seconds, distance = ([point[name] for point in curve] for name in ("seconds", "Fréchet distance"))
     above.loglog(seconds, distance, **LINES["generator"], marker=".")
     above.axhline(model.card["training images"]["Fréchet distance"], **LINES["theory"], label="training images")
@@ -232,6 +394,7 @@ def trained(model, images):
     return figure
 
 
+@_styled
 def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     """Draw sets in the plane on equal axes: data as a dark cloud, generated points as small light dots upon it.
 
@@ -246,7 +409,7 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     }
     if not sets:
         raise ValueError("There is nothing to draw: give real points, generated points or both.")
-    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    ax = ax or _subplots(figsize=(3.4, 3.4))
     if "modes" in sets:
         ax.scatter(*sets["modes"].T, s=150, facecolors="none", edgecolors=COLOURS["neutral"], linewidths=1, zorder=1)
     if "real" in sets:
@@ -273,6 +436,7 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     return ax
 
 
+@_styled
 def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
     """Draw histograms of samples on the line, as densities: data filled, generated ones as an outline.
 
@@ -282,7 +446,7 @@ def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
     sets = {role: _line(values, role) for role, values in (("real", real), ("fake", fake)) if values is not None}
     if not sets:
         raise ValueError("There is nothing to draw: give real samples, generated samples or both.")
-    ax = ax or plt.figure().subplots()
+    ax = ax or _subplots()
     low, high = limits or _limits(np.concatenate(list(sets.values())))
     edges = np.linspace(low, high, bins + 1)
     for role, values in sets.items():
@@ -296,6 +460,7 @@ def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
     return ax
 
 
+@_styled
 def curves(x, ys, roles=None, title=None, ax=None):
     """Draw named curves over the same x, each labelled at its right end.
 
@@ -305,7 +470,7 @@ def curves(x, ys, roles=None, title=None, ax=None):
     """
     x = _line(x, "x")
     roles = _roles(ys, roles)
-    ax = ax or plt.figure().subplots()
+    ax = ax or _subplots()
     for name, y in ys.items():
         y = np.squeeze(_array(y(torch.as_tensor(x, dtype=torch.float32)) if callable(y) else y))
         if y.shape != x.shape:
@@ -317,6 +482,7 @@ def curves(x, ys, roles=None, title=None, ax=None):
     return label(ax)
 
 
+@_styled
 def label(ax):
     """Write each labelled line's name at its right end, in its colour, in place of a legend.
 
@@ -350,6 +516,7 @@ def label(ax):
     return ax
 
 
+@_styled
 def field(f, limits=(-2, 2), title=None, ax=None):
     """Draw the stream lines of a vector field in the plane: where the two players' updates lead.
 
@@ -361,45 +528,70 @@ def field(f, limits=(-2, 2), title=None, ax=None):
     velocity = _plane(f(torch.as_tensor(where, dtype=torch.float32)), "f's velocities")
     if velocity.shape != where.shape:
         raise ValueError(f"f must return one velocity for each of {len(where)} points, but returned {velocity.shape}.")
-    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    ax = ax or _subplots(figsize=(3.4, 3.4))
     u, v = velocity.astype(np.float64).reshape(25, 25, 2).transpose(2, 0, 1)
     ax.streamplot(side, side, u, v, density=0.9, color=COLOURS["neutral"], linewidth=0.7, arrowsize=0.8, zorder=1)
     ax.set(xlim=limits, ylim=limits, aspect="equal", title=title or "")
     return ax
 
 
+@_styled
 def path(positions, role="generator", name=None, ax=None):
     """Draw the path (n, 2) of a point in the plane: a dot where it starts, a ring where it ends."""
     positions = _plane(positions, "positions")
-    ax = ax or plt.figure(figsize=(3.4, 3.4)).subplots()
+    ax = ax or _subplots(figsize=(3.4, 3.4))
     ax.plot(*positions.T, color=COLOURS[role], label=name or "_path")
     ax.plot(*positions[0], "o", color=COLOURS[role], markersize=6, label="_start")
     ax.plot(*positions[-1], "o", color=COLOURS[role], markersize=6, markerfacecolor="white", label="_end")
     return ax
 
 
+@_styled
 def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=None):
     """Play the frames that a `hooks.Film` collected: a player in a browser, a still picture elsewhere.
 
-    film     anything with `steps` (k numbers) and `frames` (k tensors of one shape): images (n, 1 or 3, h, w), drawn as
-             `grid` does; points (n, 2), drawn as `points` does on axes that stand still; or pictures uint8 (h, w, 3)
+    film     anything with `steps` (k numbers) and `frames` (k tensors of one shape): samples of any kind, drawn as
+             `samples` does on axes that stand still, images as floats or bytes; or pictures uint8 (h, w, 3)
     alt      what the film shows, in a sentence
-    columns  images in a row
+    columns  images or signals in a row
     real, modes, limits   what stands behind generated points, and the axes' ends (without them every frame fits)
     seconds  how long the whole film plays; without it eight frames a second
     """
     if len(film.frames) == 0:
         raise ValueError("The film is empty: train with hooks=[film] before you show it.")
-    first = film.frames[0]
+    first, frames = film.frames[0], [_array(frame) for frame in film.frames]
     if first.ndim == 4:
-        pictures = [tile(frame, columns, (2, 2)) for frame in film.frames]
-    elif first.ndim == 3:
-        pictures = [_array(frame) for frame in film.frames]
+        pictures = [tile(frame, columns, (2, 2)) for frame in frames]
+    elif first.ndim == 3 and frames[0].dtype == np.uint8:
+        pictures = frames
     else:
-        every = [real, *film.frames] if real is not None else film.frames
-        limits = limits or _limits(np.concatenate([_plane(values, "frames") for values in every]))
-        pictures = [picture(points(real, frame, modes, limits)) for frame in film.frames]
+        pictures = _drawn(frames, real, modes, limits, columns)
     return Reel(pictures, [f"step {step:,}" for step in film.steps], alt, seconds)
+
+
+def _drawn(frames, real, modes, limits, columns):
+    """Frames of what is no image, each a picture of a figure, on the same axes."""
+    kind, behind = _kind(frames[0]), [] if real is None else [_array(_samples(real))]
+    if kind == "signals":
+        limits = limits or _limits(np.concatenate(frames))
+        return [picture(signals(frame, columns, limits=limits)) for frame in frames]
+    if kind == "line":
+        behind, frames = ([_line(values, "frames") for values in some] for some in (behind, frames))
+    every = np.concatenate(behind + frames)
+    if kind == "table":
+        limits = limits or [_limits(column) for column in every.T]
+        return [picture(table(frame, real, limits=limits)) for frame in frames]
+    limits = limits or _limits(every)
+    if kind == "plane":
+        return [picture(points(real, frame, modes, limits)) for frame in frames]
+    top = max(np.histogram(values, 60, limits, density=True)[0].max() for values in behind + frames)
+
+    def draw(frame):
+        ax = density(real, frame, limits=limits)
+        ax.set_ylim(0, 1.05 * top)
+        return picture(ax)
+
+    return [draw(frame) for frame in frames]
 
 
 def picture(figure):
@@ -475,6 +667,3 @@ def _apart(heights, gap):
             if lack > 1e-6:
                 heights[i - 1], heights[i] = heights[i - 1] - lack / 2, heights[i] + lack / 2
     return heights
-
-
-style()

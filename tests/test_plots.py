@@ -3,8 +3,13 @@ import html.parser
 import io
 import json
 import math
+import os
 import random
 import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
@@ -136,7 +141,8 @@ def test_a_data_set_can_be_drawn():
     "images, words",
     [
         (torch.zeros(3, 28, 28), "shape"),
-        (torch.zeros(3, 2, 28, 28), "shape"),
+        (torch.zeros(3, 5, 28, 28), "1 to 4 channels"),
+        (torch.zeros(3, 28, 28, 3), r"Channels seem to be last: x\.permute"),
         (torch.zeros(0, 1, 28, 28), "shape"),
         (torch.zeros(3, 1, 4, 4, dtype=torch.uint8), "data.take"),
         (torch.full((1, 1, 2, 2), 255.0), "tanh"),
@@ -152,6 +158,166 @@ def test_a_grid_refuses_what_is_no_image(images, words):
 def test_a_grid_refuses_what_does_not_fit(wrong):
     with pytest.raises(ValueError):
         plots.grid(torch.zeros(3, 1, 4, 4), **wrong)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_laid_on_white(channels):
+    """Opaque pixels keep their colour, transparent ones are white, and between them it is linear."""
+    images = noise(3, channels, 4, 5)
+    levels = torch.linspace(-1, 1, 20).reshape(4, 5)
+    images[:, -1] = levels
+    sheet = plots.tile(images, 3, (1, 1)).reshape(4, 3 * 6 - 1, -1)
+    assert sheet.shape[-1] == channels - 1
+    for n in range(3):
+        colour, alpha = (images[n, :-1].permute(1, 2, 0).double() + 1) * 127.5, ((levels + 1) / 2)[..., None].double()
+        expected = alpha * colour + (1 - alpha) * 255
+        assert np.abs(sheet[:, 6 * n : 6 * n + 5] - expected.numpy()).max() <= 1.01  # colour and alpha are bytes first
+    same = plots.tile(torch.cat([images[:, :-1], torch.ones(3, 1, 4, 5)], 1), 3)
+    assert (same == plots.tile(images[:, :-1], 3)).all()
+
+
+def test_a_tall_grid_fits_on_a_page():
+    ax = plots.grid(torch.zeros(60, 3, 40, 20), columns=2)
+    assert ax.figure.get_size_inches()[1] <= 12.01 and ax.images[0].get_array().shape == (30 * 41 - 1, 41, 3)
+
+
+# ---------------------------------------------------------------------------------------------- signals and tables
+
+
+def test_signals_are_drawn_on_one_scale():
+    x = noise(6, 2, 30)
+    x[0] *= 10
+    curves = [line for line in plots.signals(x, columns=3).get_lines() if "channel" in line.get_label()]
+    assert len(curves) == 12
+    seen = np.stack([curve.get_ydata() for curve in curves]).reshape(6, 2, 30)
+    left = np.stack([curve.get_xdata()[0] for curve in curves]).reshape(6, 2)
+    assert (left == np.array([0, 1, 2, 0, 1, 2])[:, None]).all()  # the first row, then the second
+    rows = np.array([1, 1, 1, 0, 0, 0])[:, None, None]
+    assert (seen >= rows).all() and (seen <= rows + 0.9).all()
+    scale = np.polyfit(x.double().numpy().ravel(), (seen - rows).ravel(), 1)
+    np.testing.assert_allclose(np.polyval(scale, x.double().numpy()), seen - rows, atol=1e-6)  # one line for all
+    assert scale[0] > 0
+    for wrong in (torch.zeros(3, 4), torch.zeros(0, 1, 4)):
+        with pytest.raises(ValueError, match="n, channels, length"):
+            plots.signals(wrong)
+    with pytest.raises(ValueError, match="at least one column"):
+        plots.signals(x, columns=0)
+
+
+def test_columns_of_a_table_are_drawn_in_pairs():
+    fake, real = noise(50, 3), 1000 * noise(80, 3, seed=1)
+    axes = np.reshape(plots.table(fake, real, names="abc", title="three").axes, (3, 3))
+    for row in range(3):
+        for column in range(3):
+            if row != column:
+                behind, before = axes[row, column].collections
+                np.testing.assert_allclose(behind.get_offsets(), real[:, [column, row]], rtol=1e-6)
+                np.testing.assert_allclose(before.get_offsets(), fake[:, [column, row]], rtol=1e-6)
+        assert axes[row, row].get_xlabel() == "abc"[row] and len(axes[row, row].patches) == 2
+        assert axes[row, row].get_xlim()[1] > real[:, row].max()
+
+
+def test_of_a_wide_table_twelve_densities_are_drawn_and_said():
+    figure = plots.table(noise(50, 20))
+    drawn = [ax for ax in figure.axes if ax.patches]
+    assert len(drawn) == 12 and figure.get_suptitle() == "the first 12 of 20 columns"
+    height, edges, _ = drawn[11].patches[0].get_data()
+    assert float((height * np.diff(edges)).sum()) == pytest.approx(1)
+    assert len([ax for ax in plots.table(noise(50, 6)).axes if ax.axison]) == 6
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (dict(), "rows"),
+        (dict(fake=torch.zeros(5)), "rows"),
+        (dict(fake=torch.zeros(5, 3), real=torch.zeros(5, 4)), "one d"),
+        (dict(fake=torch.zeros(5, 3), names=["a"]), "one name for each of 3"),
+    ],
+)
+def test_a_table_refuses_what_does_not_fit(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        plots.table(**wrong)
+
+
+def test_samples_are_drawn_by_their_shape():
+    bare = {
+        "images": plots.samples(noise(6, 4, 8, 5)).images,
+        "signals": plots.samples(noise(6, 2, 30), title="s").get_lines(),
+        "plane": plots.samples(noise(6, 2), real=noise(9, 2)).collections,
+        "line": plots.samples(noise(6, 1), real=noise(9, 1)).patches,
+        "numbers": plots.samples(noise(6)).patches,
+        "table": plots.samples(noise(6, 5), real=noise(9, 5)).axes,
+    }
+    assert {name: len(found) for name, found in bare.items()} == {
+        "images": 1,
+        "signals": 18,
+        "plane": 2,
+        "line": 2,
+        "numbers": 1,
+        "table": 8,
+    }
+    ax = plots.samples(data.Data("dots", torch.zeros(100, 1, 4, 4, dtype=torch.uint8)))
+    assert ax.images[0].get_array().shape == (8 * 5 - 1, 8 * 5 - 1)  # 64 of them
+    ring = plots.samples(data.ring(50))
+    assert ring.collections[0].get_facecolor()[0, :3] == pytest.approx(matplotlib.colors.to_rgb(plots.COLOURS["real"]))
+    for wrong in (torch.zeros(()), torch.zeros(0, 3), torch.zeros(1, 2, 3, 4, 5)):
+        with pytest.raises(ValueError, match="Expected images"):
+            plots.samples(wrong)
+    with pytest.raises(ValueError, match="leave ax out"):
+        plots.samples(noise(6, 5), ax=plt.figure().subplots())
+
+
+# -------------------------------------------------------------------------------------------------------- settings
+
+
+def test_importing_the_package_changes_no_setting_of_matplotlib():
+    code = """
+import matplotlib
+before = matplotlib.rcParams.copy()
+import gan_tutorial
+changed = [name for name in before if repr(before[name]) != repr(matplotlib.rcParams[name])]
+assert not changed, changed
+gan_tutorial.plots.style()
+assert matplotlib.rcParams["image.cmap"] == "gray" != before["image.cmap"]
+"""
+    path = os.pathsep.join([str(Path(plots.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def pictures():
+    """A function for each kind of picture."""
+    x = torch.linspace(0, 1, 20)
+    return {
+        "grid": lambda: plots.grid(noise(6, 1, 8, 8), title="six", labels="abcdef"),
+        "losses": lambda: plots.losses(log(), title="losses"),
+        "points": lambda: plots.points(noise(50, 2), noise(50, 2, seed=1), title="points"),
+        "density": lambda: plots.density(noise(50), noise(50, seed=1)),
+        "curves": lambda: plots.curves(x, {"real": x, "fake": x.square()}, title="curves"),
+        "field": lambda: plots.field(lambda p: -p),
+        "path": lambda: plots.path(noise(9, 2)),
+        "signals": lambda: plots.signals(noise(6, 2, 30), title="signals"),
+        "table": lambda: plots.table(noise(50, 3), noise(50, 3), title="table"),
+        "wide table": lambda: plots.table(noise(50, 7)),
+    }
+
+
+@pytest.mark.parametrize("name", pictures())
+def test_a_picture_does_not_depend_on_the_settings_and_leaves_them(name):
+    draw, found = pictures()[name], {}
+    for kind, settings in {
+        "plain": {},
+        "own": {"font.size": 30, "xtick.labelsize": 20, "axes.spines.top": True, "figure.dpi": 30, "image.cmap": "jet"},
+        "style": plots.STYLE,
+    }.items():
+        with plt.rc_context(settings):
+            before = repr(plt.rcParams)
+            ax = draw()
+            assert repr(plt.rcParams) == before
+        found[kind] = plots.picture(ax)
+    assert (found["plain"] == found["style"]).all() and (found["own"] == found["style"]).all()
 
 
 # -------------------------------------------------------------------------------------------------------- curves
@@ -381,6 +547,27 @@ def test_a_film_of_points_stands_on_axes_that_do_not_move():
     assert shown.shape[0] == 4
     assert (shown[:, :, :45] == shown[:1, :, :45]).all()  # the left axis with its numbers
     assert not (shown[0] == shown[-1]).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 30), (40, 3), (40, 6), (40, 1), (40,)])
+def test_a_film_of_what_is_no_image_stands_on_axes_that_do_not_move(shape):
+    small, wide = noise(*shape), 5 * noise(*shape, seed=1)
+    film = plots.film(reel([small, wide, small]), "Samples.", real=None if len(shape) == 3 else small)
+    shown = played(film).astype(int)
+    assert (shown[0] == shown[2]).all() and (shown[0] != shown[1]).any()  # the same place for the same values
+    assert film.width > 100 and not plt.get_fignums()
+
+
+def test_a_long_film_has_one_figure_open_at_a_time():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of more than twenty
+        assert len(plots.film(reel([noise(9, seed=i) for i in range(22)]), "Numbers.").kept) > 5
+
+
+def test_a_film_of_images_with_alpha():
+    frames = [torch.from_numpy(plots.as_bytes(noise(6, 4, 9, 7, seed=i))) for i in range(3)]
+    player = plots.film(reel(frames), "Six images change.", columns=3)
+    assert player.width == 3 * 9 - 2 and player.still[:4] == b"\x89PNG"
 
 
 def test_the_html_is_complete_in_itself():
