@@ -246,25 +246,33 @@ def table(fake=None, real=None, names=None, title=None, limits=None):
     limits = limits or [_limits(np.concatenate([values[:, k] for values in sets.values()])) for k in range(d)]
     shown = min(d, 12)
     if d <= 4:
-        axes = _subplots(d, d, figsize=(min(WIDTH, 1.9 * d + 0.6), min(WIDTH, 1.9 * d + 0.6)))
-        axes = np.reshape(axes, (d, d))
+        side = min(WIDTH, 1.9 * d + 0.6)
+        axes = np.reshape(_subplots(d, d, figsize=(side, side)), (d, d))
         diagonal = axes.diagonal()
         for row, column in ((r, c) for r in range(d) for c in range(d) if r != c):
             _pair(axes[row, column], sets, row, column, limits)
+        for k in range(1, d):
+            axes[k, 0].set_ylabel(names[k])
+            axes[-1, k - 1].set_xlabel(names[k - 1])
     else:
-        diagonal = np.ravel(_subplots(math.ceil(shown / 4), 4, figsize=(WIDTH, 1.6 * math.ceil(shown / 4))))
+        rows = math.ceil(shown / 4)
+        diagonal = np.ravel(_subplots(rows, 4, figsize=(WIDTH, 0.4 + 1.6 * rows)))
     for k, ax in enumerate(diagonal[:shown]):
         density(*(None if v is None else v[:, k] for v in map(sets.get, ("real", "fake"))), 30, limits[k], ax=ax)
-        ax.set(xlabel=names[k], ylabel="")
-        ax.locator_params(nbins=3)
-        if k or len(sets) == 1:
-            ax.get_legend().remove()
+        ax.set(xlabel=names[k] if d > 4 or k == d - 1 else "", ylabel="")
+        _few_ticks(ax)
+        legend = ax.get_legend_handles_labels()
+        ax.get_legend().remove()
     for ax in diagonal[shown:]:
         ax.set_axis_off()
-    left = f", the first {shown} of {d} columns" if d > shown else ""
-    if title or left:
-        diagonal[0].figure.suptitle((title or "").strip() + (left if title else left[2:]), fontsize=10.5)
-    return diagonal[0].figure
+    figure = diagonal[0].figure
+    if len(sets) == 2:
+        figure.legend(*legend, loc="outside upper right", ncols=2)
+    words = [title] if title else []
+    words += [f"the first {shown} of {d} columns"] if d > shown else []
+    if words:
+        figure.suptitle(", ".join(words), x=0.01, ha="left", fontsize=STYLE["axes.titlesize"])
+    return figure
 
 
 def _pair(ax, sets, row, column, limits):
@@ -273,7 +281,13 @@ def _pair(ax, sets, row, column, limits):
         if role in sets:
             ax.scatter(*_some(sets[role])[:, [column, row]].T, s=size, color=COLOURS[role], alpha=alpha, linewidths=0)
     ax.set(xlim=limits[column], ylim=limits[row])
+    _few_ticks(ax)
+
+
+def _few_ticks(ax):
+    """So that the numbers of small pictures, of whatever scale, stand apart."""
     ax.locator_params(nbins=3)
+    ax.ticklabel_format(scilimits=(-2, 4))
 
 
 def samples(x, real=None, columns=None, title=None, ax=None):

@@ -213,8 +213,9 @@ def test_columns_of_a_table_are_drawn_in_pairs():
                 behind, before = axes[row, column].collections
                 np.testing.assert_allclose(behind.get_offsets(), real[:, [column, row]], rtol=1e-6)
                 np.testing.assert_allclose(before.get_offsets(), fake[:, [column, row]], rtol=1e-6)
-        assert axes[row, row].get_xlabel() == "abc"[row] and len(axes[row, row].patches) == 2
-        assert axes[row, row].get_xlim()[1] > real[:, row].max()
+        assert len(axes[row, row].patches) == 2 and axes[row, row].get_xlim()[1] > real[:, row].max()
+        assert axes[-1, row].get_xlabel() == "abc"[row]
+    assert [axes[row, 0].get_ylabel() for row in (1, 2)] == ["b", "c"]
 
 
 def test_of_a_wide_table_twelve_densities_are_drawn_and_said():
