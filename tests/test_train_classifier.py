@@ -16,7 +16,7 @@ def test_a_batch_is_disturbed_as_its_noise_says():
     data = gt.data.synthetic_digits(64)
     batch = next(gt.Feed(data, 6 + 28 * 28, 16, labelled=True))
     a, b = train_classifier.disturbed(batch), train_classifier.disturbed(batch)
-    assert torch.equal(a.real, b.real) and a.real.abs().max() <= 1 and torch.equal(a.label, batch.label)
+    assert torch.equal(a.real, b.real) and a.real.abs().max() <= 1 and torch.equal(a.condition, batch.condition)
     still = train_classifier.disturbed(batch._replace(z=torch.zeros_like(batch.z)))
     torch.testing.assert_close(still.real, batch.real, atol=1e-5, rtol=0)
     z = torch.zeros_like(batch.z)
