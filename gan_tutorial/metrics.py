@@ -31,6 +31,8 @@ CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make c
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file, 91 MB
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
+READABLE = 10  # samples for each feature, from which on a Fréchet distance is read, and its bias known within a tenth
+
 Network = nn.Module | Callable[[Tensor], Tensor]
 
 
@@ -217,7 +219,7 @@ class RandomFeatures(nn.Module):
 
     def __init__(self, shape: Sequence[int], seed: int = 0):
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         if len(self.shape) not in (2, 3):
             raise ValueError(
                 f"Expected the shape of an image or signal, (channels, height, width) or (channels, length), got "
@@ -441,7 +443,8 @@ def _two_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rows(features: Tensor) -> Tensor:
-    """Features (n, d) in double precision, on the CPU: not every device has it, and differences are small."""
+    """Features (n, d), a tensor or array, in double precision on the CPU: not every device has it."""
+    features = torch.as_tensor(features)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"Features have shape (n, d), with n at least 2, not {tuple(features.shape)}.")
     if not features.isfinite().all():
@@ -487,9 +490,9 @@ def report(
     samples than features; the variance within a class, unless each class has two samples. Raises ValueError for
     samples of different shapes, for data that need `features`, and as `features` and `label_accuracy` do.
     """
+    _check_samples(made)
     notes = []
     x, real_label, name = _real(real, real_label, len(made), seed, notes)
-    _check_samples(made)
     if x.shape[1:] != made.shape[1:]:
         raise ValueError(
             f"Expected samples of the shape of real ones, {tuple(x.shape[1:])}, got {tuple(made.shape[1:])}."
@@ -502,8 +505,10 @@ def report(
     numbers = {}
     if min(n, len(b)) > d:
         numbers = {"Fréchet distance": frechet_distance(a, b), "Fréchet bias": frechet_bias(b, n, len(b))}
+        if min(n, len(b)) < READABLE * d:
+            notes.append(f"The Fréchet distance is biased by few samples: read it from {READABLE * d:,} on.")
     else:
-        notes.append(f"No Fréchet distance: {d} features need more than {d} samples, and 10 times as many to be read.")
+        notes.append(f"No Fréchet distance: {d} features need more than {d} samples; read it from {READABLE * d:,} on.")
     numbers["kernel distance"] = kernel_distance(a, b)
     scores = None if classifier is None else logits(classifier, made)
     if scores is not None:
@@ -637,6 +642,7 @@ def modes(points: Tensor, data: Data) -> Modes:
     """
     if data.modes is None or data.sigma is None:
         raise ValueError(f"{data.name} has no known modes: expected data.ring, data.grid or data.gaussians.")
+    points = torch.as_tensor(points)
     if points.ndim != 2 or points.shape[1:] != data.modes.shape[1:] or len(points) == 0:
         raise ValueError(f"Points of {data.name} have shape (n, {data.modes.shape[1]}), not {tuple(points.shape)}.")
     differences = points.detach().to(data.modes)[:, None] - data.modes  # (n, k, d)

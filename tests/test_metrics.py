@@ -372,6 +372,14 @@ def test_kernel_distance_is_unbiased():
         assert (values < 0).mean() > 0.3
 
 
+def test_features_may_be_arrays_of_any_precision():
+    a, b = normal(30, 4), 1 + normal(30, 4, seed=1)
+    for distance in (metrics.frechet_distance, metrics.kernel_distance):
+        expected = distance(a, b)
+        assert distance(a.numpy(), b.tolist()) == pytest.approx(expected)
+        assert distance(a.half(), b.bfloat16()) == pytest.approx(expected, rel=0.02)
+
+
 def test_what_is_no_pair_of_sets_is_refused():
     for distance in (metrics.frechet_distance, metrics.kernel_distance):
         for words, a, b in (
@@ -423,7 +431,10 @@ def test_a_report_on_digits_is_that_of_the_parts():
         },
         rel=1e-5,
     )
-    assert list(found) == list(metrics.METRICS) and found.notes == ["400 samples, 400 of synthetic; 64 features."]
+    assert list(found) == list(metrics.METRICS) and found.notes == [
+        "400 samples, 400 of synthetic; 64 features.",
+        "The Fréchet distance is biased by few samples: read it from 640 on.",
+    ]
 
 
 def test_a_report_on_any_images_by_networks_of_ones_own():
@@ -608,8 +619,9 @@ def test_random_features_of_any_shape(shape):
 
 
 def test_random_features_are_for_images_and_signals():
-    with pytest.raises(ValueError, match="columns are features"):
-        metrics.random_features((7,))
+    for shape in ((7,), 7):
+        with pytest.raises(ValueError, match="columns are features"):
+            metrics.random_features(shape)
     with pytest.raises(ValueError, match=r"\(n, 1, 28, 28\)"):
         metrics.features(metrics.random_features((1, 28, 28)), torch.zeros(3, 1, 32, 32))
 
