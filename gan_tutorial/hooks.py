@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from .game import NonFiniteLoss
-from .plots import as_bytes, picture, samples, tile
+from .plots import as_bytes, picture, png
 
 
 class Film:
@@ -158,7 +157,7 @@ class SampleGrids:
 
     def _picture(self) -> None:
         with _unseen():
-            content = _png(self.take())
+            content = png(self.take())
         _put(self.folder / f"step-{self.done:07}.png", content)
 
     def _rows(self) -> None:
@@ -203,16 +202,6 @@ def _put(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _png(shown) -> bytes:
-    """Samples, or a figure -> a PNG."""
-    if isinstance(shown, torch.Tensor) and shown.ndim == 4:
-        pixels = tile(shown)
-    else:
-        pixels = picture(shown if isinstance(shown, Figure | Axes) else samples(shown))
-    Image.fromarray(pixels).save(content := io.BytesIO(), "PNG")
-    return content.getvalue()
 
 
 @contextmanager

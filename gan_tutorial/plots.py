@@ -10,13 +10,16 @@ They look as `STYLE` says, and leave matplotlib's settings as they are. `plots.s
 """
 
 import functools
+import io
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .data import Data
 from .film import Reel
@@ -615,6 +618,18 @@ def picture(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def png(shown):
+    """The bytes of a PNG of samples, as `samples` draws them, or of a figure; of images each pixel is one pixel."""
+    if isinstance(shown, Figure | Axes):
+        pixels = picture(shown)
+    elif _kind(shown) == "images":
+        pixels = tile(_samples(shown[:64] if isinstance(shown, Data) else shown))
+    else:
+        pixels = picture(samples(shown))
+    Image.fromarray(pixels).save(content := io.BytesIO(), "PNG")
+    return content.getvalue()
 
 
 def _array(values):

@@ -469,6 +469,18 @@ def test_a_picture_is_what_the_figure_shows_and_closes_it():
     assert not plt.fignum_exists(figure.number)
 
 
+def test_a_png_of_images_is_their_tile_and_of_others_their_picture():
+    def read(shown):
+        return np.asarray(Image.open(io.BytesIO(plots.png(shown))))
+
+    images = noise(6, 3, 5, 4)
+    assert (read(images) == plots.tile(images)).all()
+    dots = data.Data("dots", torch.randint(256, (70, 1, 5, 5), dtype=torch.uint8))
+    assert (read(dots) == plots.tile(dots.take(slice(0, 64)))).all()
+    x = noise(20, 5)
+    assert (read(x) == plots.picture(plots.table(x))).all() and (read(plots.table(x)) == read(x)).all()
+
+
 def test_nothing_touches_random_numbers():
     torch.manual_seed(0)
     np.random.seed(0)
