@@ -454,6 +454,14 @@ def test_a_report_on_any_images_by_networks_of_ones_own():
     assert list(without) == ["Fréchet distance", "Fréchet bias", "kernel distance", "variance ratio"]
 
 
+def test_a_sample_is_read_with_confidence_where_its_probability_is_above_nine_tenths():
+    margins = torch.tensor([2.19, 2.2, -2.19, -2.2, 0.0, 30])  # ln 9 = 2.197
+    found = metrics.report(
+        margins[:, None], normal(6, 1).float(), classifier=lambda x: torch.cat([x, torch.zeros_like(x)], 1) + 5
+    )
+    assert found["confident (p > 0.9)"] == 3 / 6
+
+
 def test_a_table_is_judged_by_its_columns_whatever_their_scales():
     real, made = normal(200, 3), 0.1 + 1.2 * normal(200, 3, seed=1)
     scales = torch.tensor([1.0, 1e4, 1e-3]).double()
