@@ -564,13 +564,14 @@ def test_a_film_of_points_stands_on_axes_that_do_not_move():
 @pytest.mark.parametrize("shape", [(4, 2, 30), (40, 3), (40, 6), (40, 1), (40,)])
 def test_a_film_of_what_is_no_image_stands_on_axes_that_do_not_move(shape):
     small, wide = noise(*shape), 5 * noise(*shape, seed=1)
-    film = plots.film(reel([small, wide, small]), "Samples.", real=None if len(shape) == 3 else small)
+    behind = small if shape in ((40, 3), (40, 1)) else None
+    film = plots.film(reel([small, wide, small]), "Samples.", real=behind)
     shown = played(film).astype(int)
     assert (shown[0] == shown[2]).all() and (shown[0] != shown[1]).any()
     axis = 45 if len(shape) < 3 else 0
     assert (shown[0, :, :axis] == shown[1, :, :axis]).all()  # the left axis with its numbers
-    alone = played(plots.film(reel([small]), "Samples.", real=None if len(shape) == 3 else small)).astype(int)
-    assert np.abs(alone[0] - shown[0]).max() > 64  # there is room for the wide ones; shades differ by less
+    alone = played(plots.film(reel([small]), "Samples.", real=behind)).astype(int)
+    assert np.abs(alone[0] - shown[0]).mean() > 1  # there is room for the wide ones; shades alone differ by less
     assert not plt.get_fignums()
 
 
