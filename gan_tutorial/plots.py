@@ -230,12 +230,13 @@ def signals(signals, columns=None, title=None, limits=None, ax=None):
 
 
 @_styled
-def table(fake=None, real=None, names=None, title=None, limits=None):
+def table(fake=None, real=None, names=None, title=None, limits=None, tops=None):
     """Draw samples (n, d) of a table: up to four columns in pairs, of more columns the densities of the first twelve.
 
     fake, real  (n, d); the real ones stand behind. Either may be a data set
     names       of the columns
     limits      (low, high) for each column; without it everything that is finite fits
+    tops        the highest density that each column's axis shows
     returns     the Figure
     """
     sets = {role: _array(_samples(values)) for role, values in (("real", real), ("fake", fake)) if values is not None}
@@ -261,7 +262,8 @@ def table(fake=None, real=None, names=None, title=None, limits=None):
         rows = math.ceil(shown / 4)
         diagonal = np.ravel(_subplots(rows, 4, figsize=(WIDTH, 0.4 + 1.6 * rows)))
     for k, ax in enumerate(diagonal[:shown]):
-        density(*(None if v is None else v[:, k] for v in map(sets.get, ("real", "fake"))), 30, limits[k], ax=ax)
+        column = {role: values[:, k] for role, values in sets.items()}
+        density(**column, bins=30, limits=limits[k], ax=ax, top=tops[k] if tops else None)
         ax.set(xlabel=names[k] if d > 4 or k == d - 1 else "", ylabel="")
         _few_ticks(ax)
         legend = ax.get_legend_handles_labels()
@@ -454,11 +456,12 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
 
 
 @_styled
-def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
+def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None, top=None):
     """Draw histograms of samples on the line, as densities: data filled, generated ones as an outline.
 
     real, fake  (n,) or (n, 1). `real` may be a data set.
     limits      (low, high) of the axis, cut into `bins` bins; samples outside count towards the total
+    top         the highest density that the axis shows; without it everything fits
     """
     sets = {role: _line(values, role) for role, values in (("real", real), ("fake", fake)) if values is not None}
     if not sets:
@@ -473,6 +476,8 @@ def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None):
         else:
             ax.stairs(height, edges, linewidth=1.5, **LINES[role], label="generator")
     ax.set(xlim=(low, high), xlabel="x", ylabel="density", title=title or "")
+    if top is not None:
+        ax.set_ylim(0, top)
     ax.legend()
     return ax
 
@@ -592,23 +597,24 @@ def _drawn(frames, real, modes, limits, columns):
     if kind == "signals":
         limits = limits or _limits(np.concatenate(frames))
         return [picture(signals(frame, columns, limits=limits)) for frame in frames]
-    if kind == "line":
-        behind, frames = ([_line(values, "frames") for values in some] for some in (behind, frames))
-    every = np.concatenate(behind + frames)
-    if kind == "table":
-        limits = limits or [_limits(column) for column in every.T]
-        return [picture(table(frame, real, limits=limits)) for frame in frames]
-    limits = limits or _limits(every)
     if kind == "plane":
+        limits = limits or _limits(np.concatenate(behind + frames))
         return [picture(points(real, frame, modes, limits)) for frame in frames]
-    top = max(np.histogram(values, 60, limits, density=True)[0].max() for values in behind + frames)
+    if kind == "line":
+        behind, frames = ([_line(values, "frames")[:, None] for values in some] for some in (behind, frames))
+        limits = limits and [limits]
+    columns, bins = list(np.concatenate(behind + frames).T), 60 if kind == "line" else 30
+    limits = limits or [_limits(column) for column in columns]
+    tops = [1.05 * max(heights) for heights in zip(*(_heights(v, limits, bins) for v in behind + frames), strict=True)]
+    if kind == "line":
+        return [picture(density(real, frame, bins, limits[0], top=tops[0])) for frame in frames]
+    return [picture(table(frame, real, limits=limits, tops=tops)) for frame in frames]
 
-    def draw(frame):
-        ax = density(real, frame, limits=limits)
-        ax.set_ylim(0, 1.05 * top)
-        return picture(ax)
 
-    return [draw(frame) for frame in frames]
+def _heights(values, limits, bins):
+    """Of each column of (n, d), how high its density stands in as many bins, of all samples."""
+    counts = [np.histogram(column, bins, ends)[0].max() for column, ends in zip(values.T, limits, strict=True)]
+    return [n * bins / (len(values) * (high - low)) for n, (low, high) in zip(counts, limits, strict=True)]
 
 
 def picture(figure):
