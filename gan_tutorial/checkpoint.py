@@ -368,7 +368,7 @@ def go_on(player: Player, card: Mapping, kept: Mapping[str, Tensor], path) -> No
     if len(before) != len(now["param_groups"]):
         raise ValueError(changed(path, f"the optimiser of {player.name} has {len(now['param_groups'])} groups"))
     for group, old in zip(now["param_groups"], before, strict=True):
-        group |= {name: option(path, name, group[name], old[name]) for name in group.keys() & old.keys()}
+        group |= {name: option(path, name, group[name], old.get(name)) for name in {"lr"} | group.keys() & old.keys()}
     player.optimizer.load_state_dict({**now, "state": state})
     player.updates_done = card["step"] * player.updates
 
@@ -382,9 +382,14 @@ def option(path, name: str, now, before):
         return now
     several = isinstance(now, tuple)
     values, likes = (before if several else [before]), (now if several else [now])
-    fits = isinstance(values, list) and len(values) == len(likes)
-    if not fits or not all(
-        v is None or (is_number(v) and 0 <= v < (1 if name == "betas" else math.inf)) for v in values
+    most = 1 if name == "betas" else math.inf
+    if (
+        not isinstance(values, list)
+        or len(values) != len(likes)
+        or not all(
+            like is None if value is None else is_number(value) and 0 <= value < most
+            for value, like in zip(values, likes, strict=True)
+        )
     ):
         raise ValueError(changed(path, f"an optimiser's {name} is {now} and was {before}"))
     if isinstance(now, Tensor):  # a learning rate that a recorded graph reads

@@ -31,8 +31,8 @@ def is_text(x) -> bool:
 
 
 def is_number(x) -> bool:
-    """Whether it is a number; `loads` has seen that it is finite."""
-    return isinstance(x, int | float) and not isinstance(x, bool)
+    """Whether it is a number that a float32 can hold, a whole one that JSON's readers agree on."""
+    return isinstance(x, float) and abs(x) < 3.4e38 or whole(-LARGEST)(x)
 
 
 def whole(least: int, most: int = LARGEST) -> Callable[[object], bool]:
