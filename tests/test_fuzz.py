@@ -72,7 +72,7 @@ def uses(content: bytes, path) -> set[str]:
         try:
             use(path)
             accepted.add(use.__name__)
-        except ValueError as error:
+        except (ValueError, gt.NonFiniteLoss) as error:  # the latter from a forged eps or lr that an optimiser takes
             assert str(error).isprintable() and len(str(error)) < 1000, error
     return accepted
 
@@ -189,7 +189,7 @@ def test_forged_cards(seed, tmp_path):
         accepted = uses(forged(tensors, other), tmp_path / "a")
         if "resume" in accepted:  # what decides how it goes on is as it was
             true, now = json.loads(words), json.loads(other)
-            for name in ("step", "settings", "batches_drawn", "losses_ahead", "seed", "content", "accelerations"):
+            for name in ("step", "settings", "batches_drawn", "losses_ahead", "seed", "content"):
                 assert now[name] == true[name]
 
 
