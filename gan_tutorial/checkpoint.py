@@ -22,7 +22,7 @@ import math
 import platform
 import subprocess
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
@@ -272,7 +272,7 @@ def resume(
         raise ValueError(
             changed(path, f"samples have shape {spec.shape} and {spec.classes} classes, and had {card['shape']}")
         )
-    check_networks(path, part(tensors, "net."), recipe, spec, recipe.networks)
+    check_networks(path, part(tensors, "model."), recipe, spec)
     trainer = Trainer(recipe, data, card["seed"], accelerations)
     if card["settings"] != settings(trainer):
         raise ValueError(changed(path, differences(card["settings"], settings(trainer))))
@@ -337,13 +337,15 @@ def check(path: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, 
     """ValueError where a training's tensors are not those expected. A GPU's random numbers may be there or not."""
     found, expected = ({k: v for k, v in each.items() if k != "random.1"} for each in (found, expected))
     if missing := sorted(expected.keys() - found.keys()):
+        if missing[0].startswith("net."):
+            raise ValueError(changed(path, f"{missing[0]} is only in its networks now"))
         raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with: no {missing[0]}.")
     if foreign := sorted(found.keys() - expected.keys()):
         raise ValueError(changed(path, f"it holds {foreign[0]}, which this training has no place for"))
     for name, like in expected.items():
         kinds = FLOATS if name.startswith("log.") else (like.dtype,)
         if found[name].shape != like.shape or found[name].dtype not in kinds:
-            raise ValueError(changed(path, f"{name} {described(found[name])}, and not {described(like)}"))
+            raise ValueError(changed(path, f"{name} {described(found[name])}, and now {described(like)}"))
     try:
         torch.Generator().set_state(found["random.0"])
     except RuntimeError:
@@ -437,7 +439,7 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
     recipe = recipe_of(card, recipe)
     spec = Spec(tuple(card["shape"]), card["classes"], recipe.latent_dim)
     state = part(tensors, "model.")
-    check_networks(path, state, recipe, spec, recipe.averaged)
+    check_networks(path, state, recipe, spec)
     with torch.random.fork_rng(devices=[]):
         networks = recipe.build(spec, recipe.averaged)
     # Shipped in half precision.
@@ -446,15 +448,15 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
     return TrainedModel(recipe, networks, spec, log_of(card, tensors), card["step"], card["seconds"], card)
 
 
-def check_networks(path, state: Mapping[str, Tensor], recipe: Recipe, spec: Spec, names: Iterable[str]) -> None:
-    """ValueError where networks of the recipe have other weights than these.
+def check_networks(path, state: Mapping[str, Tensor], recipe: Recipe, spec: Spec) -> None:
+    """ValueError where the networks that the recipe averages have other weights than these.
 
     Seen before they are built: on PyTorch's "meta" device, that is without memory, of which a wrong number in a card
     could ask for more than there is. Networks that cannot be built there are compared when they are filled.
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            expected = state_of(recipe.build(spec, names))
+            expected = state_of(recipe.build(spec, recipe.averaged))
     except ValueError:  # the recipe's own sentence
         raise
     except Exception:

@@ -380,10 +380,14 @@ PENALISED = penalised(0.1)
         (TINY, replace(TINY, batch_size=9), "batch_size is 9 and was 8"),
         (TINY, replace(TINY, half_life=200), "half_life is 200 and was 100"),
         (TINY, replace(TINY, latent_dim=3), r"weight has shape \(8, 2\) .* now has shape \(8, 3\)"),
-        (TINY, replace(TINY, networks=TINY.networks | {"critic": wide}), r"has shape \(8,\) .* now has shape \(9,\)"),
+        (
+            TINY,
+            replace(TINY, networks=TINY.networks | {"critic": wide}),
+            r"has shape \(8, 2\) .* now has shape \(9, 2\)",
+        ),
         (TINY, replace(TINY, networks=TINY.networks | {"critic": deep}), "is only in its networks now"),
         (TINY, replace(TINY, networks=TINY.networks | {"third": wide}), "third.* is only in its networks now"),
-        (TINY, replace(TINY, averaged=("critic",)), "averages generator, and not critic"),
+        (TINY, replace(TINY, averaged=("critic",)), "critic.* is only in its networks now"),
         (TINY, replace(TINY, batches=shifted), "on the next batch"),
     ],
 )

@@ -284,7 +284,7 @@ def test_what_forged_cards_are_told(card, words, tmp_path):
         ("optimizer.critic.0.exp_avg", lambda x: x[0, 0], r"has shape \(\)"),
         ("optimizer.critic.0.exp_avg", lambda x: x.T, "has shape"),
         ("optimizer.critic.0.exp_avg_sq", lambda x: -x, "is negative"),
-        ("optimizer.critic.0.step", lambda x: x.long(), "type int64, and not"),
+        ("optimizer.critic.0.step", lambda x: x.long(), "type int64, and now"),
         ("log.critic.game", lambda x: x[None], r"is torch.float32 of shape \(1, 2\)"),
         ("log.critic.game", lambda x: x[0], r"is torch.float32 of shape \(\)"),
         ("log.critic.game", lambda x: x[:1], "different numbers of steps"),
@@ -313,5 +313,5 @@ def test_what_forged_tensors_are_told(name, change, words, tmp_path):
 def test_what_has_no_place_is_refused(extra, tmp_path):
     _, text, tensors = true_file()
     (tmp_path / "a").write_bytes(forged({**tensors, extra: torch.ones(2)}, blank(text)))
-    with pytest.raises(ValueError, match=f"{extra.removeprefix('net.')}.*(no place|only in the file)"):
+    with pytest.raises(ValueError, match=f"{extra}.*no place"):
         checkpoint.resume(tmp_path / "a", points, recipe=TINY)
