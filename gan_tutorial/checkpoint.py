@@ -11,7 +11,8 @@
 Tensors are named by their place: `model.generator.…` is the moving average, all that sampling needs;
 `net.critic.…`, `optimizer.critic.3.exp_avg`, `random.0` and `log.critic.game` are what training needs to go on. What a
 file cannot hold, such as the functions of a recipe, is compared by what it does when a training goes on: the losses on
-the next batch are in the card.
+the next batch are in the card. What a file of ours looks like, and what of it is checked, is in `layout`; where it is
+written, in `output`.
 """
 
 import copy
@@ -33,7 +34,7 @@ from torch import Tensor
 from .acceleration import Acceleration, get_accelerations
 from .data import Data
 from .game import Player
-from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, quoted, read, serialized, unquoted
+from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, printable, quoted, read, serialized, unquoted
 from .output import locked, test_write, write
 from .recipes import RECIPES, Networks, Recipe, Spec, TrainedModel, Trainer, get_recipe
 
@@ -73,9 +74,10 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
     training was ended within a step, and for facts that JSON cannot hold or that the card has already. Warns where the
     recipe is not one of the package's, so that loading needs it.
     """
+    said = printable(str(path))
     if not trainer.whole:
         raise ValueError(
-            f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {path} is "
+            f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {said} is "
             "left as it was."
         )
     model, log, ahead = trainer.model() if model is None else model, trainer.log, trainer.losses_ahead()
@@ -87,7 +89,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
     unfit += [f"{player}'s next {term!r}" for player, term, value in flat(ahead) if not math.isfinite(value)]
     if unfit:
         raise ValueError(
-            f"After {trainer.steps:,} steps {unfit[0]} is not finite any more, and {path} is left as it "
+            f"After {trainer.steps:,} steps {unfit[0]} is not finite any more, and {said} is left as it "
             "was: train with a lower learning rate."
         )
     tensors = {
@@ -121,7 +123,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
     }
     if not packaged(trainer.recipe):
         warnings.warn(
-            f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {path} with recipe=….",
+            f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {said} with recipe=….",
             stacklevel=2,
         )
     write(serialized(tensors, joined(card, facts)), path)
@@ -257,6 +259,7 @@ def resume(
     other data, networks, objective, penalties or numbers; and what `read` raises. Warns of another number of threads.
     """
     card, tensors = read(path)
+    path = printable(str(path))  # in messages
     if not any(name.startswith("net.") for name in tensors):
         raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
     if accelerations is None:
@@ -436,6 +439,7 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
     ValueError as `read` raises it, and where the recipe builds another network now.
     """
     card, tensors = read(path)
+    path = printable(str(path))  # in messages
     recipe = recipe_of(card, recipe)
     spec = Spec(tuple(card["shape"]), card["classes"], recipe.latent_dim)
     state = part(tensors, "model.")

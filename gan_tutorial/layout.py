@@ -8,6 +8,7 @@ file can take it anew: hence the tables.
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -198,19 +199,25 @@ def serialized(tensors: Mapping[str, Tensor], card: Mapping) -> bytes:
 def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
     """A file's card and tensors, checked; or its card alone. The strings of the card are printable.
 
-    FileNotFoundError; or ValueError for a file that is damaged, of another program, or of another version.
+    FileNotFoundError, or OSError where it cannot be read; ValueError for a file that is damaged, of another program, or
+    of another version.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {printable(str(path))}.")
-    with open(path, "rb") as file:
-        start = file.read(8)
-        length, rest = int.from_bytes(start, "little"), path.stat().st_size - 8
-        content = start + file.read() if length <= rest else b""  # a large file of another kind is not read at all
+    said = printable(str(path))
+    try:
+        if not Path(path).is_file():
+            raise FileNotFoundError
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length, rest = int.from_bytes(start, "little"), os.fstat(file.fileno()).st_size - 8
+            content = start + file.read() if length <= rest else b""  # a large file of another kind is not read at all
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {said}.") from None
+    except OSError as error:
+        raise OSError(f"{said} cannot be read ({error.strerror or error}).") from None
     try:
         return parse(content, tensors)
     except ValueError as error:
-        raise ValueError(f"{printable(str(path))} {error}.") from None
+        raise ValueError(f"{said} {error}.") from None
 
 
 def parse(content: bytes, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:

@@ -1,5 +1,6 @@
 """Where a training writes: tried before it starts, its own while it lasts, and never half a file."""
 
+import os
 import re
 import tempfile
 import time
@@ -73,7 +74,7 @@ def locked(path: str | Path) -> Iterator[None]:
         return
     test_write(path)
     target = Path(path).resolve(strict=False)
-    file = target.with_name(f".{target.name[:200]}.lock")
+    file = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.lock")  # names may have 255 bytes
     lock = filelock.FileLock(file)
     try:
         lock.acquire(timeout=0)

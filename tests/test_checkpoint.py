@@ -509,7 +509,8 @@ def test_strings_of_a_card_are_printable_when_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.safetensors", "caf\udce9.safetensors", "new\nline", "數字.safetensors", "-x", "%s{}"]
+    "name",
+    ["a b.safetensors", "caf\udce9.safetensors", "new\nline", "數字.safetensors", "-x", "%s{}", "\x1b[2J", "é" * 127],
 )
 def test_odd_names_of_files(name, tmp_path):
     path = tmp_path / name
@@ -518,6 +519,10 @@ def test_odd_names_of_files(name, tmp_path):
         assert checkpoint.resume(path, points, recipe=TINY).steps == 2
     assert checkpoint.load(str(path), recipe=TINY).steps == 2
     assert [p.name for p in tmp_path.iterdir()] == [name]
+    for use in (partial(checkpoint.load), partial(checkpoint.resume, data=points[:9], recipe=TINY)):
+        with pytest.raises(ValueError) as failure:
+            use(path)
+        assert str(failure.value).isprintable()
     path.write_bytes(b"")
     with pytest.raises(ValueError) as failure:
         checkpoint.read(path)
@@ -543,6 +548,8 @@ def test_files_that_cannot_be_used_get_a_sentence(tmp_path):
     refused(FileNotFoundError, "no file")
     path.mkdir()
     refused(FileNotFoundError, "no file")
+    with pytest.raises(OSError, match="nnn cannot be read .File name too long"):
+        checkpoint.load(tmp_path / ("n" * 300))
     path.rmdir()
     path.write_text("hello")
     refused(ValueError, "no model of this package, or it is damaged")
