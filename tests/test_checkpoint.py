@@ -163,6 +163,31 @@ def test_players_and_terms_may_have_any_printable_name(tmp_path):
     assert {p: list(terms) for p, terms in loaded.log.items()} == {p: list(terms) for p, terms in rest.log.items()}
 
 
+def test_schedules_and_constraints_of_any_kind_can_be_saved(tmp_path):
+    """A schedule that ends, one that grows without bound, and a constraint on one of several weights."""
+    rates = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03]
+
+    def clip_one(weights):
+        weights[2].clamp_(-0.01, 0.01)
+
+    recipe = replace(
+        TINY,
+        objective=replace(gt.nonsaturating, constraint=clip_one, penalty=by_hand),
+        lr_schedule=rates.__getitem__,
+        term_weights={"penalty": lambda step: 1e-9 * 2.0 ** min(step, 10**4) if step < 2000 else float("inf")},
+    )
+    as_if_never_stopped(tmp_path, recipe)
+    other = replace(recipe, lr_schedule=rates[:5].__getitem__)
+    checkpoint.resume(
+        tmp_path / "saved.safetensors", points, recipe=other
+    )  # none of the steps that are compared differs
+    other = replace(
+        recipe, objective=replace(recipe.objective, constraint=lambda weights: weights[1].clamp_(-0.1, 0.1))
+    )
+    with pytest.raises(ValueError, match="constraint is"):
+        checkpoint.resume(tmp_path / "saved.safetensors", points, recipe=other)
+
+
 def test_saving_while_it_trains_changes_nothing(tmp_path):
     quiet, noisy = Trainer(DCGAN, digits), Trainer(DCGAN, digits)
     quiet.run(steps=4)
