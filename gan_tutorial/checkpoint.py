@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -247,13 +248,20 @@ def groups(player: Player) -> list[dict]:
     ]
 
 
+_contents: WeakKeyDictionary[Data, tuple[tuple, str]] = WeakKeyDictionary()
+
+
 def content(data: Data) -> str:
-    """SHA-256 of the samples and their labels."""
-    digest = hashlib.sha256(repr((tuple(data.values.shape), data.values.dtype)).encode())
-    for tensor in (data.values, data.label):
-        if tensor is not None:
+    """SHA-256 of the samples and their labels. Taken once, and again where they were changed in place."""
+    tensors = [tensor for tensor in (data.values, data.label) if tensor is not None]
+    versions = tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+    known = _contents.get(data)
+    if known is None or known[0] != versions:
+        digest = hashlib.sha256(repr((tuple(data.values.shape), data.values.dtype)).encode())
+        for tensor in tensors:
             digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+        _contents[data] = known = versions, digest.hexdigest()
+    return known[1]
 
 
 # ----------------------------------------------------------------------------------------------------------- going on
@@ -390,7 +398,9 @@ def go_on(player: Player, card: Mapping, kept: Mapping[str, Tensor], path) -> No
     if len(before) != len(now["param_groups"]):
         raise ValueError(changed(path, f"the optimiser of {player.name} has {len(now['param_groups'])} groups"))
     for group, old in zip(now["param_groups"], before, strict=True):
-        group |= {name: option(path, name, group[name], old.get(name)) for name in {"lr"} | group.keys() & old.keys()}
+        group |= {
+            name: option(path, name, group[name], old.get(name)) for name in sorted({"lr"} | group.keys() & old.keys())
+        }
     player.optimizer.load_state_dict({**now, "state": state})
     player.updates_done = card["step"] * player.updates
 

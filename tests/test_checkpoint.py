@@ -92,11 +92,12 @@ def as_if_never_stopped(folder, recipe, data=points, **options):
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_going_on_is_as_if_never_stopped(recipe, tmp_path):
-    whole = trained(recipe, digits, 5, seed=3)
-    part = trained(recipe, digits, 2, seed=3)
+    recipe, few = recipe.configure(batch_size=16), digits[:32]
+    whole = trained(recipe, few, 5, seed=3)
+    part = trained(recipe, few, 2, seed=3)
     checkpoint.save(part, tmp_path / "part.safetensors")
     torch.manual_seed(99)  # nobody else's random numbers matter
-    rest = checkpoint.resume(tmp_path / "part.safetensors", digits)
+    rest = checkpoint.resume(tmp_path / "part.safetensors", few)
     assert same(everything(part, tmp_path), everything(rest, tmp_path)) and rest.seconds > 0
     rest.run(steps=5)
     assert same(everything(whole, tmp_path), everything(rest, tmp_path))
@@ -189,7 +190,7 @@ def test_schedules_and_constraints_of_any_kind_can_be_saved(tmp_path):
 
 
 def test_saving_while_it_trains_changes_nothing(tmp_path):
-    quiet, noisy = Trainer(DCGAN, digits), Trainer(DCGAN, digits)
+    quiet, noisy = (Trainer(DCGAN.configure(batch_size=16), digits[:32]) for _ in range(2))
     quiet.run(steps=4)
     noisy.run(steps=4, save=lambda t: checkpoint.save(t, tmp_path / "now.safetensors"), every=1e-9)
     assert same(everything(quiet, tmp_path), everything(noisy, tmp_path))
@@ -435,6 +436,16 @@ def test_other_data_are_refused(tmp_path):
     for other in (points, labelled[:49], gt.Data("points", moved, labels), gt.Data("points", points.values, renamed)):
         with pytest.raises(ValueError, match="was trained on 50 samples of points.* would be another training"):
             checkpoint.resume(path, other, recipe=TINY)
+
+
+def test_data_that_were_changed_in_place_are_other_data(tmp_path):
+    mine = gt.Data("mine", points.values.clone())
+    path = saved(tmp_path, data=mine)
+    mine.values[7, 0] += 1
+    with pytest.raises(ValueError, match="are not the same ones"):
+        checkpoint.resume(path, mine, recipe=TINY)
+    mine.values[7, 0] = points.values[7, 0]
+    assert checkpoint.resume(path, mine, recipe=TINY).steps == 2
 
 
 def test_a_recipe_of_ones_own_is_announced_and_must_be_given(tmp_path):
