@@ -334,9 +334,11 @@ def test_a_spoilt_state_does_not_take_the_place_of_a_good_one(tmp_path):
         next(trainer.players[0].net.parameters())[0] = torch.nan
     with pytest.raises(ValueError, match="After 3 steps net.critic.* is not finite any more"):
         checkpoint.save(trainer, path)
-    trainer = trained(steps=3)
-    trainer.players[0].loss = lambda batch: {"game": torch.tensor(torch.inf)}
-    with pytest.raises(ValueError, match="After 3 steps critic's next 'game' is not finite any more"):
+    bound = [0.0]
+    objective = replace(gt.nonsaturating, penalty=lambda critic, real, fake, eps: torch.tensor(bound[0]))
+    trainer = trained(replace(TINY, objective=objective), steps=3)
+    bound[0] = torch.inf
+    with pytest.raises(ValueError, match="After 3 steps critic's next 'penalty' is not finite any more"):
         checkpoint.save(trainer, path)
     assert checkpoint.resume(path, points, recipe=TINY).steps == 2
 
