@@ -11,56 +11,57 @@
 Tensors are named by their place: `model.generator.…` is the moving average, all that sampling needs;
 `net.critic.…`, `optimizer.critic.3.exp_avg`, `random.0` and `log.critic.game` are what training needs to go on. What a
 file cannot hold, such as the functions of a recipe, is compared by what it does when a training goes on: the losses on
-the next batch are in the card.
+the next batch are in the card. What a file of ours looks like, and what of it is checked, is in `layout`; where it is
+written, in `output`.
 """
 
+import copy
 import hashlib
+import inspect
 import json
 import math
-import os
 import platform
 import subprocess
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from .acceleration import Acceleration, get_accelerations
 from .data import Data
 from .game import Player
-from .recipes import RECIPES, Recipe, Spec, TrainedModel, Trainer, get_recipe
+from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, printable, quoted, read, serialized, unquoted
+from .output import locked, test_write, write
+from .recipes import RECIPES, Networks, Recipe, Spec, TrainedModel, Trainer, get_recipe
+
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "find",
+    "load",
+    "locked",
+    "pretrained",
+    "read",
+    "resume",
+    "save",
+    "serialized",
+    "ship",
+    "shipped",
+    "test_write",
+    "write",
+]
 
 SHIPPED = Path(__file__).with_name("models")
 POINTS = 500  # of a loss curve that is shipped
 PROBES = (0, 1, 10, 100, 1_000, 10_000, 100_000)  # steps at which schedules are compared
-CARD, FORMAT = "gan_tutorial", 2  # the metadata's one entry, and which version of this layout
-ENTRIES = {
-    "recipe": str,
-    "options": dict,
-    "shape": list,
-    "classes": int,
-    "step": int,
-    "seed": int,
-    "data": str,
-    "samples": int,
-    "content": str,
-    "seconds": int | float,
-    "code": str,
-    "machine": str,
-    "threads": int,
-    "batches_drawn": int,
-    "images": dict,
-    "settings": dict,
-    "groups": dict,
-    "losses_ahead": dict,
-    "accelerations": list,
-}
+
+
+# ------------------------------------------------------------------------------------------------------------- saving
 
 
 def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, **facts) -> None:
@@ -70,29 +71,34 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
     facts  for the card, beside those that it has: anything that JSON holds, under names of their own
 
     The file is replaced atomically: whoever reads it, or kills this process, finds the old file or the new one. OSError
-    where it cannot be written; ValueError, and nothing is written, where a weight is not finite, where the training was
-    ended within a step, and for facts that JSON cannot hold or that the card has already. Warns where the recipe is not
-    one of the package's, so that loading needs it.
+    where it cannot be written; ValueError, and nothing is written, where a weight or a loss is not finite, where the
+    training was ended within a step, and for facts that JSON cannot hold or that the card has already. Warns where the
+    recipe is not one of the package's, so that loading needs it.
     """
+    said = printable(str(path))
     if not trainer.whole:
         raise ValueError(
-            f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {path} is "
+            f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {said} is "
             "left as it was."
         )
-    model = trainer.model() if model is None else model
-    tensors = {f"model.{name}": value for name, value in state_of(model.networks).items()}
-    tensors |= {f"net.{name}": value for name, value in state_of(trainer.networks).items()}
-    for player in trainer.players:
-        for index, own in player.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{player.name}.{index}.{name}": torch.as_tensor(x) for name, x in own.items()}
-    bad = [name for name, value in tensors.items() if not value.isfinite().all()]
-    if bad:
+    model, log, ahead = trainer.model() if model is None else model, trainer.log, trainer.losses_ahead()
+    own = {
+        **prefixed("net", state_of(trainer.networks)),
+        **prefixed("optimizer", {name: value for player in trainer.players for name, value in kept_by(player).items()}),
+    }
+    unfit = [name for name, value in own.items() if not value.isfinite().all()]
+    unfit += [f"{player}'s next {term!r}" for player, term, value in flat(ahead) if not math.isfinite(value)]
+    if unfit:
         raise ValueError(
-            f"After {trainer.steps:,} steps {bad[0]} is not finite any more, and {path} is left as it "
+            f"After {trainer.steps:,} steps {unfit[0]} is not finite any more, and {said} is left as it "
             "was: train with a lower learning rate."
         )
-    tensors |= {f"log.{player}.{term}": values for player, terms in model.log.items() for term, values in terms.items()}
-    tensors |= {f"random.{index}": state for index, state in enumerate(trainer.layers.states)}
+    tensors = {
+        **prefixed("model", state_of(model.networks)),
+        **own,
+        **{f"log.{quoted(player)}.{quoted(term)}": values for player, term, values in flat(log)},
+        **{f"random.{index}": state for index, state in enumerate(trainer.layers.states)},
+    }
     card = {
         "format": FORMAT,
         "recipe": trainer.recipe.name,
@@ -100,7 +106,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
         "shape": list(trainer.spec.shape),
         "classes": trainer.spec.classes,
         "step": trainer.steps,
-        "seed": trainer.seed,
+        "seed": int(trainer.seed),
         "data": trainer.data.name,
         "samples": len(trainer.data),
         "content": content(trainer.data),
@@ -112,29 +118,23 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
         "images": {name: average.images for name, average in trainer.averages.items()},
         "settings": settings(trainer),
         "groups": {player.name: groups(player) for player in trainer.players},
-        "losses_ahead": trainer.losses_ahead(),
+        "stateless": {player.name: stateless(player) for player in trainer.players},
+        "losses_ahead": ahead,
         "accelerations": [one.name for one in trainer.accelerations],
     }
-    if taken := card.keys() & facts.keys():
-        raise ValueError(f"The card has its own {', '.join(sorted(taken))}: give the facts other names.")
     if not packaged(trainer.recipe):
         warnings.warn(
-            f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {path} with recipe=….",
+            f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {said} with recipe=….",
             stacklevel=2,
         )
-    write(serialized(tensors, {**card, **facts}), path)
+    write(serialized(tensors, joined(card, facts)), path)
 
 
-def serialized(tensors: Mapping[str, Tensor], card: dict) -> bytes:
-    """A file's bytes. ValueError for a card that JSON cannot hold."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    try:
-        words = json.dumps(card, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"A card holds what JSON holds: strings, finite numbers, lists and dictionaries ({error})."
-        ) from None
-    return safetensors.torch.save(tensors, {CARD: words})
+def joined(card: Mapping, facts: Mapping) -> dict:
+    """A card with further facts. ValueError for those that it has already."""
+    if taken := facts.keys() & {*ENTRIES, "format", SUM}:
+        raise ValueError(f"The card has its own {', '.join(sorted(taken))}: give the facts other names.")
+    return {**card, **facts}
 
 
 def packaged(recipe: Recipe) -> bool:
@@ -142,40 +142,98 @@ def packaged(recipe: Recipe) -> bool:
     if recipe.name not in RECIPES:
         return False
     known = get_recipe(recipe.name).configure(**recipe.options)
-    rates = {"optimizer", "critic_optimizer"} if "lr" in recipe.options else set()
-    return all(getattr(known, f.name) == getattr(recipe, f.name) for f in fields(recipe) if f.name not in rates)
+    return all(same(getattr(known, field.name), getattr(recipe, field.name)) for field in fields(recipe))
 
 
-def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def same(one, other) -> bool:
+    """Whether two fields of recipes are the same. An optimiser that was configured anew is, if it does the same."""
+    if isinstance(one, partial) and isinstance(other, partial):
+        rates = [each.keywords.get("lr", 0.0) for each in (one, other)]
+        rest = [{**each.keywords, "lr": None} for each in (one, other)]
+        return one.func == other.func and one.args == other.args and rest[0] == rest[1] and math.isclose(*rates)
+    return one == other
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under longer names."""
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def state_of(networks: Networks) -> dict[str, Tensor]:
     """All weights and buffers, "generator.layers.0.weight"."""
-    return {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+    return {f"{quoted(name)}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+
+
+def kept_by(player: Player, state: Mapping[int, Mapping] | None = None) -> dict[str, Tensor]:
+    """What a player's optimiser keeps for each weight, "critic.3.exp_avg"; or `state`, under such names."""
+    state = player.optimizer.state_dict()["state"] if state is None else state
+    return {
+        f"{quoted(player.name)}.{index}.{name}": torch.as_tensor(value)
+        for index, own in state.items()
+        for name, value in own.items()
+        if value is not None
+    }
+
+
+def stateless(player: Player) -> list[int]:
+    """The weights for which the optimiser keeps nothing, such as those that have had no gradient yet."""
+    state = player.optimizer.state_dict()["state"]
+    return [index for index in range(len(player.weights)) if not state.get(index)]
+
+
+def flat(terms: Mapping[str, Mapping]) -> Iterator[tuple]:
+    """(player, term, value), one after another."""
+    return ((player, term, value) for player, own in terms.items() for term, value in own.items())
 
 
 def settings(trainer: Trainer) -> dict:
     """What a file does not hold and what decides how a training goes on: numbers, and functions by what they return."""
     recipe = trainer.recipe
     numbers = {name: getattr(recipe, name) for name in ("batch_size", "latent_dim", "labelled", "half_life")}
+    numbers["penalties"] = {name: numbers_of(penalty) for name, penalty in recipe.objective.penalties.items()}
     for player in trainer.players:
         numbers[player.name] = {
             "updates": player.updates,
             "optimizer": type(player.optimizer).__name__,
             "lr": [group["initial_lr"] for group in player.optimizer.param_groups],
-            "lr_schedule": [round(player.lr_schedule(n), 6) for n in PROBES] if player.lr_schedule else None,
-            "term_weights": {
-                term: [round(weight(n), 6) for n in PROBES] for term, weight in player.term_weights.items()
-            },
+            "lr_schedule": probed(player.lr_schedule) if player.lr_schedule else None,
+            "term_weights": {term: probed(weight) for term, weight in player.term_weights.items()},
             "constraint": constrained(player),
         }
     return json.loads(json.dumps(numbers))  # as it comes out of a file
 
 
-def constrained(player: Player) -> list[float] | None:
-    """What a player's constraint makes of weights from -1 to 1: its bound, whatever function it is."""
+def numbers_of(function: Callable) -> dict[str, float]:
+    """The numbers that a function takes unless it is told others, {"weight": 10.0}; `partial` tells it others."""
+    try:
+        defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+    except (TypeError, ValueError):  # one that does not say what it takes
+        return {}
+    return {name: value for name, value in defaults.items() if is_number(value)}
+
+
+def probed(schedule: Callable[[int], float]) -> list[float | str]:
+    """A schedule's values at some steps, so many digits of them; or that it has none there."""
+    found: list[float | str] = []
+    for step in PROBES:
+        try:
+            value = float(schedule(step))
+            found.append(round(value, 6) if math.isfinite(value) else str(value))
+        except Exception as error:  # such as a list of rates that is shorter: no reason not to save
+            found.append(type(error).__name__)
+    return found
+
+
+def constrained(player: Player) -> list | str | None:
+    """What a player's constraint makes of weights from -1 to 1, its bounds, whatever function it is."""
     if player.constraint is None:
         return None
-    weights = torch.linspace(-1, 1, 9)
-    player.constraint([weights])
-    return [round(w, 6) for w in weights.tolist()]
+    weights = [torch.linspace(-1, 1, weight.numel()).view(weight.shape) for weight in player.weights]
+    try:
+        player.constraint(weights)
+    except Exception as error:
+        return type(error).__name__
+    return [[round(weight.min().item(), 6), round(weight.max().item(), 6)] for weight in weights if weight.numel()]
 
 
 def groups(player: Player) -> list[dict]:
@@ -190,65 +248,23 @@ def groups(player: Player) -> list[dict]:
     ]
 
 
+_contents: WeakKeyDictionary[Data, tuple[tuple, str]] = WeakKeyDictionary()
+
+
 def content(data: Data) -> str:
-    """SHA-256 of the samples and their labels."""
-    digest = hashlib.sha256(repr((tuple(data.values.shape), data.values.dtype)).encode())
-    for tensor in (data.values, data.label):
-        if tensor is not None:
+    """SHA-256 of the samples and their labels. Taken once, and again where they were changed in place."""
+    tensors = [tensor for tensor in (data.values, data.label) if tensor is not None]
+    versions = tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+    known = _contents.get(data)
+    if known is None or known[0] != versions:
+        digest = hashlib.sha256(repr((tuple(data.values.shape), data.values.dtype)).encode())
+        for tensor in tensors:
             digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+        _contents[data] = known = versions, digest.hexdigest()
+    return known[1]
 
 
-def write(content: bytes, path: str | Path) -> None:
-    """Put a file in its place at a stroke. OSError, with a sentence, where it cannot be written."""
-    path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # the bytes before the name
-            os.replace(part, path)
-        except BaseException:
-            if part.is_file():
-                part.unlink()
-            raise
-    except OSError as error:
-        raise OSError(
-            f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, "
-            "can be written to, and has room."
-        ) from None
-
-
-def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
-    """A file's card and tensors, or its card alone.
-
-    FileNotFoundError, or ValueError for a file that is damaged, of another program, or newer than this code.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    damaged = f"{path} is no model of this package, or it is damaged"
-    try:
-        with safe_open(path, "pt") as file:
-            words = (file.metadata() or {}).get(CARD)
-            card = None if words is None else json.loads(words)
-            # Copies: the file may change under a view of it.
-            found = {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{damaged} ({error}).") from None
-    if card is None:
-        raise ValueError(f"{path} holds tensors, but no card of this package: it was written by another program.")
-    if not isinstance(card, dict) or not isinstance(card.get("format"), int):
-        raise ValueError(f"{damaged}: its card has no format.")
-    if card["format"] != FORMAT:
-        age = "a newer" if card["format"] > FORMAT else "an older"
-        raise ValueError(f"{path} was written by {age} version of this package, {card.get('code')}: read it with that.")
-    wrong = [name for name, kind in ENTRIES.items() if not isinstance(card.get(name), kind)]
-    if wrong:
-        raise ValueError(f"{damaged}: its card has no proper entry for {', '.join(wrong)}.")
-    return card, found
+# ----------------------------------------------------------------------------------------------------------- going on
 
 
 def resume(
@@ -267,6 +283,9 @@ def resume(
     other data, networks, objective, penalties or numbers; and what `read` raises. Warns of another number of threads.
     """
     card, tensors = read(path)
+    path = printable(str(path))  # in messages
+    if not any(name.startswith("net.") for name in tensors):
+        raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
     if accelerations is None:
         accelerations = get_accelerations(card["accelerations"])
     if (card["samples"], card["content"]) != (len(data), content(data)):
@@ -274,40 +293,33 @@ def resume(
             f"{path} was trained on {card['samples']:,} samples of {card['data']}, and these {len(data):,} of "
             f"{data.name} are not the same ones: going on with other data would be another training."
         )
-    if not any(name.startswith("net.") for name in tensors):
-        raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
-    trainer = Trainer(recipe_of(card, recipe), data, card["seed"], accelerations)
+    recipe = recipe_of(card, recipe)
+    spec = recipe.spec(data)
+    if (list(spec.shape), spec.classes) != (card["shape"], card["classes"]):
+        raise ValueError(
+            changed(path, f"samples have shape {spec.shape} and {spec.classes} classes, and had {card['shape']}")
+        )
+    check_networks(path, part(tensors, "model."), recipe, spec)
+    trainer = Trainer(recipe, data, card["seed"], accelerations)
     if card["settings"] != settings(trainer):
         raise ValueError(changed(path, differences(card["settings"], settings(trainer))))
+    check(path, tensors, training_of(trainer, card))
     fill(trainer.networks, part(tensors, "net."), path)
     fill({name: average.net for name, average in trainer.averages.items()}, part(tensors, "model."), path)
-    log, complete = _log(tensors), True
     for player in trainer.players:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in part(tensors, f"optimizer.{player.name}.").items():
-            index, entry = name.split(".", 1)
-            like = player.weights[int(index)] if int(index) < len(player.weights) else value
-            if value.ndim and value.shape == like.shape:  # a fused Adam takes it to lie in memory as the weight does
-                value = torch.empty_like(like).copy_(value)
-            state.setdefault(int(index), {})[entry] = value
-        complete &= len(state) == (len(player.weights) if card["step"] else 0)
-        complete &= all(len(values) == card["step"] for values in log.get(player.name, {"": []}).values())
-        now = player.optimizer.state_dict()
-        for group, kept in zip(now["param_groups"], card["groups"][player.name], strict=True):
-            group["lr"] = torch.full_like(group["lr"], kept["lr"]) if isinstance(group["lr"], Tensor) else kept["lr"]
-        player.optimizer.load_state_dict({**now, "state": state})
-        player.updates_done = card["step"] * player.updates
-    if not complete or bool(log) != bool(card["step"]):
-        raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with.")
-    for name, images in card["images"].items():
-        trainer.averages[name].images = images
+        go_on(player, card, part(tensors, f"optimizer.{quoted(player.name)}."), path)
+    for name, average in trainer.averages.items():
+        average.images = card["images"][name]
     trainer.feed.batches_drawn = card["batches_drawn"]
-    trainer.layers.states = [
-        tensors[f"random.{i}"] for i in range(len(trainer.layers.states)) if f"random.{i}" in tensors
-    ]
+    states = [tensors.get(f"random.{index}", state) for index, state in enumerate(trainer.layers.states)]
+    trainer.layers.states = states
     trainer.steps, trainer.seconds = card["step"], card["seconds"]
-    trainer.logs = [log] if log else []
-    same_game(card["losses_ahead"], trainer.losses_ahead(), path)
+    trainer.logs = [log] if (log := log_of(card, tensors)) else []
+    alike = trainer.device.type == "cpu" and (card["machine"], card["accelerations"]) == (
+        machine(trainer.device),
+        [one.name for one in trainer.accelerations],
+    )
+    same_game(card["losses_ahead"], trainer.losses_ahead(), path, *((1e-5, 1e-7) if alike else (2e-3, 1e-4)))
     if trainer.device.type == "cpu" and card["threads"] != torch.get_num_threads():
         warnings.warn(
             f"{path} was trained with {card['threads']} threads and goes on with {torch.get_num_threads()}: sums are "
@@ -317,20 +329,119 @@ def resume(
     return trainer
 
 
-def same_game(stored: Mapping, now: Mapping, path) -> None:
-    """See whether losses on the next batch are what they were when the file was written, up to rounding."""
-    if {p: list(terms) for p, terms in stored.items()} != {p: list(terms) for p, terms in now.items()}:
-        raise ValueError(changed(path, f"its losses have the terms {stored.keys()}"))
-    for player, terms in stored.items():
-        for term, value in terms.items():
-            if not math.isclose(value, now[player][term], rel_tol=2e-3, abs_tol=1e-4):
-                raise ValueError(
-                    changed(
-                        path,
-                        f"the term {term!r} of {player} is {now[player][term]:.6g} on the next batch, and was "
-                        f"{value:.6g}",
-                    )
+def training_of(trainer: Trainer, card: Mapping) -> dict[str, Tensor]:
+    """What the file of this training holds after so many steps, by name: tensors of the same shapes and types.
+
+    ValueError where card and trainer have other players.
+    """
+    names = [player.name for player in trainer.players]
+    for entry in ("groups", "stateless", "losses_ahead"):
+        if sorted(card[entry]) != sorted(names):
+            raise ValueError(f"The players of this file are {', '.join(card[entry])}, and not {', '.join(names)}.")
+    if card["images"].keys() != trainer.averages.keys():
+        raise ValueError(f"This file averages {', '.join(card['images'])}, and not {', '.join(trainer.averages)}.")
+    tensors = prefixed("net", state_of(trainer.networks))
+    tensors |= prefixed("model", state_of({name: average.net for name, average in trainer.averages.items()}))
+    for player in trainer.players:
+        state = {i: own for i, own in after_a_step(player).items() if i not in card["stateless"][player.name]}
+        tensors |= prefixed("optimizer", kept_by(player, state))
+    tensors |= {f"random.{index}": state for index, state in enumerate(trainer.layers.states)}
+    terms = flat(card["losses_ahead"]) if card["step"] else ()
+    tensors |= {f"log.{quoted(p)}.{quoted(term)}": torch.empty(card["step"], device="meta") for p, term, _ in terms}
+    return tensors
+
+
+def after_a_step(player: Player) -> dict[int, dict[str, Tensor]]:
+    """What the optimiser keeps for each weight after a step, of a copy of it."""
+    twin = copy.deepcopy(player.optimizer)
+    for weight in (weight for group in twin.param_groups for weight in group["params"]):
+        weight.requires_grad_(True).grad = torch.zeros_like(weight)
+    twin.step()
+    return twin.state_dict()["state"]
+
+
+def check(path: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """ValueError where a training's tensors are not those expected. A GPU's random numbers may be there or not."""
+    gpu = {"random.1"} - (found.keys() & expected.keys())
+    found, expected = ({k: v for k, v in each.items() if k not in gpu} for each in (found, expected))
+    if missing := sorted(expected.keys() - found.keys()):
+        if missing[0].startswith("net."):
+            raise ValueError(changed(path, f"{missing[0]} is only in its networks now"))
+        raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with: no {missing[0]}.")
+    if foreign := sorted(found.keys() - expected.keys()):
+        raise ValueError(changed(path, f"it holds {foreign[0]}, which this training has no place for"))
+    for name, like in expected.items():
+        kinds = FLOATS if name.startswith("log.") else (like.dtype,)
+        if found[name].shape != like.shape or found[name].dtype not in kinds:
+            raise ValueError(changed(path, f"{name} {described(found[name])}, and now {described(like)}"))
+    try:
+        torch.Generator().set_state(found["random.0"])
+    except RuntimeError:
+        raise ValueError(changed(path, "random.0 is no state of PyTorch's random numbers")) from None
+
+
+def described(value: Tensor) -> str:
+    """A tensor's shape and type, in words."""
+    return f"has shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
+
+
+def go_on(player: Player, card: Mapping, kept: Mapping[str, Tensor], path) -> None:
+    """Give a player's optimiser its state and its options as they were."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in kept.items():
+        index, entry = name.split(".", 1)
+        like = player.weights[int(index)]
+        if value.ndim and value.shape == like.shape:  # a fused Adam takes it to lie in memory as the weight does
+            value = torch.empty_like(like).copy_(value)
+        state.setdefault(int(index), {})[entry] = value
+    now, before = player.optimizer.state_dict(), card["groups"][player.name]
+    if len(before) != len(now["param_groups"]):
+        raise ValueError(changed(path, f"the optimiser of {player.name} has {len(now['param_groups'])} groups"))
+    for group, old in zip(now["param_groups"], before, strict=True):
+        group |= {
+            name: option(path, name, group[name], old.get(name)) for name in sorted({"lr"} | group.keys() & old.keys())
+        }
+    player.optimizer.load_state_dict({**now, "state": state})
+    player.updates_done = card["step"] * player.updates
+
+
+def option(path, name: str, now, before):
+    """An optimiser's option as a file has it, for one that is `now`: a rate and the like. Switches stay as they are.
+
+    ValueError for what cannot be such an option.
+    """
+    if isinstance(now, bool) or now is None:  # "fused" and its like belong to accelerations
+        return now
+    several = isinstance(now, tuple)
+    values, likes = (before if several else [before]), (now if several else [now])
+    most = 1 if name == "betas" else math.inf
+    if (
+        not isinstance(values, list)
+        or len(values) != len(likes)
+        or not all(
+            like is None if value is None else is_number(value) and 0 <= value < most
+            for value, like in zip(values, likes, strict=True)
+        )
+    ):
+        raise ValueError(changed(path, f"an optimiser's {name} is {now} and was {before}"))
+    if isinstance(now, Tensor):  # a learning rate that a recorded graph reads
+        return torch.full_like(now, before)
+    return tuple(values) if several else before
+
+
+def same_game(stored: Mapping, now: Mapping, path, relative: float, absolute: float) -> None:
+    """See whether losses on the next batch are what they were when the file was written, up to these differences."""
+    names, names_now = ([(player, term) for player, term, _ in flat(each)] for each in (stored, now))
+    if sorted(names) != sorted(names_now):
+        raise ValueError(changed(path, f"the terms of its losses are {names_now} and were {names}"))
+    for player, term, value in flat(stored):
+        if not math.isclose(value, now[player][term], rel_tol=relative, abs_tol=absolute):
+            raise ValueError(
+                changed(
+                    path,
+                    f"the term {term!r} of {player} is {now[player][term]:.6g} on the next batch, and was {value:.6g}",
                 )
+            )
 
 
 def recipe_of(card: Mapping, recipe: Recipe | None = None) -> Recipe:
@@ -355,16 +466,38 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
     ValueError as `read` raises it, and where the recipe builds another network now.
     """
     card, tensors = read(path)
+    path = printable(str(path))  # in messages
     recipe = recipe_of(card, recipe)
     spec = Spec(tuple(card["shape"]), card["classes"], recipe.latent_dim)
+    state = part(tensors, "model.")
+    check_networks(path, state, recipe, spec)
     with torch.random.fork_rng(devices=[]):
         networks = recipe.build(spec, recipe.averaged)
-    halves = part(tensors, "model.")  # shipped in half precision
-    fill(
-        networks, {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}, path
-    )
+    # Shipped in half precision.
+    fill(networks, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path)
     networks = {name: net.requires_grad_(False).eval().to(device) for name, net in networks.items()}
-    return TrainedModel(recipe, networks, spec, _log(tensors), card["step"], card["seconds"], card)
+    return TrainedModel(recipe, networks, spec, log_of(card, tensors), card["step"], card["seconds"], card)
+
+
+def check_networks(path, state: Mapping[str, Tensor], recipe: Recipe, spec: Spec) -> None:
+    """ValueError where the networks that the recipe averages have other weights than these.
+
+    Seen before they are built: on PyTorch's "meta" device, that is without memory, of which a wrong number in a card
+    could ask for more than there is. Networks that cannot be built there are compared when they are filled.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = state_of(recipe.build(spec, recipe.averaged))
+    except ValueError:  # the recipe's own sentence
+        raise
+    except Exception:
+        return
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in expected or name not in state:
+            raise ValueError(changed(path, f"{name} is only in {'the file' if name in state else 'its networks now'}"))
+        found, like = state[name], expected[name]
+        if found.shape != like.shape or found.is_floating_point() != like.is_floating_point():
+            raise ValueError(changed(path, f"{name} {described(found)}, and now {described(like)}"))
 
 
 def ship(source: str | Path, path: str | Path, **facts) -> None:
@@ -388,7 +521,7 @@ def ship(source: str | Path, path: str | Path, **facts) -> None:
     large = [name for name, value in small.items() if not value.isfinite().all()]
     if large:
         raise ValueError(f"{large[0]} of {source} does not fit into half precision, and {path} is left as it was.")
-    write(serialized(small, {**card, **facts}), path)
+    write(serialized(small, joined(card, facts)), path)
 
 
 def shipped() -> list[str]:
@@ -418,20 +551,24 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _log(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def log_of(card: Mapping, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The history that a file holds, in the order of turns where the card knows it: tensors are sorted by name."""
     log: dict[str, dict[str, Tensor]] = {}
-    for name, values in part(tensors, "log.").items():
-        player, term = name.split(".", 1)
-        log.setdefault(player, {})[term] = values
+    stored = part(tensors, "log.")
+    in_order = [f"{quoted(player)}.{quoted(term)}" for player, term, _ in flat(card["losses_ahead"])]
+    for name in [*(name for name in in_order if name in stored), *sorted(stored.keys() - {*in_order})]:
+        player, term = map(unquoted, name.split("."))
+        log.setdefault(player, {})[term] = stored[name]
     return log
 
 
-def fill(networks: Mapping[str, nn.Module], state: Mapping[str, Tensor], path) -> None:
+def fill(networks: Networks, state: Mapping[str, Tensor], path) -> None:
     """Put weights and buffers into networks. ValueError where they do not fit."""
-    try:
-        nn.ModuleDict(networks).load_state_dict(state)
-    except RuntimeError:
-        raise ValueError(changed(path, "its networks have other layers")) from None
+    for name, net in networks.items():
+        try:
+            net.load_state_dict(part(state, f"{quoted(name)}."))
+        except RuntimeError:
+            raise ValueError(changed(path, f"the network {name} has other layers")) from None
 
 
 def changed(path, how: str) -> str:
@@ -439,10 +576,16 @@ def changed(path, how: str) -> str:
     return f"{path} was made by another version of its recipe: {how}. The code that wrote it can go on with it."
 
 
-def differences(before: Mapping, now: Mapping) -> str:
+def differences(before: Mapping, now: Mapping, of: str = "") -> str:
     """Which settings are not what they were, in words."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return "; ".join(f"{name} is {now.get(name)} and was {before.get(name)}" for name in names)
+    said = []
+    for name in [name for name in {**before, **now} if before.get(name) != now.get(name)]:
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            said.append(differences(old, new, f"{of}{name}: "))
+        else:
+            said.append(f"{of}{name} is {new} and was {old}")
+    return "; ".join(said)
 
 
 @cache

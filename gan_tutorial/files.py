@@ -6,13 +6,16 @@ Nothing is used, and nothing stays in the cache, before that sum has been checke
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import struct
 import sys
+import threading
 import time
-import uuid
 import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from . import atomic
 from .runtime import show_progress
 
 MNIST_MIRRORS = (
@@ -33,8 +37,11 @@ MNIST_FILES = {  # name: SHA-256 of the uncompressed content
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+MOST = 50_000_000  # bytes in a file, packed or not; the largest of MNIST's has 47,040,016, and 9.9 million packed
 ROUNDS, PAUSE = 2, 2.0  # how often every mirror is asked before we give up, and the seconds in between
-TIMEOUT = (5, 20)  # seconds: to connect, and without a single byte; a slow mirror that keeps sending may go on
+TIMEOUT = (5, 20)  # seconds: to connect, and without a single byte
+PATIENCE = 300.0  # seconds for one file from one mirror in all: 33 kB a second are enough
+NO_CACHE = Path(os.devnull) / "gan_tutorial"  # where nothing is found and nothing can be kept
 REMEDIES = (
     "put MNIST's four files in the folder mnist/ of a directory and name that directory in GAN_TUTORIAL_DATA, "
     "or set GAN_TUTORIAL_DIGITS=synthetic to use digits that the package draws itself"
@@ -45,11 +52,26 @@ class Unavailable(OSError):
     """A file is not at hand, and may not or cannot be downloaded."""
 
 
-def cache_directory() -> Path:
-    """Where files are kept between runs: `GAN_TUTORIAL_CACHE`, else the operating system's place for a user's cache."""
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where files are kept between runs: `GAN_TUTORIAL_CACHE`, else the operating system's place for a user's cache.
+
+    ValueError where that setting cannot be a directory. A user without a home has no cache: a place is given then where
+    nothing can be kept.
+    """
     import pooch
 
-    return Path(os.environ.get("GAN_TUTORIAL_CACHE") or pooch.os_cache("gan_tutorial")).expanduser().resolve()
+    asked = environment.get("GAN_TUTORIAL_CACHE")
+    try:
+        path = Path(asked or pooch.os_cache("gan_tutorial")).expanduser().resolve()
+        if not path.is_symlink():  # else a loop of links
+            return path
+    except (OSError, RuntimeError, ValueError):  # no such user; a loop of links; a path that no system has
+        pass
+    if asked:
+        raise ValueError(
+            f"GAN_TUTORIAL_CACHE is {asked!r}, which leads nowhere: give the absolute path of a directory."
+        )
+    return NO_CACHE
 
 
 def download_allowed() -> bool:
@@ -60,22 +82,31 @@ def download_allowed() -> bool:
     return answer == "1"
 
 
-def read_checked(path: Path, sha256: str) -> bytes:
-    """The uncompressed content of a plain or gzipped file.
+def read_checked(path: Path, sha256: str, most: int = MOST) -> bytes:
+    """The uncompressed content of a plain or gzipped file, of `most` bytes at most.
 
-    ValueError, with the file's name, if it is damaged or if the content's SHA-256 is another. Whether a file is
-    gzipped is seen from its first two bytes, not from its name: some servers unpack on the way.
+    ValueError, with the file's name, if it is damaged or larger, or if the content's SHA-256 is another.
     """
-    content = path.read_bytes()
+    with open(path, "rb") as file:
+        return checked(file.read(most + 1), sha256, str(path), most)
+
+
+def checked(content: bytes, sha256: str, name: str, most: int = MOST) -> bytes:
+    """The uncompressed content, if it has this SHA-256 and `most` bytes at most. ValueError, with the name, otherwise.
+
+    Whether it is gzipped is seen from its first two bytes, not from its name: some servers unpack on the way.
+    """
     if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
+        try:  # read, not unpacked as a whole: a few megabytes may stand for terabytes
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most + 1)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is truncated or corrupt ({error}).") from None
+            raise ValueError(f"{name} is truncated or corrupt ({error}).") from None
+    if len(content) > most:
+        raise ValueError(f"{name} is not the file it should be: it has more than {most:,} bytes.")
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(
-            f"{path} is not the file it should be: the SHA-256 of its content is {found[:12]}…, not {sha256[:12]}…."
+            f"{name} is not the file it should be: the SHA-256 of its content is {found[:12]}…, not {sha256[:12]}…."
         )
     return content
 
@@ -95,54 +126,113 @@ def from_directory(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
 
 
 def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
-    """The content of those files that the cache holds. A damaged one is named, removed, and left out."""
+    """The content of those files that the cache holds. One that is of no use is named, and removed if it can be."""
     contents = {}
     for name, sha256 in files.items():
         path = directory / f"{name}.gz"
         try:
+            if path.exists() and not path.is_file():
+                raise ValueError(f"{path} is no file.")
             contents[name] = read_checked(path, sha256)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            print(f"{path} cannot be read ({error.strerror or error}); it is left out.")
         except ValueError as error:
-            path.unlink(missing_ok=True)
-            print(f"{error} It has been removed from the cache.")
+            print(f"{error} It is {'removed from the cache' if removed(path) else 'left out'}.")
     return contents
 
 
-def download(directory: Path, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
-    """Bring `name`.gz into the directory from the first mirror that sends the right content; return that content.
+def removed(path: Path) -> bool:
+    """Remove a file if that can be done; whether it was."""
+    with suppress(OSError):
+        path.unlink()
+        return True
+    return False
 
-    The mirrors are asked in turn, and after a pause in turn again. A file arrives under a name of its own and takes
-    its place once it has been checked, at a stroke: two processes may download at once, and neither reads half a file.
-    Raises Unavailable, with a note of what each mirror did, if none sent the file, or if the directory cannot be made.
+
+def download(
+    directory: Path, name: str, sha256: str, mirrors: tuple[str, ...], most: int = MOST, patience: float = PATIENCE
+) -> bytes:
+    """The content of `name`.gz from the first mirror that sends the right one; it is kept in the directory.
+
+    most      bytes that are taken from a mirror, and that the unpacked content may have
+    patience  seconds after which a mirror is left, even if it is still sending
+
+    The mirrors are asked in turn, and after a pause in turn again. A file is checked before it is kept, and then
+    written atomically: two processes may download at once, and neither reads half a file. Where it cannot be kept, that
+    is said. Raises Unavailable, with a note of what each mirror did, if none sent the file.
     """
-    import pooch
-
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(
-            f"{name} has no place in the cache: name a directory that can be written to in GAN_TUTORIAL_CACHE."
-        ) from error
     failures = {}
     for attempt in range(ROUNDS):
         time.sleep(attempt * PAUSE)
         for mirror in mirrors:
-            part = directory / f"{name}.{uuid.uuid4().hex}.part"
             try:
-                with progress(name) as bar:
-                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(f"{mirror}{name}.gz", str(part), None)
-                content = read_checked(part, sha256)
-                os.replace(part, directory / f"{name}.gz")
-                return content
+                sent = fetch(f"{mirror}{name}.gz", name, most, patience)
+                content = checked(sent, sha256, "what it sent", most)
             except (OSError, ValueError) as error:  # the errors of requests are OSErrors
-                failures[mirror] = str(error).replace(str(part), "what it sent")
-            finally:
-                part.unlink(missing_ok=True)
+                failures[mirror] = str(error)
+                continue
+            keep(directory / f"{name}.gz", sent)
+            return content
     unavailable = Unavailable(f"{name} could not be downloaded: {REMEDIES}.")
     for mirror, reason in failures.items():
         unavailable.add_note(f"{mirror}: {reason}")
     raise unavailable
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Put a file into the cache, or say that it cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, content)
+    except OSError as error:
+        print(
+            f"{path.name} cannot be kept for the next time ({error.strerror or error}): name a directory that can be "
+            "written to in GAN_TUTORIAL_CACHE."
+        )
+
+
+def fetch(url: str, name: str, most: int, patience: float) -> bytes:
+    """What a server sends. OSError if that fails, is more than `most` bytes, or takes more than `patience` seconds.
+
+    A thread fetches while this one waits: a server that sends a byte now and then would keep any single call for ever.
+    """
+    import pooch
+
+    body, failure = Limited(most), []
+
+    def work() -> None:
+        try:
+            with progress(name) as bar:
+                pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, body, None)
+        except Exception as error:  # of requests and of what it is built on
+            failure.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    try:
+        worker.start()
+        worker.join(patience)
+    finally:
+        body.most = 0  # ends a worker that is left behind, at the next bytes that it gets
+    if worker.is_alive():
+        raise TimeoutError(f"it was still sending after {patience:g} seconds.")
+    if failure:
+        raise failure[0] if isinstance(failure[0], OSError) else OSError(f"{type(failure[0]).__name__}: {failure[0]}")
+    return body.getvalue()
+
+
+class Limited(io.BytesIO):
+    """Bytes in memory, `most` of them; OSError for more."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.most = most
+
+    def write(self, content) -> int:
+        if self.tell() + len(content) > self.most:
+            raise OSError(f"it sent more than {self.most:,} bytes.")
+        return super().write(content)
 
 
 def progress(name: str) -> tqdm:

@@ -1,5 +1,6 @@
 """Files from a directory, the cache and mirrors, against a server on this machine that misbehaves in every way."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -85,6 +87,61 @@ def slow(handler):
         time.sleep(0.1)
 
 
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.released.is_set():
+        handler.wfile.write(bytes(100_000))
+
+
+def endless_and_promised_short(handler):
+    """Chunked, without a length."""
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    while not handler.server.released.is_set():
+        handler.wfile.write(b"186a0\r\n" + bytes(100_000) + b"\r\n")
+
+
+def trickle(handler):
+    """Never silent for long, and never done."""
+    send(handler, b"", promised=10**6)
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def trickling_headers(handler):
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def bomb(handler):
+    """A few kilobytes that stand for ten megabytes."""
+    send(handler, BOMB)
+
+
+def bomb_on_the_way(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(BOMB)))
+    handler.end_headers()
+    handler.wfile.write(BOMB)
+
+
+def around_in_circles(handler):
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.end_headers()
+
+
+BOMB = gzip.compress(bytes(10_000_000), mtime=0)
+MOST = 200_000  # bytes, in these tests
+
+
 class Mirror:
     """A server that meets its k-th request with the k-th behaviour, and later ones with the last."""
 
@@ -140,8 +197,8 @@ def refused() -> str:
         return f"http://127.0.0.1:{unused.getsockname()[1]}/"
 
 
-def get(directory, *mirrors) -> bytes:
-    return files.download(directory, "digits", SHA256, tuple(getattr(m, "url", m) for m in mirrors))
+def get(directory, *mirrors, patience=300.0) -> bytes:
+    return files.download(directory, "digits", SHA256, tuple(getattr(m, "url", m) for m in mirrors), MOST, patience)
 
 
 def left_in(directory) -> list[str]:
@@ -158,12 +215,30 @@ def test_the_first_mirror_that_delivers_is_enough(mirror, tmp_path, behaviour):
 
 
 @pytest.mark.parametrize(
-    "behaviour", [gone, busy, truncated, truncated_in_silence, another_file, a_page, garbled, stalled]
+    "behaviour",
+    [
+        *(gone, busy, truncated, truncated_in_silence, another_file, a_page, garbled, stalled),
+        *(endless, endless_and_promised_short, bomb, bomb_on_the_way),
+    ],
 )
 def test_the_next_mirror_is_asked_when_one_fails(mirror, tmp_path, behaviour):
     bad = mirror(behaviour)
     assert get(tmp_path, bad, mirror(good)) == CONTENT
     assert len(bad.asked) == 1 and left_in(tmp_path) == ["digits.gz"]
+
+
+@pytest.mark.parametrize("behaviour", [trickle, trickling_headers])
+def test_a_mirror_that_never_ends_is_left(mirror, tmp_path, behaviour):
+    with pytest.raises(files.Unavailable) as failure:
+        get(tmp_path, mirror(behaviour), patience=0.3)
+    assert "still sending after 0.3 seconds" in failure.value.__notes__[0] and left_in(tmp_path) == []
+
+
+def test_what_mirrors_did_is_said(mirror, tmp_path):
+    told = {endless: "more than 200,000 bytes", bomb: "more than 200,000 bytes", around_in_circles: "redirects"}
+    with pytest.raises(files.Unavailable) as failure:
+        get(tmp_path, *map(mirror, told))
+    assert all(words in note for words, note in zip(told.values(), failure.value.__notes__, strict=True))
 
 
 def test_progress_is_shown_where_somebody_watches(mirror, tmp_path, monkeypatch, capsys):
@@ -194,10 +269,14 @@ def test_no_mirror_delivers(mirror, tmp_path, behaviour):
     assert str(tmp_path) not in str(failure.value) + "".join(failure.value.__notes__)
 
 
-def test_a_cache_that_cannot_be_written_to(mirror, tmp_path):
+def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(mirror, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(files.Unavailable, match="GAN_TUTORIAL_CACHE"):
-        get(tmp_path / "file", mirror(good))
+    (tmp_path / "cache" / "digits.gz").mkdir(parents=True)
+    for cache in (tmp_path / "file", tmp_path / "file" / "deeper", tmp_path / "cache", files.NO_CACHE):
+        assert get(cache, mirror(good)) == CONTENT
+        said = capsys.readouterr().out
+        assert "digits.gz cannot be kept" in said and "GAN_TUTORIAL_CACHE" in said
+    assert left_in(tmp_path / "cache") == ["digits.gz"]
 
 
 def test_two_processes_download_at_once(mirror, tmp_path):
@@ -214,7 +293,7 @@ def test_two_processes_download_at_once(mirror, tmp_path):
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60) for process in both]
+    said = [process.communicate() for process in both]
     assert [out.strip() for out, _ in said] == [SHA256, SHA256], said
     assert len(server.asked) == 2 and left_in(tmp_path) == ["digits.gz"]
 
@@ -235,8 +314,51 @@ def test_a_damaged_file_in_the_cache_is_named_and_removed(tmp_path, capsys, dama
     assert "digits.gz" in capsys.readouterr().out
 
 
-def test_the_cache_may_be_absent(tmp_path):
-    assert files.from_cache(tmp_path / "none", {"digits": SHA256}) == {}
+def test_the_cache_may_be_absent(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    for cache in (tmp_path / "none", tmp_path / "file", files.NO_CACHE):
+        assert files.from_cache(cache, {"digits": SHA256}) == {}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_foreign_thing_in_the_cache_is_named_and_left_out(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.gz")
+    (tmp_path / "folder.gz").mkdir()
+    (tmp_path / "loop.gz").symlink_to("loop.gz")
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(files.MOST + 1), 1))
+    (tmp_path / "other.gz").write_bytes(PACKED)
+    wanted = dict.fromkeys(["pipe", "folder", "loop", "bomb", "other"], SHA256)
+    assert files.from_cache(tmp_path, wanted) == {"other": CONTENT}
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4 and all(f"{name}.gz" in line for name, line in zip(wanted, said, strict=False))
+    assert "more than 50,000,000 bytes" in said[3]
+
+
+def test_an_unreadable_cache_is_named_and_left_out(tmp_path):
+    (tmp_path / "digits.gz").write_bytes(PACKED)
+    (tmp_path / "digits.gz").chmod(0)
+    said = in_a_child(lambda: print(files.from_cache(tmp_path, {"digits": ""})), 65534).splitlines()
+    assert "cannot be read (Permission denied); it is left out" in said[0] and said[1] == "{}"
+
+
+def in_a_child(function, user: int) -> str:
+    """What a function prints in a process of a user who may do less than root."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(told)
+            if os.geteuid() == 0:
+                os.setuid(user)
+            with os.fdopen(tell, "w") as said, contextlib.redirect_stdout(said):
+                function()
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with os.fdopen(told) as heard:
+        said = heard.read()
+    os.waitpid(child, 0)
+    return said
 
 
 @pytest.mark.parametrize(
@@ -260,6 +382,36 @@ def test_a_directory_that_is_incomplete_or_wrong_is_an_error_and_stays_as_it_is(
     with pytest.raises(ValueError, match="other.gz is not the file it should be"):
         files.from_directory(tmp_path, wanted)
     assert left_in(tmp_path) == ["digits", "other.gz"]
+
+
+def test_a_bomb_in_a_directory_is_not_unpacked(tmp_path):
+    """A thousandth of the memory that the whole would take, and the plain file just as little."""
+    (tmp_path / "digits.gz").write_bytes(BOMB)
+    (tmp_path / "plain").write_bytes(bytes(MOST + 1))
+    for name in ("digits.gz", "plain"):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=f"{name} is not the file it should be: it has more than 200,000 bytes"):
+            files.read_checked(tmp_path / name, SHA256, MOST)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+        tracemalloc.stop()
+    assert files.MOST > 47_040_016  # the largest of MNIST's
+
+
+@pytest.mark.parametrize("place", ["~no-such-user/here", "loop", "zero\0byte"])
+def test_a_cache_that_leads_nowhere_gets_a_sentence(place, tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="GAN_TUTORIAL_CACHE is .* leads nowhere: give the absolute path"):
+        files.cache_directory({"GAN_TUTORIAL_CACHE": place})
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    if os.geteuid():
+        pytest.skip("only root can become a user without a home")
+    files.cache_directory()  # which imports what it needs
+    for name in ("HOME", "XDG_CACHE_HOME", "GAN_TUTORIAL_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    assert in_a_child(lambda: print(files.cache_directory()), 54321).strip() == str(files.NO_CACHE)
 
 
 def test_where_the_cache_is(tmp_path, monkeypatch):

@@ -1,0 +1,55 @@
+"""Replace a file atomically: whoever reads it, and whatever fails on the way, it holds the old content or the new."""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+# What a file system answers that cannot flush a folder at all; then there is nothing more to be done.
+CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+
+
+def write(path: str | Path, content: bytes) -> None:
+    """Write `content` to the file at `path`, atomically, and return when it is on the disk.
+
+    The bytes go to a new file in the same folder first, under a random name that is opened exclusively, so that
+    neither another process nor a link that lies there can be written to. Then it takes the place of `path`.
+
+    A file that exists keeps its permissions, a new one gets those that the process gives (its umask). Where `path` is
+    a symbolic link, the file that it points to is replaced, and the link stays.
+
+    Raises OSError where that cannot be done: the file is then as it was, and nothing else is left behind. (Only if the
+    folder cannot be flushed at the very end, the new content is in place already, but might not survive a power cut.)
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():  # realpath gives up on a loop of links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    mode = target.stat().st_mode & 0o7777 if target.exists() else None
+    part = target.with_name(f".{secrets.token_hex(16)}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(part, target)
+    except BaseException:  # Ctrl-C too
+        part.unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put the folder's entries on the disk: without it, a power cut may bring the old file back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)

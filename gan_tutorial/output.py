@@ -1,0 +1,102 @@
+"""Where a training writes: tried before it starts, its own while it lasts, and never half a file."""
+
+import os
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from . import atomic, distributed
+from .layout import printable
+
+ROOM = 2**24  # bytes that a place must have before a training; a file of the package's recipes is smaller
+STALE = 3600  # seconds after which what a killed process was writing is certainly not being written any more
+
+
+def write(content: bytes, path: str | Path) -> None:
+    """Replace a file atomically, as `atomic.write` does. OSError, with a sentence, where it cannot be written."""
+    try:
+        atomic.write(path, content)
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise no_place(path, error) from None
+
+
+def no_place(path: str | Path, error: Exception) -> OSError:
+    """That a file cannot be written, and what to do."""
+    return OSError(
+        f"{printable(str(path))} cannot be written ({getattr(error, 'strerror', None) or error}). Name a file in a "
+        "folder that exists, can be written to, and has room."
+    )
+
+
+def test_write(path: str | Path, room: int = ROOM) -> None:
+    """See whether `path` could be written, before a training that is to end there. OSError where it could not.
+
+    room  bytes that must fit
+
+    Nothing is left behind, and what lies at `path` stays as it is.
+    """
+    try:
+        target = Path(path).resolve(strict=False)
+        if target.is_dir():
+            raise IsADirectoryError("it is a folder")
+        with suppress(FileNotFoundError):
+            target.lstat()  # says whether the name is too long
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            file.write(bytes(room))
+            file.flush()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links, in Python before 3.13
+        raise no_place(path, error) from None
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Keep every other training off a file, for as long as this one trains; and see that it can be written at all.
+
+        with checkpoint.locked("digits.safetensors"):
+            trainer.run(steps=1000)
+            checkpoint.save(trainer, "digits.safetensors")
+
+    The lock is the operating system's, on a file ".NAME.lock" in the same folder, which goes away with it. Killing the
+    process frees it, even if that file stays. Two names of one file, by way of a link, have the same lock. Of several
+    processes that train together the first one alone takes it: enter it in all of them.
+
+    BlockingIOError where another training has it; OSError where the file cannot be written. A file system that has no
+    locks gets a warning.
+    """
+    if distributed.rank():
+        yield
+        return
+    test_write(path)
+    target = Path(path).resolve(strict=False)
+    file = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.lock")  # names may have 255 bytes
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"Another training is writing to {printable(str(path))}: wait until it ends, or write to another file."
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        warnings.warn(f"{file} cannot be locked ({error}): see that no other training writes there.", stacklevel=3)
+    try:
+        discard_parts(target.parent)
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # Windows removes no open file
+                file.unlink()
+            lock.release()
+
+
+def discard_parts(folder: Path) -> None:
+    """Remove what killed processes were writing into a folder."""
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):
+            if re.fullmatch(r"\.[0-9a-f]{32}\.part", part.name) and time.time() - part.lstat().st_mtime > STALE:
+                part.unlink()
