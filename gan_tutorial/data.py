@@ -273,7 +273,10 @@ def _tensor(x, name: str) -> Tensor:
             raise ValueError(
                 f"{name!r} is an array of {x.dtype}: expected numbers. Images in a folder are read by gt.data.folder."
             )
-        x = torch.from_numpy(np.ascontiguousarray(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))))
+        native = x.astype(x.dtype.newbyteorder("="), copy=False)
+        x = torch.from_numpy(native if native.flags.writeable else native.copy())
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch knows hardly more than their names
+        x = x.to(torch.int64)
     if x.is_complex():
         raise ValueError(f"{name!r} is complex: give its real and imaginary parts as two channels.")
     if x.ndim == 0 or 0 in x.shape:
@@ -314,7 +317,7 @@ def _guess_layout(x: Tensor, name: str) -> str:
 
 def _image_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, Tensor] | None, str]:
     """Images as uint8 where they have whole grey levels 0…255, else in [-1, 1]; their scale; what was done."""
-    x = x * 255 if x.dtype == torch.bool else x  # False is black
+    x = x.to(torch.uint8) * 255 if x.dtype == torch.bool else x  # False is black
     low, high = _bounds(x, name)
     if span is None and x.dtype == torch.uint8:
         if high <= 1 and low < high:
@@ -363,7 +366,7 @@ def _bounds(x: Tensor, name: str) -> tuple[float, float]:
     """The least and the greatest value. ValueError where one is NaN, infinite, or too large for float32."""
     if x.is_floating_point():
         _check_values(name, x.reshape(len(x), -1).float())
-    low, high = x.aminmax() if x.dtype != torch.bool else (x.min(), x.max())
+    low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()
     return low.item(), high.item()
 
 
