@@ -60,62 +60,70 @@ class Kind:
 
 KINDS = {
     "daisy": Kind(
-        (9, 15),
-        ((1.0, 0.45, 2.2), (0.88, 0.45, 2.2)),
-        0.3,
-        0.0,
-        (-0.1, 0.2),
-        (0.06, 1.0),
-        (0.2, 0.85),
-        0.27,
-        (0.13, 0.9, 0.95),
+        petals=(9, 15),
+        rings=((1.0, 0.45, 2.2), (0.88, 0.45, 2.2)),
+        inner=0.3,
+        notch=0.0,
+        hue=(-0.1, 0.2),
+        tip=(0.06, 1.0),
+        base=(0.2, 0.85),
+        centre=0.27,
+        disc=(0.13, 0.9, 0.95),
     ),
     "sunflower": Kind(
-        (11, 17),
-        ((1.0, 0.8, 1.3), (0.85, 0.8, 1.3)),
-        0.4,
-        0.0,
-        (0.09, 0.155),
-        (0.85, 1.0),
-        (0.95, 0.8),
-        0.43,
-        (0.07, 0.75, 0.42),
+        petals=(11, 17),
+        rings=((1.0, 0.8, 1.3), (0.85, 0.8, 1.3)),
+        inner=0.4,
+        notch=0.0,
+        hue=(0.09, 0.155),
+        tip=(0.85, 1.0),
+        base=(0.95, 0.8),
+        centre=0.43,
+        disc=(0.07, 0.75, 0.42),
     ),
     "poppy": Kind(
-        (4, 6),
-        ((1.0, 0.4, 2.6), (0.8, 0.4, 2.6)),
-        0.45,
-        0.08,
-        (-0.04, 0.06),
-        (0.85, 0.97),
-        (1.0, 0.6),
-        0.17,
-        (0.75, 0.4, 0.16),
+        petals=(4, 6),
+        rings=((1.0, 0.4, 2.6), (0.8, 0.4, 2.6)),
+        inner=0.45,
+        notch=0.08,
+        hue=(-0.04, 0.06),
+        tip=(0.85, 0.97),
+        base=(1.0, 0.6),
+        centre=0.17,
+        disc=(0.75, 0.4, 0.16),
     ),
     "rose": Kind(
-        (5, 7),
-        ((1.0, 0.4, 2.4), (0.82, 0.4, 2.4), (0.62, 0.4, 2.4), (0.42, 0.4, 2.4), (0.24, 0.4, 2.4)),
-        0.55,
-        0.0,
-        (0.87, 1.0),
-        (0.55, 1.0),
-        (0.85, 0.6),
-        0.07,
-        (0.95, 0.8, 0.55),
+        petals=(5, 7),
+        rings=((1.0, 0.4, 2.4), (0.82, 0.4, 2.4), (0.62, 0.4, 2.4), (0.42, 0.4, 2.4), (0.24, 0.4, 2.4)),
+        inner=0.55,
+        notch=0.0,
+        hue=(0.87, 1.0),
+        tip=(0.55, 1.0),
+        base=(0.85, 0.6),
+        centre=0.07,
+        disc=(0.95, 0.8, 0.55),
     ),
     "pansy": Kind(
-        (5, 5), ((1.0, 0.45, 2.4),), 0.25, 0.15, (0.66, 0.8), (0.65, 0.85), (0.9, 0.45), 0.16, (0.15, 0.85, 1.0)
+        petals=(5, 5),
+        rings=((1.0, 0.45, 2.4),),
+        inner=0.25,
+        notch=0.15,
+        hue=(0.66, 0.8),
+        tip=(0.65, 0.85),
+        base=(0.9, 0.45),
+        centre=0.16,
+        disc=(0.15, 0.85, 1.0),
     ),
     "lily": Kind(
-        (3, 3),
-        ((1.0, 0.75, 1.25), (0.95, 0.75, 1.25)),
-        0.12,
-        0.0,
-        (-0.12, 0.1),
-        (0.35, 1.0),
-        (0.8, 0.85),
-        0.09,
-        (0.22, 0.6, 0.75),
+        petals=(3, 3),
+        rings=((1.0, 0.75, 1.25), (0.95, 0.75, 1.25)),
+        inner=0.12,
+        notch=0.0,
+        hue=(-0.12, 0.1),
+        tip=(0.35, 1.0),
+        base=(0.8, 0.85),
+        centre=0.09,
+        disc=(0.22, 0.6, 0.75),
     ),
 }
 
@@ -174,8 +182,8 @@ def pictures(kind: Kind, factors: dict[str, Tensor], size: int = 64) -> Tensor:
     gloss = 0.9 + 0.12 * torch.cos(angle + f["rotation"] - 2.2)  # light comes from the upper left
     tip, base = (hsv(hue, saturation, value) for saturation, value in (kind.tip, kind.base))
 
-    leaves, _, s = ring(radius, angle, torch.tensor(3.0), 1.45, 0.7, 1.2, 0.0, 0.0)
-    canvas = paint(canvas, leaves / unit, hsv(0.3 + 0.05 * f["shade"], 0.6, 0.45) * (0.75 + 0.35 * s[:, None]), 1.0)
+    leaves, _, s = ring(radius, angle, 3, length=1.45, p=0.7, q=1.2)
+    canvas = paint(canvas, leaves / unit, hsv(0.3 + 0.05 * f["shade"], 0.6, 0.45) * (0.75 + 0.35 * s[:, None]))
     for place, (length, p, q) in enumerate(kind.rings):
         turned = angle + place * (math.pi / count)
         distance, along, s = ring(radius, turned, count, length, p, q, kind.inner, kind.notch)
@@ -186,17 +194,25 @@ def pictures(kind: Kind, factors: dict[str, Tensor], size: int = 64) -> Tensor:
     distance = kind.centre - radius
     canvas = shadow(canvas, distance, 0.5)
     seeds = 0.85 + 0.25 * torch.cos(40 * radius + 13 * angle) * torch.cos(40 * radius - 8 * angle)
-    canvas = paint(
-        canvas, distance / unit, hsv(torch.full((1, 1, 1), kind.disc[0]), *kind.disc[1:]) * (seeds * gloss)[:, None]
-    )
+    disc = hsv(torch.full((1, 1, 1), kind.disc[0]), *kind.disc[1:])
+    canvas = paint(canvas, distance / unit, disc * (seeds * gloss)[:, None])
     return (canvas.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 # -------------------------------------------------------------------------------------------------------- primitives
 
 
-def ring(radius: Tensor, angle: Tensor, count, length: float, p: float, q: float, inner: float, notch: float):
-    """A ring of petals at points in polar coordinates: distance to its rim, positive inside; r/R; and s.
+def ring(
+    radius: Tensor,
+    angle: Tensor,
+    count: Tensor | int,
+    length: float,
+    p: float,
+    q: float,
+    inner: float = 0.0,
+    notch: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A ring of `count` petals, at points in polar coordinates: the distance to its rim, positive inside; r/R; and s.
 
     The distance is that of the first order, (R - r) / √(1 + (R′/r)²): right at the rim, where a picture needs it.
     """
@@ -213,9 +229,9 @@ def ring(radius: Tensor, angle: Tensor, count, length: float, p: float, q: float
     return (reach - radius) * (1 + steep).rsqrt(), radius / reach, s
 
 
-def paint(canvas: Tensor, pixels: Tensor, colour: Tensor, soft: float = 1.0) -> Tensor:
+def paint(canvas: Tensor, pixels: Tensor, colour: Tensor) -> Tensor:
     """`colour` over the canvas (n, 3, h, w) where the distance to a rim, in pixels, is positive."""
-    return torch.lerp(canvas, colour, (pixels / soft + 0.5).clamp(0, 1)[:, None])
+    return torch.lerp(canvas, colour, (pixels + 0.5).clamp(0, 1)[:, None])
 
 
 def shadow(canvas: Tensor, distance: Tensor, depth: float, reach: float = 0.16) -> Tensor:
@@ -225,7 +241,6 @@ def shadow(canvas: Tensor, distance: Tensor, depth: float, reach: float = 0.16) 
 
 def hsv(hue: Tensor, saturation, value) -> Tensor:
     """Hue in turns, saturation and brightness in [0, 1], as (n, 3, …) red, green and blue."""
-    hue = torch.as_tensor(hue)
     parts = [(6 * hue + shift) % 6 for shift in (5, 3, 1)]
     return torch.stack([value * (1 - saturation * torch.minimum(part, 4 - part).clamp(0, 1)) for part in parts], 1)
 

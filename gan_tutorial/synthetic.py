@@ -63,7 +63,7 @@ def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None,
     """n digits with their labels and factors: FACTORS as float32, and "typeface", the place in FACES, as int64.
 
     If a directory is given as `cache`, they are kept there, so long as neither this file nor matplotlib changes, see
-    `gan_tutorial.cache`.
+    `gan_tutorial.cache`. `draw_now` draws what is not kept; where it is not given, `draw_digits`.
     """
     code = hashlib.sha256(Path(__file__).read_bytes() + matplotlib.__version__.encode()).hexdigest()[:12]
     make = partial(draw_now or draw_digits, n, seed, split)
