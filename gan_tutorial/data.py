@@ -86,7 +86,7 @@ class Data:
         return len(self.values)
 
     def __repr__(self) -> str:
-        classes = f" in {len(self.class_names)} classes" if self.class_names else ""
+        classes = f" in {_count(self.class_names)}" if self.class_names else ""
         return (
             f"Data({self.name!r}: {len(self):,} of shape {self.shape}{classes}, {self.values.dtype}, "
             f"{self.values.device})"
@@ -188,7 +188,9 @@ def _check_label(name: str, label, n: int, classes: int) -> None:
     """ValueError, with what to do, for labels that n samples of so many named classes cannot have."""
     if label is None:
         return
-    if not isinstance(label, Tensor) or label.shape != (n,) or label.dtype != torch.int64:
+    if isinstance(label, Tensor) and label.ndim == 1 and len(label) != n:
+        raise ValueError(f"{name!r} has {n:,} samples and {len(label):,} labels; give one for each sample.")
+    if not isinstance(label, Tensor) or label.ndim != 1 or label.dtype != torch.int64:
         raise ValueError(
             f"The labels of {name!r} are {_describe(label)}; use a tensor, int64 of shape ({n},), one for each sample. "
             "gt.data.array(values, label=labels) takes lists, arrays and names."
@@ -248,7 +250,7 @@ def array(
     values, scale, words = (_image_values if "h" in canonical else _standard_values)(x, range, name)
     label, class_names = _labels(label, class_names, name)
     data = Data(name, values, label, class_names=class_names, scale=scale)
-    classes = f" in {len(class_names)} classes ({_listed(class_names)})" if class_names else ""
+    classes = f" in {_count(class_names)} ({_listed(class_names)})" if class_names else ""
     print(f'{name}: {len(data):,} samples of shape {data.shape}{classes}, {LAYOUTS[canonical]} ("{layout}"); {words}')
     return data
 
@@ -265,6 +267,8 @@ def _tensor(x, name: str) -> Tensor:
     if isinstance(x, Tensor):
         x = x.detach()
     else:
+        if np.ma.is_masked(x):
+            raise ValueError(f"{name!r} has masked values: fill them, or leave these samples out.")
         try:
             x = np.asarray(x)
         except ValueError:
@@ -273,8 +277,7 @@ def _tensor(x, name: str) -> Tensor:
             raise ValueError(
                 f"{name!r} is an array of {x.dtype}: expected numbers. Images in a folder are read by gt.data.folder."
             )
-        native = x.astype(x.dtype.newbyteorder("="), copy=False)
-        x = torch.from_numpy(native if native.flags.writeable else native.copy())
+        x = torch.from_numpy(np.array(x, x.dtype.newbyteorder("="), order="C"))  # strides and bytes as PyTorch has them
     if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch knows hardly more than their names
         x = x.to(torch.int64)
     if x.is_complex():
@@ -420,6 +423,10 @@ def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tupl
     return torch.from_numpy(index.astype(np.int64)), tuple(str(one) for one in classes)
 
 
+def _count(classes: Sequence) -> str:
+    return f"{len(classes)} class{'es' * (len(classes) != 1)}"
+
+
 def _listed(items: Sequence, most: int = 6) -> str:
     more = f", … {len(items) - most} more" if len(items) > most else ""
     return ", ".join(str(item) for item in items[:most]) + more
@@ -459,9 +466,8 @@ def folder(
     form = _format(size, channels, fit, background)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
-    place = Path(path).expanduser()
-    free = images.available_memory() if memory is None else memory / 0.8
-    found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, free)
+    place = Path(os.path.expanduser(os.fsdecode(path)))  # of a user who is not there, it leaves ~ alone
+    found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, memory)
     classes = sorted(set(found.kinds))
     labelled = len(classes) > 1 and "" not in classes
     data = Data(
@@ -477,7 +483,7 @@ def folder(
 
 def _format(size, channels: int, fit: str, background: str) -> images.Format:
     """The settings of `folder`. ValueError for those that make no sense."""
-    if channels not in images.MODES:
+    if channels not in tuple(images.MODES):
         raise ValueError(f"Expected 1 channel for grey or 3 for colour, got channels={channels!r}.")
     if fit not in images.FITS:
         raise ValueError(f"Expected one of {', '.join(map(repr, images.FITS))}, got fit={fit!r}.")
@@ -490,7 +496,7 @@ def _report(data: Data, form: images.Format, classes: Sequence[str]) -> str:
     done = {"crop": "scaled and cropped", "pad": "scaled and padded", "stretch": "stretched"}[form.fit]
     words = f"{data.name}: {len(data):,} pictures, {done} to {form.channels} × {form.height} × {form.width}"
     if data.class_names:
-        words += f", in {len(classes)} classes ({_listed(data.class_names)})"
+        words += f", in {_count(classes)} ({_listed(data.class_names)})"
     elif len(classes) > 1:
         words += ", without labels, since some lie in sub-folders and some do not"
     if data.skipped:
@@ -668,3 +674,5 @@ def _positive(**settings):
     for name, value in settings.items():
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")
+        if name in ("n", "size", "modes", "side") and value != int(value):
+            raise ValueError(f"{name} is {value}; it must be a whole number.")

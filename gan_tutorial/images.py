@@ -129,7 +129,7 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
 
     cache   a directory where they are kept, under a name that tells the files, their sizes and last changes, and the
             format; or None
-    memory  bytes that they may take, see `available_memory`
+    memory  bytes that they may take; where it is not given, 80 % of `available_memory`
 
     Raises MemoryError, with what they would take and before one is read; NotADirectoryError; and ValueError where there
     is no picture.
@@ -288,12 +288,13 @@ def _bytes(form: Format) -> int:
 
 
 def _check_memory(n: int, form: Format, memory: int | None) -> None:
-    needed = n * _bytes(form)
-    if memory is not None and needed > 0.8 * memory:
-        fitting = int(0.8 * memory / _bytes(form))
+    needed, free = n * _bytes(form), available_memory()
+    allowed = memory if memory is not None else None if free is None else int(0.8 * free)
+    if allowed is not None and needed > allowed:
         raise MemoryError(
             f"{n:,} pictures of {form.channels} × {form.height} × {form.width} bytes take {human(needed)}, and "
-            f"{human(memory)} are free. Choose a smaller size, or limit={fitting} for so many of them."
+            f"{human(allowed)} may be used. Choose a smaller size, or limit={allowed // _bytes(form)} for so many of "
+            "them."
         )
 
 

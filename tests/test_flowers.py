@@ -218,6 +218,8 @@ def test_flowers_as_data(monkeypatch, tmp_path):
     for bad in ({"n": 0}, {"n": 5, "size": 0}):
         with pytest.raises(ValueError, match="must be positive"):
             gt.data.flowers(**bad)
+    with pytest.raises(ValueError, match="n is 2.5; it must be a whole number"):
+        gt.data.flowers(2.5)
 
 
 def test_the_flowers_are_those_of_every_other_machine():

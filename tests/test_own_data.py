@@ -62,7 +62,8 @@ def test_images_may_reach_both_ends_of_their_range_and_other_values_any():
         ([0, 1, 2, 3], r"a list, no tensor.*gt.data.array\(values, label=labels\)"),
         (np.zeros(4, int), "a ndarray, no tensor"),
         (torch.zeros(4), r"float32 of shape \(4,\); use a tensor, int64"),
-        (torch.zeros(3, dtype=torch.long), r"shape \(3,\); use a tensor, int64 of shape \(4,\)"),
+        (torch.zeros(4, 1, dtype=torch.long), r"shape \(4, 1\); use a tensor, int64 of shape \(4,\)"),
+        (torch.zeros(3, dtype=torch.long), "4 samples and 3 labels; give one for each sample"),
         (torch.tensor([0, 1, -1, 2]), "from -1 to 2; count them from 0 on"),
     ],
 )
@@ -113,6 +114,22 @@ def test_images_in_any_order_of_axes(layout):
     x = noise(5, 3, 8, 12)
     turned = np.einsum(f"nchw->{layout}", x)
     assert torch.equal(gt.data.array(turned, layout).values, torch.from_numpy(x))
+
+
+def test_views_of_other_arrays():
+    x = noise(5, 3, 8, 12)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for view, same in (
+        (x[:, :, ::-1], x[:, :, ::-1].copy()),
+        (frozen, x),
+        (np.broadcast_to(x[:1], x.shape), x[[0] * 5]),
+    ):
+        data = gt.data.array(view)
+        assert torch.equal(data.values, torch.from_numpy(same)) and data.values.is_contiguous()
+    data = gt.data.array(x)
+    x[:] = 0
+    assert data.values.any()  # a copy: what happens to the array later does not matter
 
 
 def test_grey_images_and_signals_get_a_channel():
@@ -167,6 +184,7 @@ def test_a_layout_that_can_be_two_is_refused_with_both(shape, dtype, readings):
         (np.zeros((3, 2), complex), {}, "expected numbers"),
         (torch.zeros(3, 2, dtype=torch.complex64), {}, "real and imaginary"),
         (gt.Data("digits", BYTES), {}, "a data set already"),
+        (np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)), {}, "masked values"),
     ],
 )
 def test_arrays_that_cannot_be_read(x, arguments, words):
@@ -292,7 +310,7 @@ def test_names_may_be_given_to_labels_that_count_from_zero():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"label": [0, 1, 2]}, r"shape \(3,\); use .* \(4,\)"),
+        ({"label": [0, 1, 2]}, "4 samples and 3 labels; give one for each sample"),
         ({"label": np.eye(4)}, r"codes.argmax\(1\)"),
         ({"label": [0.5, 1, 2, 3]}, "names or whole numbers"),
         ({"label": [math.nan, 1, 2, 3]}, "names or whole numbers"),
@@ -536,6 +554,7 @@ def test_names_that_are_no_characters(tmp_path, capsys):
         ({"size": 0}, "size of an image"),
         ({"size": (8, 8, 3)}, "size of an image"),
         ({"channels": 4}, "channels=4"),
+        ({"channels": [3]}, r"channels=\[3\]"),
         ({"fit": "cut"}, "'crop', 'pad', 'stretch', got fit='cut'"),
         ({"background": "nothing"}, "background='nothing'"),
         ({"limit": 0}, "limit=0"),
@@ -547,8 +566,9 @@ def test_settings_of_a_folder_that_make_no_sense(tmp_path, arguments, words):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    with pytest.raises(NotADirectoryError, match="nowhere is not there: give the path"):
-        gt.data.folder(tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", os.fsencode(tmp_path / "nowhere"), "~no such user/nowhere"):
+        with pytest.raises(NotADirectoryError, match="nowhere is not there: give the path"):
+            gt.data.folder(nowhere)
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file is no folder"):
         gt.data.folder(tmp_path / "file")
@@ -565,7 +585,9 @@ def test_memory_is_asked_for_before_a_picture_is_read(tmp_path):
     root = tree(tmp_path / "pets", ant=10)
     for path in (root / "ant").iterdir():
         path.write_bytes(b"nobody reads this")
-    with pytest.raises(MemoryError, match=r"10 pictures of 3 × 100 × 200 bytes take 600 kB, .* limit=5 for so many"):
+    with pytest.raises(
+        MemoryError, match=r"10 pictures of 3 × 100 × 200 bytes take 600 kB, and 300 kB may be .* limit=5 for so many"
+    ):
         gt.data.folder(root, size=(100, 200), memory=300_000)
     assert images.available_memory() is None or images.available_memory() > 1e6
 
