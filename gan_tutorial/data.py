@@ -1,4 +1,7 @@
-"""Data sets that live on the device as whole tensors: handwritten and synthetic digits, points with known modes.
+"""Data sets that live on the device as whole tensors: your own, digits, flowers, and points with known modes.
+
+    data = gt.data.folder("photographs", size=64)                  # pictures of any kind, classes from sub-folders
+    data = gt.data.array(table, label=names)                       # NumPy, PyTorch or lists: images, signals, tables
 
 Where the digits come from is the reader's choice, by environment variables:
 
@@ -14,11 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from . import files
+from . import files, images
+from . import flowers as drawn_flowers
 from .claims import record
+from .networks import image_size
 from .runtime import derive_seed
 from .synthetic import draw
 
@@ -29,15 +35,21 @@ SPLITS = {"train": ("train", 60_000, "training"), "test": ("t10k", 10_000, "test
 class Data:
     """A data set in memory, on one device.
 
-    values   (n, channels, height, width) uint8 images with 0 as background, or (n, …) float32
-    label    (n,) int64, or None: a digit, or the index of the mode that a point comes from
-    factors  what each sample was made with, (n,) each: {"slant": …}
-    modes    (k, d) float32, the centres of the modes where they are known
-    sigma    standard deviation around a mode: a number, or one for each mode, (k,)
+    values       (n, channels, height, width) uint8 images with 0 as black, or (n, …) float32; images, of one to four
+                 channels, lie in [-1, 1]
+    label        (n,) int64 from 0 on, or None: a digit, or the index of the mode that a point comes from
+    factors      what each sample was made with, (n,) each: {"slant": …}
+    modes        (k, d) float32, the centres of the modes where they are known
+    sigma        standard deviation around a mode: a number, or one for each mode, (k,)
+    class_names  of label 0, 1, …, where they have names
+    skipped      (file, why) of those that could not be read
+    scale        (offset, factor), which broadcast to samples: `unscale` takes samples back to the units that they were
+                 measured in, by x · factor + offset
 
     `len(d)` samples of shape `d.shape`. `d[:1000]`, or `d[d.label == 3]`, is the data set of these samples alone.
     The package has no validation split of its own: hold samples out, `d[:50_000]` and `d[50_000:]`.
-    ValueError if there are no samples, or if shapes or types are not as above.
+    Made from whatever you have by `gt.data.array` and `gt.data.folder`. ValueError for anything that is not as above:
+    other types and shapes, no samples, values that are not finite or collect gradients, images outside [-1, 1].
     """
 
     name: str
@@ -46,38 +58,22 @@ class Data:
     factors: dict[str, Tensor] = field(default_factory=dict)
     modes: Tensor | None = None
     sigma: float | Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    scale: tuple[Tensor, Tensor] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.values, Tensor):
-            raise ValueError(f"The values of {self.name!r} are no tensor: use torch.as_tensor on them first.")
-        values, n = self.values, len(self.values)
-        if n == 0:
-            raise ValueError(f"The data set {self.name!r} is empty; give it at least one sample.")
-        if values.dtype not in (torch.uint8, torch.float32):
-            raise ValueError(f"The values of {self.name!r} are {values.dtype}; use uint8 for images, else float32.")
-        if values.dtype == torch.uint8 and values.ndim != 4:
-            raise ValueError(
-                f"Images of {self.name!r} have shape {tuple(values.shape)}; "
-                "use (n, channels, height, width), with one channel for grey."
-            )
-        if values.ndim < 2:
-            raise ValueError(
-                f"The values of {self.name!r} have shape {tuple(values.shape)}; use (n, d), with d = 1 for numbers."
-            )
-        if self.label is not None and (self.label.shape != (n,) or self.label.dtype != torch.int64):
-            raise ValueError(
-                f"The labels of {self.name!r} are {self.label.dtype} of shape {tuple(self.label.shape)}; "
-                f"use int64 of shape ({n},), one for each sample."
-            )
+        _check_values(self.name, self.values)
+        _check_label(self.name, self.label, len(self.values), len(self.class_names))
         for factor, value in self.factors.items():
-            if value.shape != (n,):
+            if not isinstance(value, Tensor) or value.shape != (len(self.values),):
                 raise ValueError(
-                    f"The factor {factor!r} of {self.name!r} has shape {tuple(value.shape)}; "
-                    f"use ({n},), one for each sample."
+                    f"The factor {factor!r} of {self.name!r} is {_describe(value)}; "
+                    f"use a tensor of shape ({len(self.values)},), one number for each sample."
                 )
-        if self.modes is not None and self.modes.shape[1:] != self.shape:
+        if self.modes is not None and (not isinstance(self.modes, Tensor) or self.modes.shape[1:] != self.shape):
             raise ValueError(
-                f"The modes of {self.name!r} have shape {tuple(self.modes.shape)}; use (k, d), with the "
+                f"The modes of {self.name!r} are {_describe(self.modes)}; use a tensor (k, d), with the "
                 f"samples' shape {self.shape}."
             )
 
@@ -90,7 +86,11 @@ class Data:
         return len(self.values)
 
     def __repr__(self) -> str:
-        return f"Data({self.name!r}: {len(self):,} of shape {self.shape}, {self.values.dtype}, {self.values.device})"
+        classes = f" in {_count(self.class_names)}" if self.class_names else ""
+        return (
+            f"Data({self.name!r}: {len(self):,} of shape {self.shape}{classes}, {self.values.dtype}, "
+            f"{self.values.device})"
+        )
 
     def __getitem__(self, index: slice | Tensor) -> "Data":
         if not isinstance(index, slice | Tensor):
@@ -107,6 +107,22 @@ class Data:
         values = self.values[index]
         return values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values
 
+    def unscale(self, samples: Tensor) -> Tensor:
+        """Samples (batch, …) in the units that the data were given in: columns in metres, grey levels in 0…255.
+
+        It undoes what `gt.data.array` did to floating-point values, or `take` does to uint8. ValueError for samples of
+        another shape.
+        """
+        if samples.shape[1:] != self.shape:
+            raise ValueError(
+                f"Samples of {self.name!r} have shape (n, {', '.join(map(str, self.shape))}), got "
+                f"{tuple(samples.shape)}."
+            )
+        if self.scale is not None:
+            offset, factor = (part.to(samples.device) for part in self.scale)
+            return samples * factor + offset
+        return (samples + 1) * 127.5 if self.values.dtype == torch.uint8 else samples
+
     def to(self, device: torch.device | str) -> "Data":
         """The same data on another device."""
 
@@ -121,6 +137,384 @@ class Data:
             sigma=move(self.sigma),
             factors={name: move(value) for name, value in self.factors.items()},
         )
+
+
+def _check_values(name: str, values) -> None:
+    """ValueError, with what to do, for values that a data set cannot have."""
+    if not isinstance(values, Tensor):
+        raise ValueError(
+            f"The values of {name!r} are {_describe(values)}: gt.data.array(values) makes a data set of it."
+        )
+    shape = tuple(values.shape)
+    if values.ndim == 0 or len(values) == 0:
+        raise ValueError(f"The data set {name!r} is empty (shape {shape}); give it at least one sample.")
+    if values.dtype not in (torch.uint8, torch.float32):
+        raise ValueError(
+            f"The values of {name!r} are {values.dtype}; use uint8 for images and float32 for all else, as "
+            "gt.data.array(values) does."
+        )
+    if values.requires_grad:
+        raise ValueError(f"The values of {name!r} would collect gradients; give values.detach().")
+    if values.dtype == torch.uint8 and values.ndim != 4:
+        raise ValueError(
+            f"Images of {name!r} have shape {shape}; use (n, channels, height, width), with one channel for grey, or "
+            'gt.data.array(values, layout="nhw").'
+        )
+    if values.ndim < 2:
+        raise ValueError(f"The values of {name!r} have shape {shape}; use (n, d), with d = 1 for numbers.")
+    if 0 in shape:
+        raise ValueError(f"The samples of {name!r} have no numbers: their shape is {shape[1:]}.")
+    if values.ndim == 4 and shape[3] <= 4 < min(shape[1:3]):
+        raise ValueError(
+            f"Images of {name!r} have shape {shape}, which looks like (n, height, width, channels); the order of axes "
+            'is (n, channels, height, width): give values.permute(0, 3, 1, 2), or use gt.data.array(values, "nhwc").'
+        )
+    if values.is_floating_point() and not values.is_meta:
+        low, high = (bound.item() for bound in values.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            bad = (~values.isfinite().flatten(1).all(1)).nonzero()[:, 0].tolist()
+            raise ValueError(
+                f"{len(bad):,} of {len(values):,} samples of {name!r} have values that are NaN or infinite, the first "
+                f"one at index {bad[0]}: leave these out, or put numbers there."
+            )
+        if values.ndim == 4 and shape[1] <= 4 and not -1 <= low <= high <= 1:
+            raise ValueError(
+                f"Images of {name!r} have values from {low:.4g} to {high:.4g}; use floating point in [-1, 1], or uint8 "
+                "in 0…255. gt.data.array(values, range=(low, high)) converts, with the values of black and of white."
+            )
+
+
+def _check_label(name: str, label, n: int, classes: int) -> None:
+    """ValueError, with what to do, for labels that n samples of so many named classes cannot have."""
+    if label is None:
+        return
+    if isinstance(label, Tensor) and label.ndim == 1 and len(label) != n:
+        raise ValueError(f"{name!r} has {n:,} samples and {len(label):,} labels; give one for each sample.")
+    if not isinstance(label, Tensor) or label.ndim != 1 or label.dtype != torch.int64:
+        raise ValueError(
+            f"The labels of {name!r} are {_describe(label)}; use a tensor, int64 of shape ({n},), one for each sample. "
+            "gt.data.array(values, label=labels) takes lists, arrays and names."
+        )
+    if label.is_meta:
+        return
+    low, high = (bound.item() for bound in label.aminmax())
+    if low < 0 or (classes and high >= classes):
+        most = f" to {classes - 1}, the last of its class_names" if classes else " on"
+        raise ValueError(f"The labels of {name!r} run from {low} to {high}; count them from 0{most}.")
+
+
+def _describe(value) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    article = "an" if type(value).__name__[0] in "aeiou" else "a"
+    return f"{article} {type(value).__name__}, no tensor"
+
+
+# ---------------------------------------------------------------------------------------------------- data of your own
+
+#: The axes that `array` knows, in the order that they are brought into: n samples, c channels, h rows, w columns, l
+#: points in time, d columns of a table.
+LAYOUTS = {"nchw": "images", "nhw": "grey images", "ncl": "signals", "nl": "signals of one channel", "nd": "a table"}
+
+
+def array(
+    x,
+    layout: str | None = None,
+    range: tuple[float, float] | None = None,
+    label=None,
+    name: str = "array",
+    class_names: Sequence[str] = (),
+) -> Data:
+    """A data set of an array: NumPy's, PyTorch's, or lists. Says in a line how it was read.
+
+    layout  the axes in their order, one letter each: "nchw" or "nhwc" for images (n samples, c channels, h rows, w
+            columns), "nhw" for grey ones, "ncl" or "nl" for signals (l points in time), "nd" for a table (d columns),
+            and any other order of these letters. Without it, two axes are a table, and images are recognised where
+            one axis alone can be that of channels.
+    range   (low, high), what becomes -1 and 1: black and white of images. uint8 has (0, 255). Other images need it,
+            unless they reach below 0 and stay within [-1, 1]. Tables and signals without it are standardised, each
+            column or channel by its own mean and standard deviation. `unscale` takes samples back.
+    label   of each sample: names, or whole numbers from wherever they count, as list, array or tensor. They become
+            0 … k - 1 in sorted order, with their names in `class_names`.
+    class_names  of labels that are 0 … k - 1 already
+
+    Raises ValueError, with what to do, where an array can be read in two ways, where values are NaN, infinite or out of
+    their range, and where labels do not fit.
+    """
+    x = _tensor(x, name)
+    layout = _guess_layout(x, name) if layout is None else _check_layout(layout, x, name)
+    canonical = next(known for known in LAYOUTS if sorted(known) == sorted(layout))
+    x = x.permute([layout.index(letter) for letter in canonical])
+    x = x.unsqueeze(1) if canonical in ("nhw", "nl") else x
+    values, scale, words = (_image_values if "h" in canonical else _standard_values)(x, range, name)
+    label, class_names = _labels(label, class_names, name)
+    data = Data(name, values, label, class_names=class_names, scale=scale)
+    classes = f" in {_count(class_names)} ({_listed(class_names)})" if class_names else ""
+    print(f'{name}: {len(data):,} samples of shape {data.shape}{classes}, {LAYOUTS[canonical]} ("{layout}"); {words}')
+    return data
+
+
+def _tensor(x, name: str) -> Tensor:
+    """The array as a tensor without gradients. ValueError where it is none of numbers."""
+    if isinstance(x, Data):
+        raise ValueError(f"{x.name!r} is a data set already.")
+    if isinstance(x, list | tuple) and x and all(isinstance(part, Tensor) for part in x):
+        shapes = {tuple(part.shape) for part in x}
+        if len(shapes) > 1:
+            raise ValueError(f"The samples of {name!r} have several shapes, such as {_listed(sorted(shapes)[:2])}.")
+        x = torch.stack(list(x))
+    if isinstance(x, Tensor):
+        x = x.detach()
+    else:
+        if np.ma.is_masked(x):
+            raise ValueError(f"{name!r} has masked values: fill them, or leave these samples out.")
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise ValueError(f"The samples of {name!r} have several shapes: cut or pad them to one.") from None
+        if x.dtype.kind not in "buif":
+            raise ValueError(
+                f"{name!r} is an array of {x.dtype}: expected numbers. Images in a folder are read by gt.data.folder."
+            )
+        x = torch.from_numpy(np.array(x, x.dtype.newbyteorder("="), order="C"))  # strides and bytes as PyTorch has them
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch knows hardly more than their names
+        x = x.to(torch.int64)
+    if x.is_complex():
+        raise ValueError(f"{name!r} is complex: give its real and imaginary parts as two channels.")
+    if x.ndim == 0 or 0 in x.shape:
+        raise ValueError(f"{name!r} has shape {tuple(x.shape)}: expected at least one sample.")
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _check_layout(layout: str, x: Tensor, name: str) -> str:
+    if not isinstance(layout, str) or sorted(layout) not in [sorted(known) for known in LAYOUTS]:
+        known = ", ".join(f'"{known}" ({what})' for known, what in LAYOUTS.items())
+        raise ValueError(f"The layout {layout!r} is unknown; use {known}, or its letters in another order.")
+    if len(layout) != x.ndim:
+        raise ValueError(f"The layout {layout!r} has {len(layout)} axes, and {name!r} has shape {tuple(x.shape)}.")
+    return layout
+
+
+def _guess_layout(x: Tensor, name: str) -> str:
+    """The only layout that an array can have. ValueError, with two that it can have, where there are several."""
+    shape = tuple(x.shape)
+    if x.ndim == 2:
+        return "nd"
+    if x.ndim == 3 and x.dtype == torch.uint8 and shape[2] > 4:
+        return "nhw"
+    if x.ndim == 3:
+        readings = ("nhw", "ncl") if shape[2] > 4 else ("nhw", "one image of layout hwc, given as x[None]")
+    elif x.ndim == 4:
+        first, last = shape[1] <= 4, shape[3] <= 4
+        if first != last:
+            return "nchw" if first else "nhwc"
+        readings = ("nchw", "nhwc")
+    else:
+        raise ValueError(f"{name!r} has shape {shape}: expected a table, signals or images, of two to four axes.")
+    raise ValueError(
+        f"{name!r} of shape {shape} can be read in two ways, as {readings[0]} or as {readings[1]}: say which one by "
+        f'layout="{readings[0]}", for instance.'
+    )
+
+
+def _image_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, Tensor] | None, str]:
+    """Images as uint8 where they have whole grey levels 0…255, else in [-1, 1]; their scale; what was done."""
+    x = x.to(torch.uint8) * 255 if x.dtype == torch.bool else x  # False is black
+    low, high = _bounds(x, name)
+    if span is None and x.dtype == torch.uint8:
+        if high <= 1 and low < high:
+            raise ValueError(
+                f"The images of {name!r} are uint8, but have values 0 and 1 only: give range=(0, 1), or range=(0, 255) "
+                "if they are as dark as that."
+            )
+        span = (0, 255)
+    if span is None:
+        if not -1 <= low < 0 <= high <= 1:
+            raise ValueError(
+                f"The images of {name!r} have values from {low:.4g} to {high:.4g}: say which ones are black and white, "
+                "by range=(0, 1), (0, 255) or (-1, 1), for instance."
+            )
+        span = (-1, 1)
+    span = _span(span, low, high, name)
+    if span == (0, 255) and (not x.is_floating_point() or bool((x == x.round()).all())):
+        return x.to(torch.uint8).contiguous(), None, "grey levels 0…255"
+    return *_into_range(x, span), f"values from {span[0]:g} (black) to {span[1]:g} (white)"
+
+
+def _standard_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, Tensor] | None, str]:
+    """A table or signals, standardised or scaled to [-1, 1]; their scale; and what was done, in words."""
+    low, high = _bounds(x, name)
+    if span is not None:
+        span = _span(span, low, high, name)
+        return *_into_range(x, span), f"values from {span[0]:g} to {span[1]:g}, scaled to -1 … 1"
+    x, over = x.double(), tuple(axis for axis in (0, 2) if axis < x.ndim)
+    mean, deviation = x.mean(over, keepdim=True), x.std(over, correction=0, keepdim=True)
+    still = deviation <= 1e-12 * mean.abs()
+    deviation = torch.where(still, 1.0, deviation)
+    values = ((x - mean) / deviation).float().contiguous()
+    columns = [
+        f"{m:.4g} ± {d:.4g}" if not s else f"{m:.4g}, constant"
+        for m, d, s in zip(mean.flatten().tolist(), deviation.flatten().tolist(), still.flatten().tolist(), strict=True)
+    ]
+    what = "columns" if x.ndim == 2 else "channels"
+    return (
+        values,
+        (mean[0].float(), deviation[0].float()),
+        f"{what} standardised, by mean ± deviation: {_listed(columns)}",
+    )
+
+
+def _bounds(x: Tensor, name: str) -> tuple[float, float]:
+    """The least and the greatest value. ValueError where one is NaN, infinite, or too large for float32."""
+    if x.is_floating_point():
+        _check_values(name, x.reshape(len(x), -1).float())
+    low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()
+    return low.item(), high.item()
+
+
+def _span(span, low: float, high: float, name: str) -> tuple[float, float]:
+    """A range that values from low to high lie in. ValueError where they do not, or where it is none."""
+    try:
+        first, last = (float(bound) for bound in span)
+    except (TypeError, ValueError):
+        raise ValueError(f"Expected range=(low, high), such as (0, 255), got {span!r}.") from None
+    if not first < last or not math.isfinite(last - first):
+        raise ValueError(f"Expected range=(low, high) with low < high, got {span!r}.")
+    if not first <= low <= high <= last:
+        raise ValueError(
+            f"{name!r} has values from {low:.4g} to {high:.4g}, beyond range={span}: give their true range, or clip "
+            "them."
+        )
+    return first, last
+
+
+def _into_range(x: Tensor, span: tuple[float, float]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The values with `span` as [-1, 1], and the scale that takes them back."""
+    middle, half = (span[0] + span[1]) / 2, (span[1] - span[0]) / 2
+    values = ((x.double() - middle) / half).float().clamp(-1, 1).contiguous()  # by rounding it might be 1 + 1e-7
+    return values, (torch.tensor(middle), torch.tensor(half))
+
+
+def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Labels as 0 … k - 1 and the names of the classes."""
+    names = tuple(map(str, names))
+    if label is None:
+        if names:
+            raise ValueError("class_names are names of labels: give label=… too.")
+        return None, ()
+    given = label.detach().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    if given.ndim != 1:
+        raise ValueError(
+            f"The labels of {name!r} have shape {given.shape}; give one for each sample, such as codes.argmax(1) of "
+            "one-hot codes."
+        )
+    if given.dtype.kind == "f" and np.array_equal(given, given.round()):
+        given = given.astype(np.int64)  # NaN is not equal to itself
+    if given.dtype.kind == "O" and all(isinstance(one, str) for one in given):
+        given = given.astype(str)
+    if given.dtype.kind not in "buiU":
+        raise ValueError(f"The labels of {name!r} are {given.dtype}: expected names or whole numbers.")
+    if names:
+        if given.dtype.kind == "U":
+            raise ValueError("The labels are names already: leave class_names out.")
+        return torch.from_numpy(given.astype(np.int64)), names
+    classes, index = np.unique(given, return_inverse=True)
+    return torch.from_numpy(index.astype(np.int64)), tuple(str(one) for one in classes)
+
+
+def _count(classes: Sequence) -> str:
+    return f"{len(classes)} class{'es' * (len(classes) != 1)}"
+
+
+def _listed(items: Sequence, most: int = 6) -> str:
+    more = f", … {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(str(item) for item in items[:most]) + more
+
+
+def folder(
+    path: str | os.PathLike,
+    size: int | tuple[int, int] = 64,
+    channels: int = 3,
+    fit: str = "crop",
+    name: str | None = None,
+    background: str = "white",
+    limit: int | None = None,
+    cache: bool = True,
+    memory: int | None = None,
+) -> Data:
+    """The pictures below a folder, (n, channels, height, width) uint8: of any format, mode and size that Pillow reads.
+
+    Where all of them lie in sub-folders, these are their classes, in the order of their names. Where some do, or all
+    lie in one, there are no labels. Says in a line what was read, what was done, and what was skipped, which
+    `data.skipped` lists with reasons. Hidden files are left out; of an animation the first picture is taken; cameras'
+    notes on orientation are followed.
+
+    size        of the images: one number, or (height, width)
+    channels    3 for colour, 1 for grey
+    fit         "crop" scales a picture until it covers the size, and cuts its middle out; "pad" until it lies within,
+                and fills the rest; "stretch" changes its proportions
+    name        of the data set; where it is not given, the folder's
+    background  a colour by name or as "#rrggbb": behind transparent pictures, and around padded ones
+    limit       at most so many of the files, chosen at random, the same at every call
+    cache       whether images are kept in the cache, until a file or a setting changes
+    memory      bytes that the images may take; where it is not given, 80 % of what is free
+
+    16-bit and floating-point pictures are scaled to 8 bits. Raises NotADirectoryError; MemoryError, before any picture
+    is read, with what they would take; and ValueError for settings of no sense, and where no picture can be read.
+    """
+    form = _format(size, channels, fit, background)
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
+    place = Path(os.path.expanduser(os.fsdecode(path)))  # of a user who is not there, it leaves ~ alone
+    found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, memory)
+    classes = sorted(set(found.kinds))
+    labelled = len(classes) > 1 and "" not in classes
+    data = Data(
+        name or images.printable(place.resolve().name),
+        found.images,
+        torch.tensor([classes.index(kind) for kind in found.kinds]) if labelled else None,
+        class_names=tuple(images.printable(kind) for kind in classes) if labelled else (),
+        skipped=tuple(found.skipped),
+    )
+    print(_report(data, form, classes))
+    return data
+
+
+def _format(size, channels: int, fit: str, background: str) -> images.Format:
+    """The settings of `folder`. ValueError for those that make no sense."""
+    if channels not in tuple(images.MODES):
+        raise ValueError(f"Expected 1 channel for grey or 3 for colour, got channels={channels!r}.")
+    if fit not in images.FITS:
+        raise ValueError(f"Expected one of {', '.join(map(repr, images.FITS))}, got fit={fit!r}.")
+    images.check_colour(background)
+    return images.Format(channels, *image_size(size), fit, background)
+
+
+def _report(data: Data, form: images.Format, classes: Sequence[str]) -> str:
+    """What was read from a folder, in a line."""
+    done = {"crop": "scaled and cropped", "pad": "scaled and padded", "stretch": "stretched"}[form.fit]
+    words = f"{data.name}: {len(data):,} pictures, {done} to {form.channels} × {form.height} × {form.width}"
+    if data.class_names:
+        words += f", in {_count(classes)} ({_listed(data.class_names)})"
+    elif len(classes) > 1:
+        words += ", without labels, since some lie in sub-folders and some do not"
+    if data.skipped:
+        words += f"; {len(data.skipped):,} skipped: " + _listed([f"{file} ({why})" for file, why in data.skipped], 3)
+    return words
+
+
+def flowers(n: int = 20_000, seed: int = 0, split: str = "train", size: int = 64) -> Data:
+    """Flowers in colour, drawn on the spot, (n, 3, size, size) uint8, in six classes, with their factors.
+
+    The first samples are the same for every n. The two splits are drawn from different streams of random numbers.
+    Factors, with their ranges in `gan_tutorial.flowers.FACTORS`: petals, shade, size, rotation, tilt, x, y, light.
+    20,000 take about ten seconds once, and are then kept in the cache. ValueError if n < 1 or the split is unknown.
+    """
+    _split(split)
+    _positive(n=n, size=size)
+    cache = files.cache_directory() if n >= 1_000 else None
+    return Data("flowers", *drawn_flowers.draw(n, seed, split, size, cache), class_names=tuple(drawn_flowers.KINDS))
 
 
 # ---------------------------------------------------------------------------------------------------------- digits
@@ -280,3 +674,5 @@ def _positive(**settings):
     for name, value in settings.items():
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")
+        if name in ("n", "size", "modes", "side") and value != int(value):
+            raise ValueError(f"{name} is {value}; it must be a whole number.")

@@ -5,9 +5,10 @@ beside the input, `Projection` into the critic's score, `CoarseImage` takes a sm
 refuses conditions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, log2, prod
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -257,7 +258,7 @@ class ConvGenerator(nn.Module):
         up: Callable[[int, int], nn.Module] = conv_transpose_up,
     ):
         super().__init__()
-        self.latent_dim, self.condition, self.size = latent_dim, condition, _sides(size)
+        self.latent_dim, self.condition, self.size = latent_dim, condition, image_size(size)
         depth = _depth(self.size, depth)
         small, wide = tuple(-(-side // 2**depth) for side in self.size), width * 2 ** (depth - 1)
         layers = [
@@ -314,7 +315,7 @@ class ConvCritic(nn.Module):
         spectral: bool = False,
     ):
         super().__init__()
-        self.shape, self.condition = (channels, *_sides(size)), condition
+        self.shape, self.condition = (channels, *image_size(size)), condition
         wrap = spectral_norm if spectral else lambda layer: layer
         inputs, layers = channels + _extra(condition, critic=True, image=True), []
         depth = _depth(self.shape[1:], depth)
@@ -367,7 +368,7 @@ class LaplacianLevel(nn.Module):
         up: Callable[[int, int], nn.Module] = conv_transpose_up,
     ):
         super().__init__()
-        self.latent_dim, self.size = latent_dim, _sides(size)
+        self.latent_dim, self.size = latent_dim, image_size(size)
         if any(side % 2 for side in self.size):
             raise ValueError(
                 f"A level of a stack doubles an image, and {size} pixels are no double: take an even size."
@@ -481,12 +482,13 @@ def _extra(condition, critic: bool = False, image: bool = False) -> int:
     return condition.extra
 
 
-def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of an image. ValueError unless they are positive whole numbers."""
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image, from one number or two. ValueError unless they are positive whole numbers."""
+    sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
+    whole = all(isinstance(side, Integral) and not isinstance(side, bool) and side > 0 for side in sides)
+    if len(sides) != 2 or not whole:
         raise ValueError(f"Expected the size of an image, such as 28 or (48, 80), got {size!r}.")
-    return sides
+    return int(sides[0]), int(sides[1])
 
 
 def _depth(sides: tuple[int, int], depth: int | None) -> int:
@@ -494,10 +496,10 @@ def _depth(sides: tuple[int, int], depth: int | None) -> int:
     shorter = min(sides)
     if depth is None:
         depth = max(1, ceil(log2(shorter / 7)))
-    if not 1 <= depth <= log2(shorter):
+    if not isinstance(depth, int) or not 1 <= depth <= log2(shorter):
         raise ValueError(
-            f"An image of {sides[0]} by {sides[1]} pixels cannot be halved {depth} times: expected a depth from 1 to "
-            f"{int(log2(shorter))}."
+            f"An image of {sides[0]} by {sides[1]} pixels cannot be halved {depth} times: expected "
+            + (f"a depth from 1 to {int(log2(shorter))}." if shorter > 1 else "two pixels or more on each side.")
         )
     return depth
 

@@ -10,10 +10,8 @@ A picture is this field seen through a random affine map and a gentle random war
 """
 
 import hashlib
-import os
-import uuid
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 import matplotlib
@@ -21,6 +19,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .cache import Arrays, kept
 
 FACES = {  # name: (font file, character of its zero, slant that it has already)
     "DejaVu Sans": ("DejaVuSans", "0", 0.0),
@@ -54,48 +54,43 @@ FACTORS = {  # name: (least, greatest), each uniform in between; lengths are in 
 KNOTS = 4  # the warp moves KNOTS² points of the picture at random, and what lies between them smoothly
 CELLS, REACH = 84, 0.7  # the fields: a glyph of height 1 on CELLS² cells that fill [-REACH, REACH]²
 
-Drawing = tuple[Tensor, Tensor, dict[str, Tensor]]  # images (n, 1, 28, 28) uint8; label (n,) int64; factors, (n,) each
+Drawing = tuple[
+    Tensor, Tensor, dict[str, Tensor]
+]  # images (n, channels, h, w) uint8; label (n,) int64; factors, (n,) each
 
 
-def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None) -> Drawing:
+def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None, draw_now=None) -> Drawing:
     """n digits with their labels and factors: FACTORS as float32, and "typeface", the place in FACES, as int64.
 
-    If a directory is given as `cache`, they are kept there and read from there, so long as neither this file nor
-    matplotlib changes. A file that is damaged is drawn again; a directory that cannot be written to is left alone.
+    If a directory is given as `cache`, they are kept there, so long as neither this file nor matplotlib changes, see
+    `gan_tutorial.cache`. `draw_now` draws what is not kept; where it is not given, `draw_digits`.
     """
-    if cache is None:
-        return draw_now(n, seed, split)
-    recipe = hashlib.sha256(Path(__file__).read_bytes() + matplotlib.__version__.encode()).hexdigest()[:12]
-    file = cache / f"synthetic-{recipe}-{split}-{seed}-{n}.npz"
-    try:
-        return read(file, n)
-    except Exception:  # absent, or damaged in whatever way
-        images, label, factors = draw_now(n, seed, split)
-    part = file.with_suffix(f".{uuid.uuid4().hex}.part")
-    with suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as out:
-                np.savez(out, images=images, label=label, **factors)
-            os.replace(part, file)  # at a stroke: nobody sees half a file
-        finally:
-            part.unlink(missing_ok=True)
-        for other in set(cache.glob(f"synthetic-*-{split}-{seed}-{n}.npz")) - {file}:
-            other.unlink(missing_ok=True)  # what an earlier recipe drew
-    return images, label, factors
+    code = hashlib.sha256(Path(__file__).read_bytes() + matplotlib.__version__.encode()).hexdigest()[:12]
+    make = partial(draw_now or draw_digits, n, seed, split)
+    return keep_drawing(cache, f"synthetic-{split}-{seed}-{n}", code, make, (n, 1, 28, 28), ("typeface", *FACTORS))
 
 
-def read(file: Path, n: int) -> Drawing:
-    """What `draw` has kept in a file. zipfile checks each array's CRC-32; ValueError if one has another shape."""
-    with np.load(file) as kept:
-        arrays = {name: torch.from_numpy(kept[name]) for name in ("images", "label", "typeface", *FACTORS)}
-    images, label = arrays.pop("images"), arrays.pop("label")
-    if images.shape != (n, 1, 28, 28) or any(value.shape != (n,) for value in (label, *arrays.values())):
-        raise ValueError(f"{file} does not hold {n} digits.")
-    return images, label, arrays
+def keep_drawing(cache: Path | None, name: str, key: str, make, shape: tuple[int, ...], factors) -> Drawing:
+    """What `make` draws, images of this shape with labels and these factors, from the cache where it is there."""
+
+    def arrays() -> Arrays:
+        images, label, drawn = make()
+        return {"images": images, "label": label, **drawn}
+
+    def fits(found: Arrays) -> bool:
+        return (
+            set(found) == {"images", "label", *factors}
+            and found["images"].shape == shape
+            and found["images"].dtype == torch.uint8
+            and found["label"].dtype == torch.int64
+            and all(value.shape == shape[:1] for name, value in found.items() if name != "images")
+        )
+
+    found = kept(cache, name, key, arrays, fits)
+    return found["images"], found["label"], {name: found[name] for name in factors}
 
 
-def draw_now(n: int, seed: int, split: str) -> Drawing:
+def draw_digits(n: int, seed: int, split: str) -> Drawing:
     """As `draw`, without a cache. The first digits are the same for every n."""
     stream = int.from_bytes(hashlib.sha256(f"drawn {split} {seed}".encode()).digest()[:16], "big")
     uniform = torch.from_numpy(np.random.default_rng(stream).random((n, 2 + len(FACTORS) + 2 * KNOTS**2)))

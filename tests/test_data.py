@@ -200,9 +200,9 @@ def test_without_mnist_digits_are_drawn_and_the_line_says_why(settings, tiny, fe
     settings(DIGITS="synthetic")
     gt.data.digits(split="test")
     assert capsys.readouterr().out.splitlines() == [
-        "digits: drawn, 12 training images (no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0)",
-        "digits: drawn, 12 training images (MNIST could not be downloaded)",
-        "digits: drawn, 12 test images (GAN_TUTORIAL_DIGITS=synthetic)",
+        "digits: synthetic, 12 training images (no MNIST at hand and GAN_TUTORIAL_DOWNLOAD=0)",
+        "digits: synthetic, 12 training images (MNIST could not be downloaded)",
+        "digits: synthetic, 12 test images (GAN_TUTORIAL_DIGITS=synthetic)",
     ]
     assert [json.loads(line) for line in (tmp_path / "record").open()] == [{"digits": "synthetic"}] * 3
 

@@ -1,6 +1,7 @@
 """Networks: shapes, numbers of weights, the same results by independent formulas, and inputs that they refuse."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -58,9 +59,9 @@ def test_numbers_of_weights():
     assert count(gt.MLPGenerator(5, (2,), width=16, depth=2)) == 6 * 16 + 17 * 16 + 17 * 2
     assert count(gt.MLPCritic((1, 28, 28), width=16, depth=1)) == 785 * 16 + 17
     # labels: three more inputs, five more and a table of 3 × 5, or a last layer for each of three classes
-    assert count(gt.MLPGenerator(5, (2,), 16, 1, label=gt.OneHot(3))) == 9 * 16 + 17 * 2
-    assert count(gt.MLPGenerator(5, (2,), 16, 1, label=gt.Embedding(3, 5))) == 15 + 11 * 16 + 17 * 2
-    assert count(gt.MLPCritic((2,), 16, 1, label=gt.Projection(3))) == 3 * 16 + 17 + 3 * 16
+    assert count(gt.MLPGenerator(5, (2,), 16, 1, condition=gt.OneHot(3))) == 9 * 16 + 17 * 2
+    assert count(gt.MLPGenerator(5, (2,), 16, 1, condition=gt.Embedding(3, 5))) == 15 + 11 * 16 + 17 * 2
+    assert count(gt.MLPCritic((2,), 16, 1, condition=gt.Projection(3))) == 3 * 16 + 17 + 3 * 16
 
 
 def test_a_score_belongs_to_its_own_sample():
@@ -95,7 +96,7 @@ def test_a_generator_of_one_sample_and_a_critic_of_one_keep_the_batch_dimension(
 @each_up
 def test_a_generator_of_images_keeps_its_promises(up, kind, size, depth):
     torch.manual_seed(0)
-    G = gt.ConvGenerator(5, size, channels=2, width=2, depth=depth, label=VECTORS[kind](), up=up)
+    G = gt.ConvGenerator(5, size, channels=2, width=2, depth=depth, condition=VECTORS[kind](), up=up)
     fake = G(100 * torch.randn(3, 5), label_for(kind, 3))
     assert fake.shape == (3, 2, size, size) and 0.5 < fake.abs().max() <= 1
 
@@ -103,7 +104,7 @@ def test_a_generator_of_images_keeps_its_promises(up, kind, size, depth):
 @pytest.mark.parametrize(("size", "depth"), [(14, 1), (28, 2), (32, 2), (32, 3)])
 @pytest.mark.parametrize("kind", ALL)
 def test_a_critic_of_images_keeps_its_promises(kind, size, depth):
-    C = gt.ConvCritic(size, channels=2, width=2, depth=depth, label=ALL[kind]())
+    C = gt.ConvCritic(size, channels=2, width=2, depth=depth, condition=ALL[kind]())
     x, label = torch.rand(3, 2, size, size) * 2 - 1, label_for(kind, 3, size)
     assert C(x, label).shape == (3,) and C.features(x, label).shape == (3, 2 * 2 ** (depth - 1) * (size >> depth) ** 2)
 
@@ -115,7 +116,7 @@ def test_numbers_of_weights_of_convolutions():
         "pixel_shuffle_up": lambda i, o: 9 * i * 4 * o + 4 * o,
     }
     for name, weights in up.items():
-        G = gt.ConvGenerator(5, 28, channels=3, width=4, depth=2, label=gt.OneHot(10), up=UPS[name])
+        G = gt.ConvGenerator(5, 28, channels=3, width=4, depth=2, condition=gt.OneHot(10), up=UPS[name])
         assert count(G) == (5 + 10 + 1) * 8 * 49 + 2 * 8 + weights(8, 4) + 2 * 4 + weights(4, 3)
         G = gt.ConvGenerator(5, 32, width=4, depth=3, norm=None, up=UPS[name])
         assert count(G) == (5 + 1) * 16 * 16 + weights(16, 8) + weights(8, 4) + weights(4, 1)
@@ -126,11 +127,13 @@ def test_numbers_of_weights_of_convolutions():
     assert count(gt.ConvCritic(28, 3, width=4, spectral=True)) == conv(3) + last + 1
     assert count(gt.ConvCritic(28, 3, width=4, norm=nn.BatchNorm2d)) == conv(3) + 2 * 8 + last + 1  # not the first one
     assert count(gt.ConvCritic(28, 3, width=4, hidden=5)) == conv(3) + (last + 1) * 5 + 5 + 1
-    assert count(gt.ConvCritic(28, 3, width=4, hidden=5, label=gt.Projection(10))) == conv(3) + (last + 1) * 5 + 6 + 50
-    assert count(gt.ConvCritic(28, 3, width=4, label=gt.OneHot(10))) == conv(3 + 10) + last + 1
-    assert count(gt.ConvCritic(28, 3, width=4, label=gt.Embedding(10, 5))) == 50 + conv(3 + 5) + last + 1
-    assert count(gt.ConvCritic(28, 3, width=4, label=gt.Projection(10))) == conv(3) + last + 1 + 10 * last
-    assert count(gt.ConvCritic(28, 3, width=4, label=gt.CoarseImage(3))) == conv(3 + 3) + last + 1
+    assert (
+        count(gt.ConvCritic(28, 3, width=4, hidden=5, condition=gt.Projection(10))) == conv(3) + (last + 1) * 5 + 6 + 50
+    )
+    assert count(gt.ConvCritic(28, 3, width=4, condition=gt.OneHot(10))) == conv(3 + 10) + last + 1
+    assert count(gt.ConvCritic(28, 3, width=4, condition=gt.Embedding(10, 5))) == 50 + conv(3 + 5) + last + 1
+    assert count(gt.ConvCritic(28, 3, width=4, condition=gt.Projection(10))) == conv(3) + last + 1 + 10 * last
+    assert count(gt.ConvCritic(28, 3, width=4, condition=gt.CoarseImage(3))) == conv(3 + 3) + last + 1
 
 
 def test_a_generator_is_its_formula():
@@ -179,7 +182,7 @@ def test_without_a_hidden_layer_a_critic_judges_distant_parts_apart(hidden):
 
 @pytest.mark.parametrize("spectral", [False, True])
 def test_the_hidden_layer_stands_between_the_convolutions_and_the_score(spectral):
-    C, x = gt.ConvCritic(size=8, width=4, hidden=5, spectral=spectral).eval(), torch.randn(6, 1, 8, 8)
+    C, x = gt.ConvCritic(size=8, width=4, depth=2, hidden=5, spectral=spectral).eval(), torch.randn(6, 1, 8, 8)
     *_, hidden, last = (m for m in C.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     maps = C.layers[:5](x)  # two convolutions, each with its activation, flattened
     assert maps.shape == (6, 8 * 2 * 2)
@@ -191,7 +194,7 @@ def test_the_hidden_layer_stands_between_the_convolutions_and_the_score(spectral
 def test_three_ways_to_double_a_map():
     x, inputs, outputs = torch.randn(2, 3, 4, 4), 3, 2
     by_transposition, by_upsampling, by_shuffling = (up(inputs, outputs) for up in UPS.values())
-    # conv_transpose_up: each pixel adds a patch of 4 × 4 at its place, every second pixel, and a margin of one is cut off
+    # conv_transpose_up: each pixel adds a patch of 4 × 4 at its place, every second pixel; a margin of one is cut off
     canvas = torch.zeros(2, outputs, 10, 10)
     for i in range(4):
         for j in range(4):
@@ -223,12 +226,79 @@ def test_no_way_of_doubling_draws_a_checkerboard_by_overlap(up):
     assert inside(control).unique().tolist() == [1, 2, 4]
 
 
+# --- any size --------------------------------------------------------------------------------------------------------
+
+SIZES = [28, 64, 7, 2, 30, 33, (48, 80), (80, 48), (17, 100), (28, 29)]
+
+
+@pytest.mark.parametrize(
+    ("size", "depth"), [(2, 1), (7, 1), (14, 1), (15, 2), (28, 2), (29, 3), (56, 3), (64, 4), (112, 4), (256, 6)]
+)
+def test_the_depth_follows_from_the_shorter_side(size, depth):
+    """Halved until 7 pixels or fewer are left, by counting convolutions; once at least."""
+    convolutions = lambda net, kind: sum(isinstance(m, kind) for m in net.modules())  # noqa: E731
+    for sides in (size, (size, 300), (300, size)):
+        with torch.device("meta"):
+            G, C = gt.ConvGenerator(3, sides, width=1), gt.ConvCritic(sides, width=1)
+        assert convolutions(G, nn.ConvTranspose2d) == convolutions(C, nn.Conv2d) == depth
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_any_size(size, channels):
+    sides = (size, size) if isinstance(size, int) else size
+    fake = gt.ConvGenerator(3, size, channels, width=2)(torch.randn(2, 3))
+    assert fake.shape == (2, channels, *sides) and fake.abs().max() <= 1
+    C = gt.ConvCritic(size, channels, width=2, hidden=4)
+    assert C(fake).shape == (2,) and C.features(fake).shape == (2, 4)
+    wrong = "x must be " + r".*\(batch, {}, {}, {}\)".format(channels, *sides)
+    with pytest.raises(ValueError, match=wrong):
+        C(torch.zeros(2, channels, sides[0] + 1, sides[1]))
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size != 2], ids=str)  # 2: most of a kernel sees padding
+@each_up
+def test_every_pixel_and_every_weight_counts_at_any_size(up, size):
+    """No pixel is left out where a side does not halve, and nothing that is cut off has weights of its own."""
+    torch.manual_seed(0)
+    G, C = gt.ConvGenerator(3, size, 2, width=4, norm=None, up=up), gt.ConvCritic(size, 2, width=4)
+    for module in [*G.modules(), *C.modules()]:
+        if isinstance(module, nn.ReLU | nn.LeakyReLU):
+            module.register_forward_hook(lambda module, inputs, output: inputs[0])  # so that no unit is off
+    for weight in (*G.parameters(), *C.parameters()):
+        nn.init.uniform_(weight, 0.01, 0.02)  # so that nothing cancels
+    x = G(torch.rand(3, 3)).detach().requires_grad_()
+    C(x).sum().backward()
+    assert (x.grad > 0).all()
+    G(torch.rand(3, 3)).sum().backward()
+    assert all((weight.grad > 0).all() for weight in G.parameters())
+    assert all((weight.grad != 0).all() for weight in C.parameters())
+
+
+def test_a_rectangle_is_not_transposed():
+    """A critic of (height, width) images and its formula: rows are rows."""
+    C, x = gt.ConvCritic((6, 10), width=2, depth=1), torch.randn(3, 1, 6, 10)
+    conv, last = (m for m in C.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    h = F.leaky_relu(F.conv2d(x, conv.weight, conv.bias, stride=2, padding=1), 0.2)
+    assert h.shape == (3, 2, 3, 5)
+    torch.testing.assert_close(C(x), h.flatten(1) @ last.weight[0] + last.bias)
+    S = gt.LaplacianLevel(3, (6, 10), width=2)
+    assert S(torch.randn(3, 3), torch.zeros(3, 1, 3, 5)).shape == (3, 1, 6, 10)
+
+
+def test_what_doubling_makes_too_much_is_cut_off_below_and_right():
+    G, whole = gt.ConvGenerator(3, (30, 25), width=2, depth=3), gt.ConvGenerator(3, 32, width=2, depth=3)
+    whole.load_state_dict(G.state_dict())
+    z = torch.randn(2, 3)
+    assert torch.equal(G(z), whole(z)[:, :, :30, :25])
+
+
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_each_score_belongs_to_its_own_sample_and_label(kind):
-    C = awake(gt.ConvCritic(14, 2, width=4, depth=1, label=ALL[kind]()))
+    C = awake(gt.ConvCritic(14, 2, width=4, depth=1, condition=ALL[kind]()))
     x, label = torch.randn(6, 2, 14, 14), label_for(kind, 6)
     one = None if label is None else label[3:4]
     torch.testing.assert_close(C(x, label)[3:4], C(x[3:4], one))
@@ -240,15 +310,15 @@ def test_swapped_labels_change_what_comes_out(kind):
     label = label_for(kind, 6)
     swapped = label[[0, 2, 1, 3, 4, 5]]
     images, points, z = torch.randn(6, 2, 14, 14), torch.randn(6, 2), torch.randn(6, 3)
-    calls = [(awake(gt.ConvCritic(14, 2, width=4, depth=1, label=ALL[kind]())), images)]
+    calls = [(awake(gt.ConvCritic(14, 2, width=4, depth=1, condition=ALL[kind]())), images)]
     if kind == "CoarseImage":
         calls += [(gt.LaplacianLevel(3, 14, 2, width=4).eval(), z)]
     else:
-        calls += [(awake(gt.MLPCritic(label=ALL[kind]())), points)]
+        calls += [(awake(gt.MLPCritic(condition=ALL[kind]())), points)]
     if kind in VECTORS:
         calls += [
-            (gt.ConvGenerator(3, 14, 2, width=4, depth=1, label=VECTORS[kind]()).eval(), z),
-            (gt.MLPGenerator(3, label=VECTORS[kind]()), z),
+            (gt.ConvGenerator(3, 14, 2, width=4, depth=1, condition=VECTORS[kind]()).eval(), z),
+            (gt.MLPGenerator(3, condition=VECTORS[kind]()), z),
         ]
     for net, x in calls:
         change = (net(x, label) - net(x, swapped)).abs().view(6, -1).amax(1)
@@ -261,24 +331,24 @@ def test_concatenation_is_an_unconditional_network_with_more_inputs(kind):
     label = label_for(kind, 6)
 
     def beside(net, x):
-        numbers = torch.eye(3)[label] if kind == "OneHot" else net.label.table.weight.detach()[label]
+        numbers = torch.eye(3)[label] if kind == "OneHot" else net.condition.table.weight.detach()[label]
         maps = [torch.stack([torch.full(x.shape[2:], float(v)) for v in row]) for row in numbers]
         return torch.cat([x, torch.stack(maps)], dim=1)
 
     more = 3 if kind == "OneHot" else 5
     for build, x, key in [
-        (lambda n, label: gt.MLPGenerator(n, width=8, label=label), torch.randn(6, 4), 4),
-        (lambda n, label: gt.MLPCritic((n,), width=8, label=label), torch.randn(6, 4), 4),
-        (lambda n, label: gt.ConvGenerator(n, 8, width=2, norm=None, label=label), torch.randn(6, 4), 4),
-        (lambda n, label: gt.ConvCritic(8, n, width=2, label=label), torch.randn(6, 2, 8, 8), 2),
+        (lambda n, label: gt.MLPGenerator(n, width=8, condition=label), torch.randn(6, 4), 4),
+        (lambda n, label: gt.MLPCritic((n,), width=8, condition=label), torch.randn(6, 4), 4),
+        (lambda n, label: gt.ConvGenerator(n, 8, width=2, norm=None, condition=label), torch.randn(6, 4), 4),
+        (lambda n, label: gt.ConvCritic(8, n, width=2, condition=label), torch.randn(6, 2, 8, 8), 2),
     ]:
         net, plain = build(key, VECTORS[kind]()), build(key + more, None)
-        plain.load_state_dict({name: v for name, v in net.state_dict().items() if not name.startswith("label.")})
+        plain.load_state_dict({name: v for name, v in net.state_dict().items() if not name.startswith("condition.")})
         torch.testing.assert_close(net(x, label), plain(beside(net, x)))
 
 
 def test_concatenation_beside_an_image_that_an_mlp_takes_apart():
-    C, plain = gt.MLPCritic((1, 4, 4), width=8, label=gt.OneHot(3)), gt.MLPCritic((19,), width=8)
+    C, plain = gt.MLPCritic((1, 4, 4), width=8, condition=gt.OneHot(3)), gt.MLPCritic((19,), width=8)
     plain.load_state_dict(C.state_dict())
     x, label = torch.randn(6, 1, 4, 4), label_for("OneHot", 6)
     torch.testing.assert_close(C(x, label), plain(torch.cat([x.flatten(1), torch.eye(3)[label]], 1)))
@@ -287,8 +357,8 @@ def test_concatenation_beside_an_image_that_an_mlp_takes_apart():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda label: gt.ConvCritic(8, 2, width=2, label=label),
-        lambda label: gt.MLPCritic((2, 8, 8), width=8, label=label),
+        lambda label: gt.ConvCritic(8, 2, width=2, condition=label),
+        lambda label: gt.MLPCritic((2, 8, 8), width=8, condition=label),
     ],
     ids=["conv", "MLP"],
 )
@@ -311,7 +381,7 @@ def test_projection_gives_each_class_a_last_layer_of_its_own(build):
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_a_coarse_image_stands_beside_the_fine_one(times):
-    C, plain = gt.ConvCritic(8, 2, width=2, label=gt.CoarseImage(3)), gt.ConvCritic(8, 5, width=2)
+    C, plain = gt.ConvCritic(8, 2, width=2, condition=gt.CoarseImage(3)), gt.ConvCritic(8, 5, width=2)
     plain.load_state_dict(C.state_dict())
     x, coarse = torch.randn(6, 2, 8, 8), torch.randn(6, 3, 8 // times, 8 // times)
     torch.testing.assert_close(C(x, coarse), plain(torch.cat([x, enlarged(coarse, times)], 1)))
@@ -326,7 +396,7 @@ def test_a_label_module_of_ones_own():
         def forward(self, x, label):
             return x
 
-    C, plain = gt.ConvCritic(8, width=2, label=Unseen()), gt.ConvCritic(8, width=2)
+    C, plain = gt.ConvCritic(8, width=2, condition=Unseen()), gt.ConvCritic(8, width=2)
     plain.load_state_dict(C.state_dict())
     x = torch.randn(3, 1, 8, 8)
     assert torch.equal(C(x, torch.arange(3)), plain(x))
@@ -374,9 +444,9 @@ def largest_singular_value(layer):
 def test_the_largest_singular_value_of_every_weight_becomes_one():
     """Trap 13. By an SVD, after weights were changed and the critic has seen many batches since."""
     torch.manual_seed(0)
-    C = gt.ConvCritic(8, 1, width=3, spectral=True, label=gt.Projection(3))
+    C = gt.ConvCritic(8, 1, width=3, depth=2, spectral=True, condition=gt.Projection(3))
     layers = normalised(C)
-    assert len(layers) == 4 and not normalised(gt.ConvCritic(8, 1, width=3, label=gt.Projection(3)))
+    assert len(layers) == 4 and not normalised(gt.ConvCritic(8, 1, width=3, condition=gt.Projection(3)))
     for layer in layers:
         nn.init.normal_(layer.parametrizations.weight.original)
     x, label = torch.randn(1, 1, 8, 8), torch.zeros(1, dtype=torch.long)
@@ -426,7 +496,7 @@ def looks_normal(values, mean, std):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: gt.ConvGenerator(64, 16, label=gt.OneHot(10)),
+        lambda: gt.ConvGenerator(64, 16, condition=gt.OneHot(10)),
         lambda: gt.ConvGenerator(64, 16, up=gt.pixel_shuffle_up),
         lambda: gt.ConvCritic(16, 3, norm=nn.BatchNorm2d),
         lambda: gt.ConvCritic(16, 3, spectral=True),
@@ -456,18 +526,18 @@ def test_dcgan_begins_with_small_weights_and_scales_near_one(build):
 @pytest.mark.parametrize("training", [True, False])
 def test_spectral_normalisation_follows_dcgans_weights(training):
     """Its vectors belonged to the weights that are gone, and a critic in evaluation never looks again."""
-    C = gt.dcgan_init(gt.ConvCritic(28, spectral=True, label=gt.Projection(10)).train(training))
+    C = gt.dcgan_init(gt.ConvCritic(28, spectral=True, condition=gt.Projection(10)).train(training))
     assert all(m.training == training for m in C.modules())
     C.eval()
     assert [largest_singular_value(layer) for layer in normalised(C)] == pytest.approx([1] * 4, rel=0.1)
 
 
 def test_dcgan_leaves_labels_and_norms_without_scales_alone():
-    G = gt.ConvGenerator(3, 8, label=gt.Embedding(3, 5), norm=lambda n: nn.BatchNorm2d(n, affine=False))
-    table = G.label.table.weight.detach().clone()
+    G = gt.ConvGenerator(3, 8, condition=gt.Embedding(3, 5), norm=lambda n: nn.BatchNorm2d(n, affine=False))
+    table = G.condition.table.weight.detach().clone()
     gt.dcgan_init(G)
-    assert torch.equal(G.label.table.weight, table)
-    assert not gt.dcgan_init(gt.ConvCritic(8, label=gt.Projection(3))).score.project.weight.any()
+    assert torch.equal(G.condition.table.weight, table)
+    assert not gt.dcgan_init(gt.ConvCritic(8, condition=gt.Projection(3))).score.project.weight.any()
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -480,8 +550,8 @@ def test_bad_inputs_are_refused_with_a_sentence():
         (lambda: G(torch.zeros(3)), r"z must be"),
         (lambda: C(torch.zeros(4, 3)), r"x must be .*\(batch, 2\)"),
         (lambda: C(torch.zeros(4, 2, dtype=torch.uint8)), "uint8"),
-        (lambda: C(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)), "takes no label"),
-        (lambda: G(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "takes no label"),
+        (lambda: C(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)), "takes no condition"),
+        (lambda: G(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "takes no condition"),
         (lambda: gt.MLPCritic(depth=0), "at least one hidden layer"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -497,16 +567,24 @@ def test_bad_images_are_refused_with_a_sentence():
         (lambda: C(torch.zeros(4, 3, 32, 32)), r"x must be .*\(batch, 3, 28, 28\), not .*32, 32"),
         (lambda: C(torch.zeros(4, 1, 28, 28)), r"x must be"),
         (lambda: C.features(torch.zeros(4, 3, 28, 28).byte()), "uint8"),
-        (lambda: C(torch.zeros(4, 3, 28, 28), torch.arange(4)), "ConvCritic takes no label"),
-        (lambda: G(z, torch.arange(4)), "ConvGenerator takes no label"),
+        (lambda: C(torch.zeros(4, 3, 28, 28), torch.arange(4)), "ConvCritic takes no condition"),
+        (lambda: G(z, torch.arange(4)), "ConvGenerator takes no condition"),
         (lambda: S(torch.zeros(4, 2), coarse), r"z must be"),
         (lambda: S(z), "LaplacianLevel needs the coarse image"),
         (lambda: S(z, torch.zeros(4, 1, 7, 7)), r"coarse image must be .*14, 14\)"),
         (lambda: S(z, torch.arange(4)), "coarse image must be"),
-        (lambda: gt.ConvGenerator(3, 7), "7 pixels cannot be halved 2 times"),
-        (lambda: gt.ConvGenerator(3, 28, depth=0), "depth from 1 on"),
-        (lambda: gt.ConvCritic(28, depth=3), "28 pixels cannot be halved 3 times"),
-        (lambda: gt.LaplacianLevel(3, 15), "15 pixels cannot be halved 1 times"),
+        (lambda: gt.ConvGenerator(3, 7, depth=3), "7 by 7 pixels cannot be halved 3 times: .* from 1 to 2"),
+        (lambda: gt.ConvGenerator(3, 28, depth=0), "cannot be halved 0 times: .* from 1 to 4"),
+        (lambda: gt.ConvGenerator(3, 28, depth=1.5), "cannot be halved 1.5 times"),
+        (lambda: gt.ConvCritic((64, 28), depth=5), "64 by 28 pixels cannot be halved 5 times: .* from 1 to 4"),
+        (lambda: gt.ConvCritic((64, 1)), "64 by 1 pixels cannot be halved 1 times: .* two pixels or more"),
+        (lambda: gt.LaplacianLevel(3, 15), "15 pixels are no double: take an even size"),
+        (lambda: gt.LaplacianLevel(3, (28, 15)), r"\(28, 15\) pixels are no double"),
+        *(
+            (partial(net, bad), r"size of an image, such as 28 or \(48, 80\), got ")
+            for bad in (0, -3, 2.5, "28", True, None, (28,), (3, 64, 64), (28, 0))
+            for net in (partial(gt.ConvGenerator, 3), gt.ConvCritic, partial(gt.LaplacianLevel, 3))
+        ),
     ]:
         with pytest.raises(ValueError, match=words):
             call()
@@ -516,7 +594,7 @@ def test_bad_images_are_refused_with_a_sentence():
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        (None, "needs a label with each sample.*labelled=True"),
+        (None, "needs a condition with each sample.*labelled=True"),
         (torch.zeros(4), "int64.*float32"),
         (torch.zeros(4, dtype=torch.int32), "int64.*int32"),
         (torch.zeros(4, 1, dtype=torch.long), r"shape \(4, 1\)"),
@@ -528,13 +606,16 @@ def test_bad_images_are_refused_with_a_sentence():
 )
 def test_labels_that_are_no_classes_are_refused(kind, label, words):
     critics = [
-        (gt.MLPCritic(label=ALL[kind]()), torch.zeros(4, 2)),
-        (gt.ConvCritic(8, width=2, label=ALL[kind]()), torch.zeros(4, 1, 8, 8)),
+        (gt.MLPCritic(condition=ALL[kind]()), torch.zeros(4, 2)),
+        (gt.ConvCritic(8, width=2, condition=ALL[kind]()), torch.zeros(4, 1, 8, 8)),
     ]
     generators = (
         [
             (build, torch.zeros(4, 3))
-            for build in (gt.MLPGenerator(3, label=ALL[kind]()), gt.ConvGenerator(3, 8, width=2, label=ALL[kind]()))
+            for build in (
+                gt.MLPGenerator(3, condition=ALL[kind]()),
+                gt.ConvGenerator(3, 8, width=2, condition=ALL[kind]()),
+            )
         ]
         if kind in VECTORS
         else []
@@ -546,7 +627,7 @@ def test_labels_that_are_no_classes_are_refused(kind, label, words):
 
 def test_no_samples_have_no_labels():
     none = torch.zeros(0, dtype=torch.long)
-    assert gt.MLPCritic(label=gt.OneHot(3))(torch.zeros(0, 2), none).shape == (0,)
+    assert gt.MLPCritic(condition=gt.OneHot(3))(torch.zeros(0, 2), none).shape == (0,)
     S = gt.LaplacianLevel(3, 8, norm=None)
     assert S(torch.zeros(0, 3), torch.zeros(0, 1, 4, 4)).shape == (0, 1, 8, 8)
 
@@ -563,7 +644,7 @@ def test_no_samples_have_no_labels():
     ids=["classes", "channels", "height", "width", "bytes"],
 )
 def test_labels_that_are_no_coarse_images_are_refused(label):
-    C = gt.ConvCritic(8, width=2, label=gt.CoarseImage())
+    C = gt.ConvCritic(8, width=2, condition=gt.CoarseImage())
     words = r"floating-point image \(batch, 1, h, w\) whose sides divide \(8, 8\).*prepare"
     with pytest.raises(ValueError, match=words):
         C(torch.zeros(4, 1, 8, 8), label)
@@ -572,26 +653,26 @@ def test_labels_that_are_no_coarse_images_are_refused(label):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: gt.MLPGenerator(3, label=gt.Projection(3)),
-        lambda: gt.ConvGenerator(3, label=gt.Projection(3)),
-        lambda: gt.MLPGenerator(3, label=gt.CoarseImage()),
-        lambda: gt.ConvGenerator(3, label=gt.CoarseImage()),
-        lambda: gt.MLPCritic((1, 8, 8), label=gt.CoarseImage()),
-        lambda: gt.ConvCritic(label=10),
-        lambda: gt.ConvGenerator(3, label=gt.OneHot),
+        lambda: gt.MLPGenerator(3, condition=gt.Projection(3)),
+        lambda: gt.ConvGenerator(3, condition=gt.Projection(3)),
+        lambda: gt.MLPGenerator(3, condition=gt.CoarseImage()),
+        lambda: gt.ConvGenerator(3, condition=gt.CoarseImage()),
+        lambda: gt.MLPCritic((1, 8, 8), condition=gt.CoarseImage()),
+        lambda: gt.ConvCritic(condition=10),
+        lambda: gt.ConvGenerator(3, condition=gt.OneHot),
     ],
 )
 def test_a_way_for_labels_that_a_network_would_not_use_is_refused(build):
     """Without a word it would train an unconditional network."""
-    with pytest.raises(ValueError, match=r"Here a label enters by OneHot\(10\)"):
+    with pytest.raises(ValueError, match=r"Here a condition enters by OneHot\(10\)"):
         build()
 
 
 def test_networks_can_be_copied():
     """A running average begins as a copy: the same results, from weights of its own."""
     for net, label in [
-        (gt.ConvCritic(8, width=2, spectral=True, label=gt.Projection(3)).eval(), torch.arange(3)),
-        (gt.ConvCritic(8, width=2, label=gt.Embedding(3)), torch.arange(3)),
+        (gt.ConvCritic(8, width=2, spectral=True, condition=gt.Projection(3)).eval(), torch.arange(3)),
+        (gt.ConvCritic(8, width=2, condition=gt.Embedding(3)), torch.arange(3)),
     ]:
         twin, x = copy.deepcopy(net), torch.randn(3, 1, 8, 8)
         assert torch.equal(net(x, label), twin(x, label))
@@ -607,5 +688,5 @@ def test_a_cascade_hands_each_level_its_part_of_z_and_the_image_before():
     assert torch.equal(net(z), levels[2](z[:, 5:], image)) and net.latent_dim == 9
     with pytest.raises(ValueError, match=r"\(batch, 9\)"):
         net(z[:, :8])
-    with pytest.raises(ValueError, match="takes no label"):
+    with pytest.raises(ValueError, match="takes no condition"):
         net(z, torch.zeros(5, dtype=torch.long))

@@ -7,8 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gan_tutorial import drawn
-from gan_tutorial.synthetic import FACES, FACTORS, KNOTS, draw, glyphs, outline, pictures, signed_distance, thin
+from gan_tutorial.synthetic import (
+    FACES,
+    FACTORS,
+    KNOTS,
+    draw,
+    draw_digits,
+    glyphs,
+    outline,
+    pictures,
+    signed_distance,
+    thin,
+)
 
 SANS = list(FACES).index("DejaVu Sans") * 10  # the glyph of its zero
 
@@ -224,42 +234,52 @@ def test_training_and_test_digits_do_not_overlap():
     assert len(both.unique(dim=0)) == 4000
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Counts how often digits are drawn anew."""
-    calls, real = [], drawn.draw_now
-    monkeypatch.setattr(drawn, "draw_now", lambda *a: calls.append(a) or real(*a))
-    return calls
+class Counted:
+    """Draws digits anew, and counts how often."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return draw_digits(*arguments)
 
 
-def test_the_cache_gives_back_what_was_drawn(tmp_path, counted):
-    fresh = draw(20, cache=tmp_path / "new")
-    assert same(fresh, draw(20, cache=tmp_path / "new")) and len(counted) == 1
-    assert same(fresh, draw(20)) and len(counted) == 2
-    draw(20, seed=1, cache=tmp_path / "new"), draw(20, split="test", cache=tmp_path / "new")
-    assert len(counted) == 4 and len(list((tmp_path / "new").iterdir())) == 3
+def test_the_cache_gives_back_what_was_drawn(tmp_path):
+    counted = Counted()
+    fresh = draw(20, cache=tmp_path / "new", draw_now=counted)
+    assert same(fresh, draw(20, cache=tmp_path / "new", draw_now=counted)) and counted.calls == 1
+    assert same(fresh, draw(20, draw_now=counted)) and counted.calls == 2
+    draw(20, seed=1, cache=tmp_path / "new", draw_now=counted)
+    draw(20, split="test", cache=tmp_path / "new", draw_now=counted)
+    assert counted.calls == 4 and len(list((tmp_path / "new").iterdir())) == 3
 
 
-def test_a_damaged_drawing_is_drawn_again(tmp_path, counted):
-    fresh = draw(20, cache=tmp_path)
+def test_a_damaged_drawing_is_drawn_again_and_that_is_said(tmp_path, capsys):
+    counted = Counted()
+    fresh = draw(20, cache=tmp_path, draw_now=counted)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     middle = len(whole) // 3
     flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
     for damaged in (b"", b"PK", whole[:middle], whole[:-30], flipped, b"\x80\x04K\x01."):
         file.write_bytes(damaged)
-        assert same(fresh, draw(20, cache=tmp_path)) and file.read_bytes() == whole
-    with file.open("wb") as other:
-        np.savez(other, images=fresh[0][:10])
-    assert same(fresh, draw(20, cache=tmp_path)) and len(counted) == 8
-    assert list(tmp_path.iterdir()) == [file]
+        assert same(fresh, draw(20, cache=tmp_path, draw_now=counted)) and file.read_bytes() == whole
+        assert f"{file.name} in the cache is damaged" in capsys.readouterr().out
+    for other in ({"images": fresh[0][:10]}, {"images": fresh[0], "label": fresh[1]}):
+        with file.open("wb") as out:
+            np.savez(out, **other)
+        assert same(fresh, draw(20, cache=tmp_path, draw_now=counted))
+        assert "holds something else" in capsys.readouterr().out
+    assert counted.calls == 9 and list(tmp_path.iterdir()) == [file]
 
 
-def test_an_earlier_recipe_leaves_nothing_behind(tmp_path):
-    (tmp_path / "drawn-0123456789ab-train-0-20.npz").write_bytes(b"old")
-    (tmp_path / "drawn-0123456789ab-train-0-30.npz").write_bytes(b"old")
+def test_an_earlier_version_leaves_nothing_behind_and_others_are_left_alone(tmp_path):
+    for name in ("synthetic-train-0-20-0123456789ab.npz", "synthetic-train-0-30-0123456789ab.npz"):
+        (tmp_path / name).write_bytes(b"old")
     draw(20, cache=tmp_path)
-    assert sorted(p.name.split("-", 2)[2] for p in tmp_path.iterdir()) == ["train-0-20.npz", "train-0-30.npz"]
+    names = sorted(path.name.rpartition("-")[0] for path in tmp_path.iterdir())
+    assert names == ["synthetic-train-0-20", "synthetic-train-0-30"]
 
 
 def test_a_cache_that_cannot_be_written_to_is_left_alone(tmp_path):

@@ -1,0 +1,59 @@
+"""What took time to make is kept in the reader's cache, and made again where that file is damaged or another one."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Arrays = dict[str, Tensor]
+
+
+def kept(
+    directory: Path | None, name: str, key: str, make: Callable[[], Arrays], fits: Callable[[Arrays], bool]
+) -> Arrays:
+    """The arrays of the file `name`-`key`.npz in a directory; where it is not there yet, those of `make`, kept in it.
+
+    directory  where files are kept; None keeps nothing
+    key        of all that the arrays depend on: files of the same name with another key are removed
+    fits       whether arrays that were read are such as `make` would make
+
+    A file that is damaged, or does not fit, is named and made again. (zipfile checks each array's CRC-32.) A directory
+    that cannot be written to is left alone.
+    """
+    if directory is None:
+        return make()
+    file = directory / f"{name}-{key}.npz"
+    try:
+        with np.load(file) as arrays:
+            found = {array: torch.from_numpy(arrays[array]) for array in arrays.files}
+        if fits(found):
+            return found
+        print(f"{file.name} in the cache holds something else, and is made again.")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Exception as error:  # damaged, in whatever way
+        print(f"{file.name} in the cache is damaged ({type(error).__name__}), and is made again.")
+    arrays = make()
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(file, arrays)
+        for other in set(directory.glob(f"{name}-*.npz")) - {file}:
+            if len(other.stem) == len(file.stem):  # the same name, not one that begins with it
+                other.unlink(missing_ok=True)
+    return arrays
+
+
+def _write(file: Path, arrays: Mapping[str, Tensor]) -> None:
+    """Under a name of its own first, then at a stroke: nobody sees half a file."""
+    part = file.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as out:
+            np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,306 @@
+"""Pictures of a folder, as Pillow reads them: of any mode and size, to images of one size, grey or in colour."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageColor, ImageOps
+from torch import Tensor
+
+from .cache import Arrays, kept
+from .runtime import derive_seed, progress_bar
+
+FITS = ("crop", "pad", "stretch")
+MODES = {1: "L", 3: "RGB"}
+NEEDS_A_PROGRAM = {"EPS", "WMF"}  # Pillow would start another program to draw these
+AT_ONCE = 256  # files that are read between two looks at the clock, and after Ctrl-C
+
+
+class File(NamedTuple):
+    """A file below a folder: its path from there, as the system spells it, its bytes and its last change."""
+
+    path: str
+    size: int
+    changed: int
+
+    @property
+    def kind(self) -> str:
+        """The sub-folder that it lies in, directly or deeper; empty for the folder itself."""
+        return self.path.split(os.sep, 1)[0] if os.sep in self.path else ""
+
+
+class Format(NamedTuple):
+    """What pictures become: (channels, height, width), how they are fitted, and what is behind them."""
+
+    channels: int
+    height: int
+    width: int
+    fit: str
+    background: str
+
+
+class Pictures(NamedTuple):
+    """Images (n, channels, height, width) uint8, each one's sub-folder, and (file, why not) for those left out."""
+
+    images: Tensor
+    kinds: list[str]
+    skipped: list[tuple[str, str]]
+
+
+# ------------------------------------------------------------------------------------------------------ one picture
+
+
+def read_picture(path: str | Path, form: Format) -> np.ndarray:
+    """One picture as (channels, height, width) uint8. Raises whatever Pillow raises, and ValueError."""
+    formats = [name for name in _formats() if name not in NEEDS_A_PROGRAM]
+    with Image.open(path, formats=formats) as picture:
+        side = 2 * max(form.height, form.width)
+        picture.draft(None, (side, side))  # a large JPEG need not be unpacked in full
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+        picture = fitted(plain(picture, MODES[form.channels], form.background), form)
+    levels = np.asarray(picture)
+    return levels[None] if form.channels == 1 else levels.transpose(2, 0, 1)
+
+
+def plain(picture: Image.Image, mode: str, background: str) -> Image.Image:
+    """The picture in 8 bits a channel, mode L or RGB, over a background where it is transparent.
+
+    16 bits are scaled to 8. Floating-point grey levels are taken as 0…1, or as 0…255 where one exceeds 1. ValueError
+    for values outside both.
+    """
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = Image.fromarray(_to_bytes(np.asarray(picture)))
+    elif picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        behind = Image.new("RGBA", picture.size, background)
+        picture = Image.alpha_composite(behind, picture)
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _to_bytes(levels: np.ndarray) -> np.ndarray:
+    """Grey levels of 16 bits or of floating point, as 0…255."""
+    low, high = levels.min(), levels.max()
+    most = 65535 if levels.dtype.kind in "iu" else 1 if high <= 1 else 255
+    if not 0 <= low <= high <= most:
+        raise ValueError(f"grey levels from {low:.4g} to {high:.4g}, beyond 0…{most}")
+    return (levels * (255 / most)).round().astype(np.uint8)
+
+
+def fitted(picture: Image.Image, form: Format) -> Image.Image:
+    """The picture at the size of a format: its middle, or the whole of it with a margin, or stretched."""
+    size = (form.width, form.height)
+    if form.fit == "crop":
+        return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    if form.fit == "pad":
+        return ImageOps.pad(picture, size, Image.Resampling.LANCZOS, color=form.background)
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return list(Image.OPEN)
+
+
+def _reason(error: Exception) -> str:
+    """Why a picture could not be read, in a few words without its path."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no picture that Pillow can read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too large: Pillow's limit against decompression bombs, PIL.Image.MAX_IMAGE_PIXELS"
+    return printable(str(error).strip().split("\n")[0][:80] or type(error).__name__)
+
+
+# --------------------------------------------------------------------------------------------------------- a folder
+
+
+def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | None, memory: int | None) -> Pictures:
+    """All pictures below a folder, in the order of their names; at most `limit` of them, chosen at random.
+
+    cache   a directory where they are kept, under a name that tells the files, their sizes and last changes, and the
+            format; or None
+    memory  bytes that they may take; where it is not given, 80 % of `available_memory`
+
+    Raises MemoryError, with what they would take and before one is read; NotADirectoryError; and ValueError where there
+    is no picture.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{printable(str(folder))} is {'no folder' if folder.exists() else 'not there'}: give the path of a folder "
+            "with pictures, or with one sub-folder for each class."
+        )
+    paths, skipped = list_files(folder)
+    if limit is not None and limit < len(paths):
+        order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(derive_seed("limit", limit)))
+        paths = [paths[index] for index in sorted(order[:limit].tolist())]
+    if not paths:
+        raise ValueError(f"{printable(str(folder))} has no files, hidden ones aside: expected pictures.")
+    _check_memory(len(paths), form, memory)
+
+    name = hashlib.sha256(repr((os.fsencode(folder.resolve()), form, limit)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr([(os.fsencode(file.path), *file[1:]) for file in paths]).encode()).hexdigest()[:12]
+    arrays = kept(
+        _if_it_fits(cache, len(paths) * _bytes(form)),
+        f"folder-{name}",
+        key,
+        lambda: _pack(*read_all(folder, paths, form)),
+        lambda found: _unpack(found)[0].shape[1:] == form[:3],
+    )
+    images, places, broken = _unpack(arrays)
+    if len(images) == 0:
+        (first, reason), *_ = broken
+        raise ValueError(
+            f"None of the {len(paths):,} files below {printable(str(folder))} is a picture that can be read; the first "
+            f"one, {first}: {reason}."
+        )
+    return Pictures(images, [paths[place].kind for place in places.tolist()], [*skipped, *broken])
+
+
+def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
+    """The files below a folder, in the order of their names, and the folders that cannot be opened, with the reason.
+
+    Left out are hidden files and folders, what is no file (a pipe, say), and links to where one already is.
+    """
+    found, closed = [], []
+
+    def walk(inside: str, above: frozenset[str]) -> None:
+        here = os.path.join(folder, inside)
+        real = os.path.realpath(here)
+        if real in above:
+            return
+        try:
+            names = sorted(os.listdir(here))
+        except OSError as error:
+            closed.append((printable(inside), error.strerror or type(error).__name__))
+            return
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = os.path.join(inside, name)
+            try:
+                status = os.stat(os.path.join(folder, path))
+            except OSError as error:  # a link to nowhere
+                closed.append((printable(path), error.strerror or type(error).__name__))
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                walk(path, above | {real})
+            elif stat.S_ISREG(status.st_mode):
+                found.append(File(path, status.st_size, status.st_mtime_ns))
+
+    walk("", frozenset())
+    return found, closed
+
+
+def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray, list[int], list[tuple[str, str]]]:
+    """The images, the places of their files in the list, and what could not be read, with the reason."""
+    images, places, broken = np.empty((len(files), *form[:3]), np.uint8), [], []
+
+    def read(file: File) -> np.ndarray | Exception:
+        try:
+            return read_picture(os.path.join(folder, file.path), form)
+        except Exception as error:  # a plug-in of Pillow's raises what it likes at a damaged file
+            return error
+
+    todo: Iterator[File] = iter(files)
+    with (
+        warnings.catch_warnings(action="ignore"),  # of Pillow's, about damaged metadata and large pictures
+        progress_bar(len(files), None) as show,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
+        done = 0
+        while part := list(islice(todo, AT_ONCE)):
+            for place, result in enumerate(pool.map(read, part), done):
+                if isinstance(result, Exception):
+                    broken.append((printable(files[place].path), _reason(result)))
+                else:
+                    images[len(places)] = result
+                    places.append(place)
+            done += len(part)
+            show(done, 0.0)
+    return images[: len(places)], places, broken
+
+
+def _pack(images: np.ndarray, places: list[int], broken: list[tuple[str, str]]) -> Arrays:
+    text = torch.frombuffer(bytearray(json.dumps(broken).encode()), dtype=torch.uint8)
+    return {"images": torch.from_numpy(images), "places": torch.tensor(places, dtype=torch.int64), "broken": text}
+
+
+def _unpack(arrays: Arrays) -> tuple[Tensor, Tensor, list[tuple[str, str]]]:
+    broken = [tuple(pair) for pair in json.loads(arrays["broken"].numpy().tobytes())]
+    return arrays["images"], arrays["places"], broken
+
+
+# ------------------------------------------------------------------------------------------------------ small parts
+
+
+def check_colour(colour: str) -> None:
+    """ValueError unless Pillow knows the colour."""
+    try:
+        ImageColor.getrgb(colour)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f'Expected a colour such as "white" or "#ff8000", got background={colour!r}.') from None
+
+
+def printable(text: str) -> str:
+    """The text without bytes of no character and without control codes, which a terminal might obey: � for each."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still take, as the system says; None where it does not say."""
+    known = []
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        known.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        try:
+            known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))  # at least not more than there is
+        except (AttributeError, OSError, ValueError):
+            pass
+    try:
+        group = Path("/sys/fs/cgroup")
+        known.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        pass
+    return min(known, default=None)
+
+
+def human(count: float) -> str:
+    """Bytes, as one says them: 48 kB, 1.2 GB."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count, units = count / 1000, units[1:]
+    return f"{count:.0f} {units[0]}" if count >= 10 or units[0] == "bytes" else f"{count:.1f} {units[0]}"
+
+
+def _bytes(form: Format) -> int:
+    return form.channels * form.height * form.width
+
+
+def _check_memory(n: int, form: Format, memory: int | None) -> None:
+    needed, free = n * _bytes(form), available_memory()
+    allowed = memory if memory is not None else None if free is None else int(0.8 * free)
+    if allowed is not None and needed > allowed:
+        raise MemoryError(
+            f"{n:,} pictures of {form.channels} × {form.height} × {form.width} bytes take {human(needed)}, and "
+            f"{human(allowed)} may be used. Choose a smaller size, or limit={allowed // _bytes(form)} for so many of "
+            "them."
+        )
+
+
+def _if_it_fits(cache: Path | None, needed: int) -> Path | None:
+    """The directory, where its disk has room for twice as much."""
+    if cache is None:
+        return None
+    there = next(place for place in (cache, *cache.parents) if place.exists())
+    return cache if shutil.disk_usage(there).free > 2 * needed else None
