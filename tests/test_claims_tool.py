@@ -38,11 +38,11 @@ PACKAGE = {
     "claims": (ROOT / "gan_tutorial" / "claims.py").read_text(encoding="utf-8"),
     "runtime": 'import os\n\n\ndef scale_from_environment():\n    return os.environ.get("GAN_TUTORIAL_SCALE")\n',
     "plots": "def curve(x):\n    pass\n",
-    "data": 'import os\nfrom .claims import record\n\n\ndef digits():\n'
-            '    record({"digits": os.environ.get("GAN_TUTORIAL_DIGITS") or "drawn"})\n',
+    "data": "import os\nfrom .claims import record\n\n\ndef digits():\n"
+    '    record({"digits": os.environ.get("GAN_TUTORIAL_DIGITS") or "drawn"})\n',
     "toy": TOY,
 }
-SABOTAGES = '''
+SABOTAGES = """
 [[sabotage]]
 name = "two is three"
 file = "gan_tutorial/toy.py"
@@ -56,17 +56,27 @@ file = "book/01_toy.ipynb"
 old = "1 + 1"
 new = "1 + 2"
 claims = ["1.1"]
-'''
+"""
 EXACT = 'gt.claim("1.1", "One and one is two", total, low=2, high=2, exact=True)'
 CLOSE = 'gt.claim("1.2", "The measure is near 2", value, low=1.5, high=2.5)'
-CELLS = ["# Set-up. Nothing here.", "import gan_tutorial as gt\ntotal = 1 + 1", "value = gt.measure(0.1)\nvalue",
-         EXACT + "\n" + CLOSE]
+CELLS = [
+    "# Set-up. Nothing here.",
+    "import gan_tutorial as gt\ntotal = 1 + 1",
+    "value = gt.measure(0.1)\nvalue",
+    EXACT + "\n" + CLOSE,
+]
 
 
 def notebook(cells, title="A toy"):
     code = [{"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in cells]
-    return json.dumps({"cells": [{"cell_type": "markdown", "source": f"# {title}", "metadata": {}}, *code],
-                       "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+    return json.dumps(
+        {
+            "cells": [{"cell_type": "markdown", "source": f"# {title}", "metadata": {}}, *code],
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {},
+        }
+    )
 
 
 class Toy:
@@ -170,11 +180,15 @@ def test_words_and_pictures_make_nothing_stale(done):
     assert done.claims("--check") == 0
 
 
-@pytest.mark.parametrize("file, old, new", [
-    ("gan_tutorial/toy.py", "uniform(-1, 1)", "uniform(-1, 2)"),
-    ("book/01_toy.ipynb", "gt.measure(0.1)", "gt.measure(0.2)"),
-    ("book/01_toy.ipynb", "high=2.5", "high=2.6"),
-], ids=["package", "chapter", "bound"])  # no name of a notebook in an id: conftest.py would take the test for a cell
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("gan_tutorial/toy.py", "uniform(-1, 1)", "uniform(-1, 2)"),
+        ("book/01_toy.ipynb", "gt.measure(0.1)", "gt.measure(0.2)"),
+        ("book/01_toy.ipynb", "high=2.5", "high=2.6"),
+    ],
+    ids=["package", "chapter", "bound"],
+)  # no name of a notebook in an id: conftest.py would take the test for a cell
 def test_code_and_bounds_do(done, capsys, file, old, new):
     done.change(file, old, new)
     assert done.claims("--check") == 1
@@ -245,30 +259,45 @@ def test_by_value_not_by_a_crash(toy, capsys):
     assert "code cell 3:\nvalue = gt.measure(0.1)" in out
 
 
-@pytest.mark.parametrize("old, new, sentence", [
-    ('old = "1 + 1"', 'old = "1"', "its old text occurs 7 times in book/01_toy.ipynb"),
-    ('old = "1 + 1"', 'old = "7"', "its old text occurs 0 times"),
-    ('file = "book/01_toy.ipynb"', 'file = "book/09_x.ipynb"', "neither a module of gan_tutorial/ nor a notebook"),
-    ('old = "return 2 +"\nnew = "return 3 +"', 'old = "return 1"\nnew = "return 3"', "changes nothing that chapter 01"),
-    ('old = "return 2 +"\nnew = "return 3 +"', 'old = "a comment"\nnew = "nothing"', "changes nothing that chapter 01"),
-    ('old = "1 + 1"\nnew = "1 + 2"', 'old = "low=2, high=2,"\nnew = "low=3,"', "it changes a claim"),
-    ('claims = ["1.1"]', 'claims = ["1.1", "1.7"]', "the book has no claim 1.7"),
-    ('claims = ["1.1"]', 'claims = []', "needs name, file, old, new and claims"),
-    ('name = "a wrong sum"', 'name = "two is three"', "its name is taken"),
-    ('new = "1 + 2"', 'new = "1 +"', "invalid syntax"),
-    ('claims = ["1.1"]', 'claims = ["1.2"]', "no sabotage for claim 1.1"),
-], ids=range(11))
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ('old = "1 + 1"', 'old = "1"', "its old text occurs 7 times in book/01_toy.ipynb"),
+        ('old = "1 + 1"', 'old = "7"', "its old text occurs 0 times"),
+        ('file = "book/01_toy.ipynb"', 'file = "book/09_x.ipynb"', "neither a module of gan_tutorial/ nor a notebook"),
+        (
+            'old = "return 2 +"\nnew = "return 3 +"',
+            'old = "return 1"\nnew = "return 3"',
+            "changes nothing that chapter 01",
+        ),
+        (
+            'old = "return 2 +"\nnew = "return 3 +"',
+            'old = "a comment"\nnew = "nothing"',
+            "changes nothing that chapter 01",
+        ),
+        ('old = "1 + 1"\nnew = "1 + 2"', 'old = "low=2, high=2,"\nnew = "low=3,"', "it changes a claim"),
+        ('claims = ["1.1"]', 'claims = ["1.1", "1.7"]', "the book has no claim 1.7"),
+        ('claims = ["1.1"]', "claims = []", "needs name, file, old, new and claims"),
+        ('name = "a wrong sum"', 'name = "two is three"', "its name is taken"),
+        ('new = "1 + 2"', 'new = "1 +"', "invalid syntax"),
+        ('claims = ["1.1"]', 'claims = ["1.2"]', "no sabotage for claim 1.1"),
+    ],
+    ids=range(11),
+)
 def test_a_sabotage_that_makes_no_sense(toy, capsys, old, new, sentence):
     toy.change("book/sabotages.toml", old, new)
     assert toy.claims("--check") == 1
     assert sentence in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cell, sentence", [
-    (EXACT.replace("1.1", "1.3"), "claim 1.3 stands where 1.1 is expected"),
-    (EXACT + "\n" + EXACT, "claim 1.1 stands where 1.2 is expected"),
-    (EXACT.replace('"One and one is two"', 'f"{total}"'), "written out, not computed"),
-])
+@pytest.mark.parametrize(
+    "cell, sentence",
+    [
+        (EXACT.replace("1.1", "1.3"), "claim 1.3 stands where 1.1 is expected"),
+        (EXACT + "\n" + EXACT, "claim 1.1 stands where 1.2 is expected"),
+        (EXACT.replace('"One and one is two"', 'f"{total}"'), "written out, not computed"),
+    ],
+)
 def test_claims_that_break_the_form(toy, capsys, cell, sentence):
     toy.chapter(*CELLS[:3], cell)
     assert toy.claims("--check") == 1
@@ -288,8 +317,11 @@ def test_digits_are_run_on_both_sets_and_all_exact_chapters_once(toy, capsys):
     assert toy.claims() == 0
     assert "0 of 3 runs are up to date" in capsys.readouterr().out
     assert list(toy.record["claims"]["1.1"]["sets"]) == ["mnist", "drawn"]
-    assert [(r["digits"], r["sabotage"]) for r in toy.record["runs"]] == \
-        [("drawn", None), ("mnist", None), ("drawn", "a wrong sum")]
+    assert [(r["digits"], r["sabotage"]) for r in toy.record["runs"]] == [
+        ("drawn", None),
+        ("mnist", None),
+        ("drawn", "a wrong sum"),
+    ]
 
 
 def test_resumes_after_a_kill_and_refuses_to_run_twice(toy, capsys):
@@ -356,23 +388,34 @@ def key(*cells, **package):
 
 def test_what_only_draws_does_not_count():
     plain = key("import matplotlib.pyplot as plt", "x = 1")
-    for cell in ("fig, axes = plt.subplots(2)\naxes[0].plot(x)\nplt.show()",
-                 "f, (left, right) = plt.subplots(1, 2)\nleft.set(xlabel='x')\nright.plot(x)",
-                 "print(f'{x.mean():.2f}', '$é$')  # é"):
+    for cell in (
+        "fig, axes = plt.subplots(2)\naxes[0].plot(x)\nplt.show()",
+        "f, (left, right) = plt.subplots(1, 2)\nleft.set(xlabel='x')\nright.plot(x)",
+        "print(f'{x.mean():.2f}', '$é$')  # é",
+    ):
         assert key("import matplotlib.pyplot as plt", "x = 1\n" + cell) == plain
     for cell in ("print(net(x))", "ax.plot(torch.randn(3))", "n, bins = plt.hist(x)", "print(y := 2)"):
         assert key("import matplotlib.pyplot as plt", "x = 1\n" + cell) != plain
 
 
 def test_a_model_that_is_only_shown_does_not_count():
-    package = code_key.Package({"__init__": "from .checkpoint import pretrained", "plots": "", "metrics": "",
-                                "checkpoint": "def pretrained(name): ..."})
+    package = code_key.Package(
+        {
+            "__init__": "from .checkpoint import pretrained",
+            "plots": "",
+            "metrics": "",
+            "checkpoint": "def pretrained(name): ...",
+        }
+    )
 
     def key(*lines):
         return code_key.code_key(["import gan_tutorial as gt\n" + "\n".join(lines)], package)[0]
 
-    shown = ("made = gt.pretrained('dcgan')", "print(made, gt.metrics.table(made.metrics))",
-             "figure = gt.plots.trained(made, made.sample(64))")
+    shown = (
+        "made = gt.pretrained('dcgan')",
+        "print(made, gt.metrics.table(made.metrics))",
+        "figure = gt.plots.trained(made, made.sample(64))",
+    )
     assert key(*shown) == key(shown[0].replace("dcgan", "mlp"), *shown[1:])
     for use in ("x = made.sample(64)", "if made.steps > 3: y = 1", "for image in made.sample(3): y = image"):
         assert key(*shown, use) != key(shown[0].replace("dcgan", "mlp"), *shown[1:], use)
@@ -397,8 +440,9 @@ def test_code_is_reached_through_the_package():
     assert key(cell, **chain, far=far.replace("E = 3", "E = 4")) == plain
     assert key(cell, **chain, far=far + "\nif A:\n    A = 3\n") != plain  # runs on import
     assert key(cell, toy=chain["toy"].replace("D = 1", "D = 2"), far=far) == plain
-    assert key("from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far) != \
-        key("from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far.replace("A = 1", "A = 2"))
+    assert key("from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far) != key(
+        "from gan_tutorial.toy import measure as m\nm(1)", **chain, far=far.replace("A = 1", "A = 2")
+    )
 
 
 def test_a_film_whose_frames_a_claim_counts_matters():
@@ -407,7 +451,10 @@ def test_a_film_whose_frames_a_claim_counts_matters():
     book = claim_sources.Book(ROOT)
     changed = book.tree.sabotaged("gan_tutorial/hooks.py", "self.frames.append(frame)", "self.frames.insert(0, frame)")
     package = code_key.Package(changed.package)
-    stale = {c.number for c in book.chapters.values()
-             if code_key.code_key(changed.notebooks[c.notebook], package)[0] != c.key}
+    stale = {
+        c.number
+        for c in book.chapters.values()
+        if code_key.code_key(changed.notebooks[c.notebook], package)[0] != c.key
+    }
     filming = {c.number for c in book.chapters.values() if "hooks.Film(" in (ROOT / "book" / c.notebook).read_text()}
     assert "02" in stale and stale == filming

@@ -18,9 +18,12 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
     "digits": ('gt.claims.record({"digits": "drawn"})\n' + CLAIM, True),
     "wrong_digits": ('gt.claims.record({"digits": "mnist"})\n' + CLAIM, False),
     "silent_digits": (f"if False:\n    gt.data.digits()\n{CLAIM}", False),
-    "environment": ("from os import environ, path\n"
-                    "assert environ['GAN_TUTORIAL_DOWNLOAD'] == '0' and environ['GAN_TUTORIAL_SCALE'] == 'cpu'\n"
-                    "assert path.isabs(environ['GAN_TUTORIAL_DATA'])", True),
+    "environment": (
+        "from os import environ, path\n"
+        "assert environ['GAN_TUTORIAL_DOWNLOAD'] == '0' and environ['GAN_TUTORIAL_SCALE'] == 'cpu'\n"
+        "assert path.isabs(environ['GAN_TUTORIAL_DATA'])",
+        True,
+    ),
 }
 
 

@@ -47,7 +47,7 @@ def test_a_training_for_the_gallery_goes_on_where_it_stopped(tmp_path, monkeypat
     assert gallery.main([*call, "--seconds", "1.2"]) == 0
     made = checkpoint.load(tmp_path / "models" / "mlp.safetensors")
     curve = made.card["curve"]
-    assert curve[:len(first["curve"])] == first["curve"] and curve[-1]["step"] == made.steps > first["step"]
+    assert curve[: len(first["curve"])] == first["curve"] and curve[-1]["step"] == made.steps > first["step"]
     assert 1.2 <= made.seconds < 10 and [point["seconds"] for point in curve] == sorted(p["seconds"] for p in curve)
     assert made.card["metrics"] == pytest.approx(cli.judged(made, "mnist", len(few)))
     monkeypatch.setattr(gallery.metrics, "report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

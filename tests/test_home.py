@@ -48,8 +48,13 @@ def test_without_an_address_nothing_leads_to_colab(copy):
 
 def test_an_address_is_written_everywhere(copy):
     home.move(copy, "someone/gan-book")
-    assert {p.name for p in home.differing(copy)} == {"_config.yml", "README.md", "CITATION.cff", "99_x.ipynb",
-                                                       *(p.name for p in (copy / "book").glob("*.ipynb"))}
+    assert {p.name for p in home.differing(copy)} == {
+        "_config.yml",
+        "README.md",
+        "CITATION.cff",
+        "99_x.ipynb",
+        *(p.name for p in (copy / "book").glob("*.ipynb")),
+    }
     home.write(copy)
     assert home.differing(copy) == []
     url = "https://github.com/someone/gan-book"

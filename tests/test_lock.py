@@ -34,8 +34,14 @@ def test_the_lock_is_complete():
         for text in requires(name) or []:
             need = Requirement(text)
             for python in ("3.11", "3.12", "3.13"):
-                marks = {"python_version": python, "python_full_version": python + ".1", "sys_platform": "linux",
-                         "platform_system": "Linux", "platform_machine": "x86_64", "extra": ""}
+                marks = {
+                    "python_version": python,
+                    "python_full_version": python + ".1",
+                    "sys_platform": "linux",
+                    "platform_system": "Linux",
+                    "platform_machine": "x86_64",
+                    "extra": "",
+                }
                 if need.marker and not need.marker.evaluate(marks):
                     continue
                 if canonicalize_name(need.name).startswith(("nvidia-", "cuda-", "triton")):
@@ -52,5 +58,7 @@ def test_every_pin_runs_on_the_promised_pythons():
 
 
 def test_a_freeze_becomes_plain_pins():
-    freeze = "Torch==2.13.0+cpu\nnvidia-cudnn==9.1\n-e git+x\npip==1\nB_x==2\ntriton==3\na @ file:///x\ngan-tutorial==1\n"
+    freeze = (
+        "Torch==2.13.0+cpu\nnvidia-cudnn==9.1\n-e git+x\npip==1\nB_x==2\ntriton==3\na @ file:///x\ngan-tutorial==1\n"
+    )
     assert lock.pinned(freeze) == ["B_x==2", "Torch==2.13.0"]

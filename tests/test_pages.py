@@ -21,8 +21,16 @@ ROOT = Path(__file__).parents[1]
 class Page(html.parser.HTMLParser):
     """What a page holds: ids, links, what it loads, images without words."""
 
-    LOADS = {"script": "src", "img": "src", "iframe": "src", "video": "src", "audio": "src", "source": "src",
-             "embed": "src", "object": "data"}
+    LOADS = {
+        "script": "src",
+        "img": "src",
+        "iframe": "src",
+        "video": "src",
+        "audio": "src",
+        "source": "src",
+        "embed": "src",
+        "object": "data",
+    }
     LINKS = {"stylesheet", "preload", "modulepreload", "icon", "manifest", "prefetch"}
 
     def __init__(self, text):
@@ -111,8 +119,12 @@ def test_every_picture_has_words(pages):
 
 def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
     repository, release = setup_cell.project()
-    colab = [link for path, page in pages.items() for link in page.links if "colab.research.google.com" in link
-             and path.name[:2].isdigit()]
+    colab = [
+        link
+        for path, page in pages.items()
+        for link in page.links
+        if "colab.research.google.com" in link and path.name[:2].isdigit()
+    ]
     chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
     if not repository:
         assert colab == []
@@ -130,13 +142,17 @@ def test_a_page_that_is_wrong_in_every_way(tmp_path):
         '<a href="c.html">x</a> <a href="https://example.org">x</a> <img src="//example.org/a.png">'
         '<img src="a.png" alt="A."/>'
         '<script src="https://example.org/a.js"></script> <link rel="stylesheet" href="https://example.org/a.css">'
-        '<link rel="canonical" href="https://example.org/">')
+        '<link rel="canonical" href="https://example.org/">'
+    )
     (tmp_path / "b.html").write_text('<p id="here">')
     made = read(tmp_path)
     page = made[(tmp_path / "a.html").resolve()]
     assert dead_links(made, tmp_path) == [("a.html", link) for link in ("b.html#gone", "#nowhere", "c.html", "a.png")]
     assert [load for load in page.loads if outside(load)] == [
-        "//example.org/a.png", "https://example.org/a.js", "https://example.org/a.css"]
+        "//example.org/a.png",
+        "https://example.org/a.js",
+        "https://example.org/a.css",
+    ]
     assert page.silent == ["//example.org/a.png"]
 
 
@@ -166,9 +182,20 @@ BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 def test_mathematics_appears_with_every_request_refused(pages, tmp_path):
     chapter = next((path for path in pages if path.stem == "00_primer"), None)
     assert chapter is not None
-    command = [BROWSER, "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-               "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}",
-               "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--dump-dom", chapter.as_uri()]
+    command = [
+        BROWSER,
+        "--headless",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path}",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        chapter.as_uri(),
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(1, "--no-sandbox")  # root has no sandbox of Chromium's
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout

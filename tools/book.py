@@ -47,8 +47,9 @@ def build() -> None:
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tools")]), MPLBACKEND="agg")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT)]
     options = ["-W", "-n", "--keep-going", "-q", "--path-output", str(ROOT)]
-    result = subprocess.run([*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, cwd=ROOT)
+    result = subprocess.run(
+        [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
     if result.returncode:
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
         raise RuntimeError(f"{result.stdout}\nThe book was not built.")

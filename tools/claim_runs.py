@@ -1,6 +1,6 @@
 """Run chapters, several at a time, each in a process and a folder of its own, and collect what they record.
 
-    python tools/claim_runs.py CELLS [CLAIM …]   is what the child does: run the code cells in the file CELLS
+python tools/claim_runs.py CELLS [CLAIM …]   is what the child does: run the code cells in the file CELLS
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Job:
 
     @property
     def identity(self) -> tuple:
-        return identity({"chapter": self.chapter.number, "digits": self.digits, "seed": self.seed,
-                         "sabotage": self.sabotage})
+        return identity(
+            {"chapter": self.chapter.number, "digits": self.digits, "seed": self.seed, "sabotage": self.sabotage}
+        )
 
 
 def play(cells: Path, must: list[str]) -> None:
@@ -72,8 +73,10 @@ def play(cells: Path, must: list[str]) -> None:
     torch = getattr(sys.modules.get("torch"), "__version__", None)
     with record.open("a", encoding="utf-8") as file:
         # Processor time, in one thread: it depends less than the clock on what else the machine does.
-        print(json.dumps({"seconds": round(time.process_time(), 1), "peak_mb": round(peak / 1e6), "torch": torch}),
-              file=file)
+        print(
+            json.dumps({"seconds": round(time.process_time(), 1), "peak_mb": round(peak / 1e6), "torch": torch}),
+            file=file,
+        )
 
 
 def entries(record: Path) -> list[dict]:
@@ -91,15 +94,25 @@ class Process:
         cells = self.folder / "cells.json"
         cells.write_text(json.dumps(job.tree.notebooks[job.chapter.notebook]), encoding="utf-8")
         environment = notebooks.kernel_environment(
-            PYTHONPATH=str(self.folder), MPLBACKEND="Agg", IPYTHONDIR=str(self.folder / "ipython"),
-            GAN_TUTORIAL_SEED=str(job.seed), GAN_TUTORIAL_DIGITS=job.digits if job.digits in SETS else "",
-            GAN_TUTORIAL_RECORD=str(self.folder / "record"), GAN_TUTORIAL_RECORD_ONLY="1",
-            **({"GAN_TUTORIAL_DOWNLOAD": "0"} if job.sabotage else {}))
+            PYTHONPATH=str(self.folder),
+            MPLBACKEND="Agg",
+            IPYTHONDIR=str(self.folder / "ipython"),
+            GAN_TUTORIAL_SEED=str(job.seed),
+            GAN_TUTORIAL_DIGITS=job.digits if job.digits in SETS else "",
+            GAN_TUTORIAL_RECORD=str(self.folder / "record"),
+            GAN_TUTORIAL_RECORD_ONLY="1",
+            **({"GAN_TUTORIAL_DOWNLOAD": "0"} if job.sabotage else {}),
+        )
         command = [sys.executable, str(Path(__file__).resolve()), str(cells)]
         with open(self.folder / "output", "w", encoding="utf-8") as output:
             early = job.sabotage or job.seed  # what comes after the last claim, the solutions, runs with seed 0 alone
-            self.process = subprocess.Popen([*command, *job.must] if early else command, env=environment,
-                                            cwd=self.folder / "book", stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [*command, *job.must] if early else command,
+                env=environment,
+                cwd=self.folder / "book",
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def done(self) -> bool:
         if time.monotonic() - self.started > LIMIT:
@@ -138,13 +151,24 @@ class Process:
         self.temporary.cleanup()
         if problem:
             return None, f"{job}: {problem}"
-        kept = {n: v for n, v in claims.items() if (n in job.must if job.sabotage else job.seed == 0
-                or not job.chapter.claims[n].exact or not holds(v))}  # an exact fact is recorded once, unless it fails
+        kept = {
+            n: v
+            for n, v in claims.items()
+            if (n in job.must if job.sabotage else job.seed == 0 or not job.chapter.claims[n].exact or not holds(v))
+        }  # an exact fact is recorded once, unless it fails
         cost = next((line for line in lines if "seconds" in line), {})
         digits = next(iter(used), "none") if job.sabotage else job.digits
-        return {"chapter": job.chapter.number, "digits": digits, "seed": job.seed, "sabotage": job.sabotage,
-                "key": job.key, "seconds": cost.get("seconds"), "peak_mb": cost.get("peak_mb"),
-                "torch": cost.get("torch"), "claims": kept}, None
+        return {
+            "chapter": job.chapter.number,
+            "digits": digits,
+            "seed": job.seed,
+            "sabotage": job.sabotage,
+            "key": job.key,
+            "seconds": cost.get("seconds"),
+            "peak_mb": cost.get("peak_mb"),
+            "torch": cost.get("torch"),
+            "claims": kept,
+        }, None
 
 
 def execute(jobs: list[Job], root: Path, workers: int, known: list[dict], keep) -> list[str]:
@@ -171,8 +195,10 @@ def execute(jobs: list[Job], root: Path, workers: int, known: list[dict], keep) 
                         pending = [j for j in pending if j.chapter is not job.chapter]
                 else:
                     keep(run)
-                left = sum(expected.get(j.chapter.number, spent / finished)
-                           for j in pending + [p.job for p in running]) / workers
+                left = (
+                    sum(expected.get(j.chapter.number, spent / finished) for j in pending + [p.job for p in running])
+                    / workers
+                )
                 cost = f"{run['peak_mb']} MB" if run else "FAILED"
                 time_left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
                 print(f"[{finished}/{total}] {job}: {seconds:.0f} s, {cost}; about {time_left} left", flush=True)

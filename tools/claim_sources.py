@@ -29,7 +29,7 @@ SEEDS, SETS = 10, ("mnist", "drawn")
 class Tree:
     """The sources that a run is made of: modules of the package, and each notebook's code cells."""
 
-    package: dict[str, str]          # "game" -> source
+    package: dict[str, str]  # "game" -> source
     notebooks: dict[str, list[str]]  # "01_minimax.ipynb" -> cells
 
     def sabotaged(self, file: str, old: str, new: str) -> Tree:
@@ -51,8 +51,9 @@ class Tree:
 
     def write(self, root: Path, folder: Path) -> None:
         """Lay the tree out below `folder`; what else the package and the book hold comes from `root`."""
-        shutil.copytree(root / "gan_tutorial", folder / "gan_tutorial",
-                        ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        shutil.copytree(
+            root / "gan_tutorial", folder / "gan_tutorial", ignore=shutil.ignore_patterns("__pycache__", "*.py")
+        )
         for name, source in self.package.items():
             (folder / "gan_tutorial" / f"{name}.py").write_text(source, encoding="utf-8")
         (folder / "book").mkdir()
@@ -69,7 +70,7 @@ class Claim:
 
 @dataclass
 class Chapter:
-    number: str   # "01"
+    number: str  # "01"
     notebook: str
     title: str
     cells: list[str]
@@ -85,9 +86,9 @@ class Chapter:
 @dataclass
 class Sabotage:
     name: str
-    claims: dict[str, list[str]]                         # chapter -> the claims that must fail
+    claims: dict[str, list[str]]  # chapter -> the claims that must fail
     tree: Tree | None = None
-    keys: dict[str, str] = field(default_factory=dict)   # chapter -> key of the sabotaged code
+    keys: dict[str, str] = field(default_factory=dict)  # chapter -> key of the sabotaged code
 
 
 def claims_in(cells: list[str]) -> list[Claim]:
@@ -111,11 +112,14 @@ class Book:
         self.chapters: dict[str, Chapter] = {}
         self.sabotages: list[Sabotage] = []
         self.named: set[str] = set()  # the names of all sabotages, the broken ones too
-        contents = {path.name: json.loads(path.read_text(encoding="utf-8"))
-                    for path in sorted((root / "book").glob("[0-9][0-9]_*.ipynb"))}
-        self.tree = Tree({path.stem: path.read_text(encoding="utf-8") for path in (root / "gan_tutorial").glob("*.py")},
-                         {name: [notebooks.source(c) for c in notebooks.code_cells(content)]
-                          for name, content in contents.items()})
+        contents = {
+            path.name: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted((root / "book").glob("[0-9][0-9]_*.ipynb"))
+        }
+        self.tree = Tree(
+            {path.stem: path.read_text(encoding="utf-8") for path in (root / "gan_tutorial").glob("*.py")},
+            {name: [notebooks.source(c) for c in notebooks.code_cells(content)] for name, content in contents.items()},
+        )
         for name, content in contents.items():
             try:
                 self.chapters[name[:2]] = self.chapter(name, content)
@@ -141,8 +145,15 @@ class Book:
                 problem = f"{name}: claim {claim.number} stands where {int(name[:2])}.{count} is expected"
                 self.problems.append((name[:2], problem))
                 break
-        return Chapter(name[:2], name, title[1].strip() if title else name, cells, {c.number: c for c in claims}, key,
-                       SETS if "data.digits" in reached else ("none",))
+        return Chapter(
+            name[:2],
+            name,
+            title[1].strip() if title else name,
+            cells,
+            {c.number: c for c in claims},
+            key,
+            SETS if "data.digits" in reached else ("none",),
+        )
 
     def add_sabotage(self, entry: dict) -> None:
         """Check an entry and work out the keys of the code that it makes."""

@@ -41,8 +41,11 @@ def distance(recorded: list[list]) -> float | None:
 
     A bound may come from a control run and then differ from run to run: what is averaged is the way to the bound.
     """
-    ways = [[sign * (float(r[0]) - float(r[i])) for r in recorded] for i, sign in ((1, 1), (2, -1))
-            if all(r[i] is not None for r in recorded)]
+    ways = [
+        [sign * (float(r[0]) - float(r[i])) for r in recorded]
+        for i, sign in ((1, 1), (2, -1))
+        if all(r[i] is not None for r in recorded)
+    ]
     spread = [(statistics.fmean(way), statistics.stdev(way)) for way in ways if len(way) > 1]
     return min((mean / sd for mean, sd in spread if sd > 0), default=None)
 
@@ -51,14 +54,22 @@ def judge(book: Book, runs: list[dict]) -> tuple[dict, list[tuple[str, str]]]:
     """The record of every claim, made of the runs that are up to date, and (chapter, sentence) for each broken rule."""
     record, problems = {}, list(book.problems)
     for chapter in book.chapters.values():
-        fresh = {identity(r): r for r in runs if r["chapter"] == chapter.number and not r["sabotage"]
-                 and r["key"] == chapter.key}
+        fresh = {
+            identity(r): r
+            for r in runs
+            if r["chapter"] == chapter.number and not r["sabotage"] and r["key"] == chapter.key
+        }
         absent = [w for w in chapter.runs() if (chapter.number, *w) not in fresh]
         if absent:
-            problems.append((chapter.number, f"chapter {chapter.number}: {len(absent)} of {len(chapter.runs())} runs "
-                                             f"are {ABSENT}"))
-        undone = sum(not any(shows(run, sabotage, chapter.number, claims) for run in runs)
-                     for sabotage in book.sabotages for claims in [sabotage.claims.get(chapter.number)] if claims)
+            problems.append(
+                (chapter.number, f"chapter {chapter.number}: {len(absent)} of {len(chapter.runs())} runs are {ABSENT}")
+            )
+        undone = sum(
+            not any(shows(run, sabotage, chapter.number, claims) for run in runs)
+            for sabotage in book.sabotages
+            for claims in [sabotage.claims.get(chapter.number)]
+            if claims
+        )
         if undone:
             text = f"chapter {chapter.number}: {undone} runs under sabotage are {ABSENT}"
             problems.append((chapter.number, text))
@@ -71,20 +82,34 @@ def judge(book: Book, runs: list[dict]) -> tuple[dict, list[tuple[str, str]]]:
                     continue
                 numbers = [float(v[0]) for v in values]
                 margin = None if claim.exact else distance(values)
-                sets[digits] = {"runs": len(values), "held": sum(map(holds, values)),
-                                "mean": rounded(statistics.fmean(numbers)),
-                                "sd": rounded(statistics.stdev(numbers)) if len(values) > 1 else None,
-                                "margin": rounded(margin), "low": typical(values, 1), "high": typical(values, 2),
-                                "values": [v[0] for v in values]}
+                sets[digits] = {
+                    "runs": len(values),
+                    "held": sum(map(holds, values)),
+                    "mean": rounded(statistics.fmean(numbers)),
+                    "sd": rounded(statistics.stdev(numbers)) if len(values) > 1 else None,
+                    "margin": rounded(margin),
+                    "low": typical(values, 1),
+                    "high": typical(values, 2),
+                    "values": [v[0] for v in values],
+                }
                 held = f"claim {claim.number} held in {sum(map(holds, values))} of {len(values)} runs ({digits})"
                 if not all(map(holds, values)):
                     problems.append((chapter.number, held))
                 elif margin is not None and margin < MARGIN and len(values) > 2:
-                    problems.append((chapter.number, f"{held}, but its mean is only {margin:.2g} standard deviations "
-                                                     f"from the bound; {MARGIN:g} are asked for"))
+                    problems.append(
+                        (
+                            chapter.number,
+                            f"{held}, but its mean is only {margin:.2g} standard deviations "
+                            f"from the bound; {MARGIN:g} are asked for",
+                        )
+                    )
             record[claim.number] = {
-                "text": claim.text, "cell": f"{chapter.notebook}#{claims_page.anchor(claim.number)}",
-                "exact": claim.exact, "sets": sets, "fails_under": under_sabotage(book, chapter, claim, runs, problems)}
+                "text": claim.text,
+                "cell": f"{chapter.notebook}#{claims_page.anchor(claim.number)}",
+                "exact": claim.exact,
+                "sets": sets,
+                "fails_under": under_sabotage(book, chapter, claim, runs, problems),
+            }
     return record, problems
 
 
@@ -96,8 +121,12 @@ def typical(values: list[list], index: int):
 
 def shows(run: dict, sabotage: Sabotage, chapter: str, claims: list[str]) -> bool:
     """Whether this is an up-to-date run of a chapter under a sabotage, and recorded these claims."""
-    return (run["sabotage"] == sabotage.name and run["chapter"] == chapter and run["key"] == sabotage.keys[chapter]
-            and set(claims) <= set(run["claims"]))
+    return (
+        run["sabotage"] == sabotage.name
+        and run["chapter"] == chapter
+        and run["key"] == sabotage.keys[chapter]
+        and set(claims) <= set(run["claims"])
+    )
 
 
 def under_sabotage(book: Book, chapter: Chapter, claim: Claim, runs: list[dict], problems: list) -> list[dict]:

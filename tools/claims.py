@@ -38,15 +38,24 @@ from claim_verdict import ABSENT, identity, judge  # noqa: E402
 def wanted(book: Book, only: list[str], seeds: int) -> list[Job]:
     """All runs that the record needs: seed 0 first, then the sabotages, then the other seeds."""
     chapters = [c for c in book.chapters.values() if not only or c.number in only]
-    plain = [Job(c, digits, seed, c.key, book.tree, None, tuple(c.claims))
-             for c in chapters for digits, seed in c.runs() if seed < seeds]
-    broken = [Job(c, "any", 0, s.keys[c.number], s.tree, s.name, tuple(s.claims[c.number]))
-              for c in chapters for s in book.sabotages if c.number in s.claims]
+    plain = [
+        Job(c, digits, seed, c.key, book.tree, None, tuple(c.claims))
+        for c in chapters
+        for digits, seed in c.runs()
+        if seed < seeds
+    ]
+    broken = [
+        Job(c, "any", 0, s.keys[c.number], s.tree, s.name, tuple(s.claims[c.number]))
+        for c in chapters
+        for s in book.sabotages
+        if c.number in s.claims
+    ]
     return [j for j in plain if j.seed == 0] + broken + [j for j in plain if j.seed > 0]
 
 
 def dumps(record: dict, runs: list[dict]) -> str:
     """JSON with one run, and one digit set of a claim, a line: small diffs."""
+
     def compact(x):
         return json.dumps(x, ensure_ascii=False)
 
@@ -58,9 +67,11 @@ def dumps(record: dict, runs: list[dict]) -> str:
         fields = [f"   {compact(k)}: {compact(v)}" for k, v in claim.items() if k != "sets"]
         fields += [block('   "sets": {', [f"    {compact(k)}: {compact(v)}" for k, v in claim["sets"].items()], "   }")]
         claims.append(block(f"  {compact(name)}: {{", fields, "  }"))
-    lines = [f"  {compact(run)}" for run in sorted(runs, key=lambda r: (r["chapter"], r["sabotage"] or "", r["digits"],
-                                                                         r["seed"]))]
-    return '{\n' + block(' "claims": {', claims, " }") + ",\n" + block(' "runs": [', lines, " ]") + "\n}\n"
+    lines = [
+        f"  {compact(run)}"
+        for run in sorted(runs, key=lambda r: (r["chapter"], r["sabotage"] or "", r["digits"], r["seed"]))
+    ]
+    return "{\n" + block(' "claims": {', claims, " }") + ",\n" + block(' "runs": [', lines, " ]") + "\n}\n"
 
 
 def stored(path: Path) -> list[dict]:
@@ -86,12 +97,18 @@ def table(book: Book, record: dict, runs: list[dict]) -> str:
     lines = [f"{'chapter':<24} {'seconds':>8} {'MB':>6} {'claims':>7} {'margin':>7}  narrowest"]
     for chapter in book.chapters.values():
         mine = [r for r in runs if r["chapter"] == chapter.number and not r["sabotage"] and r["seconds"]]
-        margins = [(entry["margin"], n) for n in chapter.claims for entry in record[n]["sets"].values()
-                   if entry["margin"] is not None]
+        margins = [
+            (entry["margin"], n)
+            for n in chapter.claims
+            for entry in record[n]["sets"].values()
+            if entry["margin"] is not None
+        ]
         margin, which = min(margins, default=(math.nan, "-"))
-        lines.append(f"{chapter.notebook:<24} {max((r['seconds'] for r in mine), default=math.nan):>8.0f} "
-                     f"{max((r['peak_mb'] for r in mine), default=math.nan):>6.0f} {len(chapter.claims):>7} "
-                     f"{margin:>7.3g}  {which}")
+        lines.append(
+            f"{chapter.notebook:<24} {max((r['seconds'] for r in mine), default=math.nan):>8.0f} "
+            f"{max((r['peak_mb'] for r in mine), default=math.nan):>6.0f} {len(chapter.claims):>7} "
+            f"{margin:>7.3g}  {which}"
+        )
     return "\n".join(lines)
 
 
@@ -101,8 +118,13 @@ def run_stale(book: Book, runs: list[dict], only: list[str], seeds: int, workers
     needed = {job.identity for job in wanted(book, [], SEEDS)}
     needed |= {(chapter, name) for chapter in book.chapters for name in book.named}
     known = {identity(r): r for r in runs if r["chapter"] not in book.chapters or identity(r) in needed}
-    stale = [job for job in jobs if known.get(job.identity, {}).get("key") != job.key
-             or job.sabotage and not set(job.must) <= set(known[job.identity]["claims"])]
+    stale = [
+        job
+        for job in jobs
+        if known.get(job.identity, {}).get("key") != job.key
+        or job.sabotage
+        and not set(job.must) <= set(known[job.identity]["claims"])
+    ]
     print(f"{len(jobs) - len(stale)} of {len(jobs)} runs are up to date", flush=True)
 
     def keep(run: dict) -> None:
@@ -116,10 +138,15 @@ def run_stale(book: Book, runs: list[dict], only: list[str], seeds: int, workers
 
 def unsaved(book: Book, record: dict, runs: list[dict]) -> list[str]:
     """Which of the two files differs from what the runs say."""
-    files = {"book/claims.json": dumps(record, runs),
-             "book/appendix/claims.md": claims_page.page(book.chapters, record, runs)}
-    return [f"{name} does not say what the runs and the chapters say: run `make claims`" for name, text in files.items()
-            if not (book.root / name).exists() or (book.root / name).read_text(encoding="utf-8") != text]
+    files = {
+        "book/claims.json": dumps(record, runs),
+        "book/appendix/claims.md": claims_page.page(book.chapters, record, runs),
+    }
+    return [
+        f"{name} does not say what the runs and the chapters say: run `make claims`"
+        for name, text in files.items()
+        if not (book.root / name).exists() or (book.root / name).read_text(encoding="utf-8") != text
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -168,8 +195,11 @@ def main(arguments: list[str] | None = None) -> int:
     for text in problems:
         print(f"✗ {text}")
     if not problems:
-        print("this part holds; the record is NOT complete" if partial else
-              f"all {len(record)} claims hold, and each fails under a sabotage")
+        print(
+            "this part holds; the record is NOT complete"
+            if partial
+            else f"all {len(record)} claims hold, and each fails under a sabotage"
+        )
     return 1 if problems else 0
 
 

@@ -79,6 +79,8 @@ def page(chapters: dict, record: dict, runs: list[dict]) -> str:
             table = [" | ".join(row) for number in chapter.claims for row in rows(number, record[number])]
             versions = sorted({r["torch"].split("+")[0] for r in runs if r["chapter"] == chapter.number and r["torch"]})
             made = f"Measured with torch {', '.join(versions)} on a CPU.\n\n" if versions else ""
-            parts.append(f"## [{chapter.title}](../{chapter.notebook})\n\n{made}{HEAD}"
-                         + "".join(f"| {row} |\n" for row in table))
+            parts.append(
+                f"## [{chapter.title}](../{chapter.notebook})\n\n{made}{HEAD}"
+                + "".join(f"| {row} |\n" for row in table)
+            )
     return "\n".join(parts)

@@ -35,9 +35,32 @@ NO_MATTER = {
 }
 DRAWING = {"plt", "fig", "figure", "ax", "axes", "axis", "gt.plots", "gt.pretrained", "print", "display"}
 CANVASES = {"subplots", "subplot_mosaic", "figure", "gca", "gcf"}  # what these return is drawn upon
-PURE = {"len", "range", "zip", "enumerate", "sorted", "min", "max", "abs", "round", "sum", "str", "list",
-        "float", "item", "table", "tolist", "numpy", "detach", "cpu", "mean", "std", "flatten", "squeeze",
-        "join"}  # functions, methods
+PURE = {
+    "len",
+    "range",
+    "zip",
+    "enumerate",
+    "sorted",
+    "min",
+    "max",
+    "abs",
+    "round",
+    "sum",
+    "str",
+    "list",
+    "float",
+    "item",
+    "table",
+    "tolist",
+    "numpy",
+    "detach",
+    "cpu",
+    "mean",
+    "std",
+    "flatten",
+    "squeeze",
+    "join",
+}  # functions, methods
 SETUP = "# Set-up."
 TEXT, GAP, WRAPPED = "\0", "\2", "\1"  # what stands in place of a claim's text, of spaces, at the end of a row
 
@@ -66,14 +89,18 @@ def canvases(tree: ast.AST) -> set[str]:
 
     And to a model that ships, `shipped = gt.pretrained("dcgan")`, as long as it is only shown.
     """
-    calls = [(n, chain(n.value.func)) for n in ast.walk(tree)
-             if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and chain(n.value.func)]
+    calls = [
+        (n, chain(n.value.func))
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and chain(n.value.func)
+    ]
     made = [n for n, names in calls if names[0] == "plt" and names[-1] in CANVASES]
     models = [n for n, names in calls if names == ["gt", "pretrained"]]
     drawn = {name.id for n in made for target in n.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
     shown = {target.id for n in models for target in n.targets if isinstance(target, ast.Name)}
-    showing = [n for n in ast.walk(tree)
-               if isinstance(n, ast.Assign | ast.Expr) and only_draws(n, DRAWING | drawn | shown)]
+    showing = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.Expr) and only_draws(n, DRAWING | drawn | shown)
+    ]
     inside = {id(part) for n in showing for part in ast.walk(n)}
     used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in inside}
     return drawn | shown - used
@@ -172,7 +199,7 @@ class Module:
         self.lines = bare(source, self.tree, chapter)
         self.links: dict[str, list[str]] = {}  # name here -> ["game", "fit"], ["data"] or ["__init__"], the package
         self.defined: dict[str, list[ast.stmt]] = {}
-        self.always: list[ast.stmt] = []       # what defines no name: it runs on import
+        self.always: list[ast.stmt] = []  # what defines no name: it runs on import
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self.link(node, modules)
@@ -201,10 +228,13 @@ class Module:
         """The statement without what was blanked; of an import, only what concerns `name`."""
         if isinstance(statement, ast.Import | ast.ImportFrom):
             origin = getattr(statement, "module", "")
-            return "".join(f"import {origin} {a.name} {a.asname}" for a in statement.names
-                           if (a.asname or a.name).split(".")[0] == name)
+            return "".join(
+                f"import {origin} {a.name} {a.asname}"
+                for a in statement.names
+                if (a.asname or a.name).split(".")[0] == name
+            )
         first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
-        return joined(self.lines[first - 1:statement.end_lineno])
+        return joined(self.lines[first - 1 : statement.end_lineno])
 
 
 parsed = lru_cache(maxsize=256)(Module)

@@ -42,8 +42,11 @@ def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
             numbers = cli.judged(made, data, len(test), test)
             curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **numbers})
             checkpoint.save(training, path, made, curve=curve)
-            print(f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
-                  f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}", flush=True)
+            print(
+                f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
+                f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}",
+                flush=True,
+            )
     return path
 
 
@@ -62,7 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         train, test = cli.digits(options.data), cli.digits(options.data, "test")
-        real = metrics.report(train.take(slice(0, len(test))), test, train.label[:len(test)])  # the best to be expected
+        real = metrics.report(
+            train.take(slice(0, len(test))), test, train.label[: len(test)]
+        )  # the best to be expected
         for name in options.names or RECIPES:
             path = grown(name, options.seconds, options.data, options.folder)
             small = options.folder / f"{name}.small.safetensors"

@@ -54,12 +54,16 @@ def readme(repository: str, release: str) -> str:
     """The part of README.md that depends on the address."""
     folder = repository.rpartition("/")[2] or "the-book"
     if repository:
-        colab = (f"Each chapter opens there by the rocket at the top of its page, or from "
-                 f"[this list]({COLAB}/github/{repository.removeprefix(GITHUB)}/blob/{release}/).")
+        colab = (
+            f"Each chapter opens there by the rocket at the top of its page, or from "
+            f"[this list]({COLAB}/github/{repository.removeprefix(GITHUB)}/blob/{release}/)."
+        )
         install = f'pip install "git+{repository}@{release}"'
     else:
-        colab = ("This copy names no public repository yet, so there is no button for it; "
-                 "`make home REPO=owner/name` makes one.")
+        colab = (
+            "This copy names no public repository yet, so there is no button for it; "
+            "`make home REPO=owner/name` makes one."
+        )
         install = "pip install ."
     return f"""
 ```
@@ -101,11 +105,14 @@ def expected(root: Path) -> dict[Path, str]:
             raise SystemExit(f"{name}: {error}") from None
 
     rewrite("_config.yml", lambda t: between(t, "# home: begin\n", "# home: end\n", config(repository, release)))
-    rewrite("README.md", lambda t: between(t, "<!-- home: begin -->\n", "<!-- home: end -->\n",
-                                           readme(repository, release)))
+    rewrite(
+        "README.md", lambda t: between(t, "<!-- home: begin -->\n", "<!-- home: end -->\n", readme(repository, release))
+    )
     rewrite("CITATION.cff", lambda t: citation(t, repository, version))
-    rewrite("gan_tutorial/__init__.py",
-            lambda t: re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', t, flags=re.M))
+    rewrite(
+        "gan_tutorial/__init__.py",
+        lambda t: re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', t, flags=re.M),
+    )
     for path in sorted((root / "book").glob("*.ipynb")):
         rewrite(path.relative_to(root), lambda t: with_setup(t, setup_cell.text(repository, release)))
     return texts

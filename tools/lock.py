@@ -22,8 +22,9 @@ def pinned(freeze: str) -> list[str]:
     """The lines of `pip freeze` that hold on every machine: name==version, without a build such as +cpu."""
     lines = (line.partition("+")[0].strip() for line in freeze.splitlines())
     names = {line.partition("==")[0].lower(): line for line in lines if "==" in line}
-    return [line for name, line in sorted(names.items())
-            if not (name in LEFT_OUT or name.startswith(("nvidia-", "cuda-")))]
+    return [
+        line for name, line in sorted(names.items()) if not (name in LEFT_OUT or name.startswith(("nvidia-", "cuda-")))
+    ]
 
 
 def main(python: str) -> None:

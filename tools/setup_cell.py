@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "# Set-up."
 
-TEMPLATE = '''\
+TEMPLATE = """\
 # Set-up. On Colab this installs the book's package; anywhere else it does nothing.
 import importlib.metadata
 import importlib.util
@@ -33,7 +33,7 @@ if have("google") and have("google.colab") and not have("gan_tutorial"):
     keep = [f"{{name}}=={{importlib.metadata.version(name)}}" for name in ("torch", "numpy")]  # what Colab has, stays
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"git+{{repository}}@{{release}}", *keep], check=True)
     importlib.import_module("gan_tutorial")  # fails here, and not ten cells later, if the installation did
-'''
+"""
 
 
 def project(root: Path = ROOT) -> tuple[str, str]:

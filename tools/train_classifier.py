@@ -28,8 +28,10 @@ import gan_tutorial as gt
 from gan_tutorial import metrics
 
 SEED, STEPS, BATCH, RATE, DECAY = 0, 2400, 128, 0.005, 0.02
-DATA = {"mnist": {"train": gt.data.mnist, "test": lambda: gt.data.mnist("test")},
-        "drawn": {"train": gt.data.drawn, "test": lambda: gt.data.drawn(10_000, split="test")}}
+DATA = {
+    "mnist": {"train": gt.data.mnist, "test": lambda: gt.data.mnist("test")},
+    "drawn": {"train": gt.data.drawn, "test": lambda: gt.data.drawn(10_000, split="test")},
+}
 
 
 def disturbed(batch: gt.Batch) -> gt.Batch:
@@ -73,8 +75,9 @@ def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
     metrics.WEIGHTS.mkdir(exist_ok=True)
     put(metrics.WEIGHTS / f"{name}.safetensors", content)
     source = Path(metrics.__file__)
-    text, found = re.subn(rf'("{name}": )"[0-9a-f]*"', rf'\1"{hashlib.sha256(content).hexdigest()}"',
-                          source.read_text(encoding="utf-8"))
+    text, found = re.subn(
+        rf'("{name}": )"[0-9a-f]*"', rf'\1"{hashlib.sha256(content).hexdigest()}"', source.read_text(encoding="utf-8")
+    )
     assert found == 1, f"{source} names no SHA-256 of {name}"
     put(source, text.encode())
     print(f"{name}.safetensors: {len(content):,} bytes, {recipe}")
@@ -98,8 +101,14 @@ def main() -> None:
             print(f"{name}: validation accuracy {accuracy(train(data[:50_000]), data[50_000:]):.4f}")
             continue
         net = train(data)
-        recipe = {"digits": name, "images": len(data), "seed": SEED, "steps": STEPS, "batch": BATCH,
-                  "test accuracy": round(accuracy(net, DATA[name]["test"]()), 4)}
+        recipe = {
+            "digits": name,
+            "images": len(data),
+            "seed": SEED,
+            "steps": STEPS,
+            "batch": BATCH,
+            "test accuracy": round(accuracy(net, DATA[name]["test"]()), 4),
+        }
         write(name, net, recipe)
 
 
