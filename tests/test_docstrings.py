@@ -2,11 +2,11 @@
 
 import inspect
 
-import docstrings
 import docutils.core
 import pytest
 
 import gan_tutorial as gt
+from tools import docstrings
 
 MODULES = [
     gt.average,

@@ -5,9 +5,10 @@ import tomllib
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
-import lock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tools import lock
 
 ROOT = Path(__file__).parents[1]
 LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()

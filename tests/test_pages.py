@@ -11,9 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import setup_cell
 
-import book
+from tools import book, setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,8 +82,7 @@ def read(root):
 
 @pytest.fixture(scope="module")
 def pages():
-    if not book.fresh():
-        book.build()
+    book.ensure()
     return read(book.HTML)
 
 
@@ -156,20 +154,29 @@ def test_a_page_that_is_wrong_in_every_way(tmp_path):
     assert page.silent == ["//example.org/a.png"]
 
 
-def test_a_change_of_a_source_makes_the_pages_stale(tmp_path, monkeypatch):
-    (tmp_path / "book").mkdir()
-    source = tmp_path / "book" / "a.md"
+def test_a_change_of_a_source_or_a_lost_page_makes_the_pages_stale(tmp_path):
+    html, source = tmp_path / "html", tmp_path / "book" / "a.md"
+    for folder in (html, source.parent):
+        folder.mkdir()
     source.write_text("one")
-    monkeypatch.setattr(book, "ROOT", tmp_path)
-    monkeypatch.setattr(book, "STAMP", tmp_path / "stamp")
-    assert not book.fresh()
-    (tmp_path / "stamp").write_text(book.made_from())
-    assert book.fresh()
+    (html / "a.html").write_text("one")
+
+    def fresh():
+        return book.fresh(tmp_path, html)
+
+    assert not fresh()
+    (html / book.STAMP).write_text(f"{book.made_from(tmp_path)} {book.digest(html, html.rglob('*'))}")
+    assert fresh()
     source.write_text("two")
-    assert not book.fresh()
+    assert not fresh()
+    source.write_text("one")
+    assert fresh()
     source.rename(source.with_name("b.md"))
-    source.with_name("b.md").write_text("one")
-    assert not book.fresh()
+    assert not fresh()
+    source.with_name("b.md").rename(source)
+    assert fresh()
+    (html / "a.html").unlink()
+    assert not fresh()
 
 
 # --------------------------------------------------------------------------------------------------- a browser

@@ -7,7 +7,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-import setup_cell
+
+from tools import setup_cell
 
 ROOT = Path(__file__).parents[1]
 

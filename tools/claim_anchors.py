@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ast
 
-import claims_page
-import code_key
 from docutils import nodes
+
+from . import claims_page, dependency_hash
 
 
 def add_anchors(app, doctree) -> None:
@@ -19,7 +19,7 @@ def add_anchors(app, doctree) -> None:
         if cell.get("nb_element") != "cell_code" or not cell.children:
             continue
         source = cell[0].astext()  # the input comes first, then the output
-        calls = code_key.claim_calls(ast.parse(source)) if "claim(" in source else []
+        calls = dependency_hash.claim_calls(ast.parse(source)) if "claim(" in source else []
         for number in (call.args[0].value for call in calls):
             anchor = claims_page.anchor(number)
             cell["ids"].append(anchor)

@@ -1,8 +1,8 @@
 """Train the digit classifiers that ship with the book, from data to files: the recipe of their weights.
 
-    python tools/train_classifier.py              both, into gan_tutorial/classifiers/; two minutes on one core
-    python tools/train_classifier.py drawn        one of them
-    python tools/train_classifier.py --validate   train on 50,000 of the images, judge on the other 10,000, keep nothing
+    python -m tools.train_classifier              both, into gan_tutorial/classifiers/; two minutes on one core
+    python -m tools.train_classifier drawn        one of them
+    python -m tools.train_classifier --validate   train on 50,000 images, judge on the other 10,000, keep nothing
 
 A classifier is a game with one player, who minimises the cross-entropy of images that are disturbed a little. The
 seed decides everything: a second run on the same machine writes the same bytes.
@@ -13,19 +13,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import gan_tutorial as gt
 from gan_tutorial import metrics
+
+from . import atomic_write
 
 SEED, STEPS, BATCH, RATE, DECAY = 0, 2400, 128, 0.005, 0.02
 DATA = {
@@ -72,22 +70,14 @@ def accuracy(net: metrics.DigitClassifier, data: gt.Data) -> float:
 def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
     """The file, and its SHA-256 in metrics.py, by which a damaged file is noticed and claims know their weights."""
     content = save(halved(net), {"recipe": json.dumps(recipe)})  # one entry of metadata: several have no fixed order
-    metrics.WEIGHTS.mkdir(exist_ok=True)
-    put(metrics.WEIGHTS / f"{name}.safetensors", content)
+    atomic_write(metrics.WEIGHTS / f"{name}.safetensors", content)
     source = Path(metrics.__file__)
     text, found = re.subn(
         rf'("{name}": )"[0-9a-f]*"', rf'\1"{hashlib.sha256(content).hexdigest()}"', source.read_text(encoding="utf-8")
     )
     assert found == 1, f"{source} names no SHA-256 of {name}"
-    put(source, text.encode())
+    atomic_write(source, text)
     print(f"{name}.safetensors: {len(content):,} bytes, {recipe}")
-
-
-def put(path: Path, content: bytes) -> None:
-    """A file takes its place at a stroke, so that nobody ever reads half of one."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def main() -> None:

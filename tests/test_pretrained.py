@@ -3,7 +3,6 @@
 import json
 import os
 
-import gallery
 import pytest
 import torch
 
@@ -11,6 +10,7 @@ import gan_tutorial as gt
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
 from gan_tutorial.recipes import MLP, RECIPES, Training
+from tools import train_pretrained
 
 few = gt.data.drawn(300, seed=0)
 
@@ -42,16 +42,16 @@ def test_what_is_shipped_is_the_average_in_half_precision_and_the_losses_means(t
 def test_a_training_for_the_gallery_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "digits", lambda name, split="train", device=False: few)
     call = ["mlp", "--folder", str(tmp_path / "work"), "--out", str(tmp_path / "models")]
-    assert gallery.main([*call, "--seconds", "0.6"]) == 0
+    assert train_pretrained.main([*call, "--seconds", "0.6"]) == 0
     first = checkpoint.load(tmp_path / "models" / "mlp.safetensors").card
-    assert gallery.main([*call, "--seconds", "1.2"]) == 0
+    assert train_pretrained.main([*call, "--seconds", "1.2"]) == 0
     made = checkpoint.load(tmp_path / "models" / "mlp.safetensors")
     curve = made.card["curve"]
     assert curve[: len(first["curve"])] == first["curve"] and curve[-1]["step"] == made.steps > first["step"]
     assert 1.2 <= made.seconds < 10 and [point["seconds"] for point in curve] == sorted(p["seconds"] for p in curve)
     assert made.card["metrics"] == pytest.approx(cli.judged(made, "mnist", len(few)))
-    monkeypatch.setattr(gallery.metrics, "report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert gallery.main([*call, "--seconds", "2"]) == 130 and "goes on" in capsys.readouterr().err
+    monkeypatch.setattr(train_pretrained.metrics, "report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert train_pretrained.main([*call, "--seconds", "2"]) == 130 and "goes on" in capsys.readouterr().err
 
 
 def test_every_recipe_has_a_model():

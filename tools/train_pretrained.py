@@ -1,8 +1,8 @@
 """Train the models that ship with the book: every recipe for a long time, judged on the way, in half precision.
 
-    python tools/gallery.py                          all of them, into gan_tutorial/models/: hours
-    python tools/gallery.py dcgan --seconds 1800     one of them
-    python tools/gallery.py --folder FOLDER          where the trainings are kept, to go on with after Ctrl-C
+    python -m tools.train_pretrained                        all of them, into gan_tutorial/models/: hours
+    python -m tools.train_pretrained dcgan --seconds 1800   one of them
+    python -m tools.train_pretrained --folder FOLDER        where trainings are kept, to continue after Ctrl-C
 
 A model is judged when it has trained for 1/64, 1/32, … 1/2 and all of its seconds; its card keeps the curve.
 """
@@ -13,8 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
 from gan_tutorial.recipes import RECIPES, Training
@@ -23,7 +21,7 @@ HALVINGS = 6
 SETS = ("mnist", "drawn")
 
 
-def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
+def trained(name: str, seconds: float, data: str, folder: Path) -> Path:
     """The file of a recipe's training, trained for so long, going on with it where it is there."""
     train, test, path = cli.digits(data, device=True), cli.digits(data, "test"), folder / f"{name}.safetensors"
     if path.is_file():
@@ -60,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in RECIPES]
     if unknown:
-        parser.error(f"there is no recipe {', '.join(unknown)}, only {', '.join(RECIPES)}")
+        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(RECIPES)}")
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -69,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             train.take(slice(0, len(test))), test, train.label[: len(test)]
         )  # the best to be expected
         for name in options.names or RECIPES:
-            path = grown(name, options.seconds, options.data, options.folder)
+            path = trained(name, options.seconds, options.data, options.folder)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
             made = checkpoint.load(small)
