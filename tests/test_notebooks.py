@@ -2,9 +2,9 @@
 
 import copy
 
-import notebooks
 import pytest
-import setup_cell
+
+from tools import notebooks, setup_cell
 
 SETUP = setup_cell.text()
 PNG = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
@@ -259,13 +259,12 @@ def test_a_run_stores_outputs_that_a_rerun_does_not_change(tmp_path, monkeypatch
     assert path.read_bytes() == first
 
 
-def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path):
     path = tmp_path / "01_x.ipynb"
     write(path, "1 / 0")
     before = path.read_bytes()
     with pytest.raises(SystemExit, match="ZeroDivisionError"):
-        notebooks.execute(path)
+        notebooks.execute(path, failed=tmp_path / "failed")
     assert path.read_bytes() == before
-    assert (tmp_path / "_build" / "failed" / "01_x.ipynb").is_file()
+    assert (tmp_path / "failed" / "01_x.ipynb").is_file()
     assert list(tmp_path.glob(".*")) == []
