@@ -71,14 +71,14 @@ def pytest_runtest_setup(item):
 
 
 def expected_digits() -> str:
-    """The digits that chapters are to use here: those asked for, else MNIST where it is local, else drawn ones."""
+    """The digits that chapters are to use here: those asked for, else MNIST where it is local, else synthetic ones."""
     from gan_tutorial.files import MNIST_FILES, cache_directory
 
     asked = os.environ.get("GAN_TUTORIAL_DIGITS")
     if asked or os.environ.get("GAN_TUTORIAL_DATA"):
         return asked or "mnist"
     cache = cache_directory() / "mnist"
-    return "mnist" if all((cache / f"{name}.gz").is_file() for name in MNIST_FILES) else "drawn"
+    return "mnist" if all((cache / f"{name}.gz").is_file() for name in MNIST_FILES) else "synthetic"
 
 
 class Recorded(pytest.Item):

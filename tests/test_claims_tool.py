@@ -40,7 +40,7 @@ PACKAGE = {
     "runtime": 'import os\n\n\ndef scale_from_environment():\n    return os.environ.get("GAN_TUTORIAL_SCALE")\n',
     "plots": "def curve(x):\n    pass\n",
     "data": "import os\nfrom .claims import record\n\n\ndef digits():\n"
-    '    record({"digits": os.environ.get("GAN_TUTORIAL_DIGITS") or "drawn"})\n',
+    '    record({"digits": os.environ.get("GAN_TUTORIAL_DIGITS") or "synthetic"})\n',
     "toy": TOY,
 }
 SABOTAGES = """

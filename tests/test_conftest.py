@@ -15,7 +15,7 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
     "good": (CLAIM, True),
     "quiet": (f"if False:\n    {CLAIM}", False),
     "swallowed": (f"try:\n    {CLAIM.replace('low=1', 'low=2')}\nexcept AssertionError:\n    pass", False),
-    "digits": ('gt.claims.record({"digits": "drawn"})\n' + CLAIM, True),
+    "digits": ('gt.claims.record({"digits": "synthetic"})\n' + CLAIM, True),
     "wrong_digits": ('gt.claims.record({"digits": "mnist"})\n' + CLAIM, False),
     "silent_digits": (f"if False:\n    gt.data.digits()\n{CLAIM}", False),
     "environment": (
@@ -29,14 +29,14 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What pytest says of seven small chapters, with drawn digits asked for."""
+    """What pytest says of seven small chapters, with synthetic digits asked for."""
     folder = tmp_path_factory.mktemp("book")
     shutil.copyfile(ROOT / "conftest.py", folder / "conftest.py")
     for name, (source, _) in CHAPTERS.items():
         cells = [nbformat.v4.new_code_cell(text) for text in ("import gan_tutorial as gt", source)]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("GAN_", "PYTEST_"))}
-    environment |= {"GAN_TUTORIAL_DIGITS": "drawn", "GAN_TUTORIAL_DATA": "relative", "PYTHONPATH": str(ROOT)}
+    environment |= {"GAN_TUTORIAL_DIGITS": "synthetic", "GAN_TUTORIAL_DATA": "relative", "PYTHONPATH": str(ROOT)}
     options = ["-rA", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
     command = [sys.executable, "-m", "pytest", *options, "."]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout

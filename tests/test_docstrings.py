@@ -1,31 +1,19 @@
 """The conversion of docstrings, on an example and on what docutils makes of every docstring of the package."""
 
+import importlib
 import inspect
+import pkgutil
 
 import docutils.core
 import pytest
 
-import gan_tutorial as gt
+import gan_tutorial
 from tools import docstrings
 
 MODULES = [
-    gt.average,
-    gt.checkpoint,
-    gt.claims,
-    gt.costs,
-    gt.data,
-    gt.drawn,
-    gt.faster,
-    gt.files,
-    gt.game,
-    gt.hooks,
-    gt.metrics,
-    gt.networks,
-    gt.objectives,
-    gt.plots,
-    gt.processes,
-    gt.recipes,
-    gt.runtime,
+    importlib.import_module(f"gan_tutorial.{module.name}")
+    for module in pkgutil.iter_modules(gan_tutorial.__path__)
+    if module.name != "__main__"
 ]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from . import notebooks
 from .dependency_hash import PACKAGE, claim_calls, dependency_hash, until_last_claim
 
-SETS = ("mnist", "drawn")  # the digits that a chapter is run on
+SETS = ("mnist", "synthetic")  # the digits that a chapter is run on
 SEEDS = range(10)  # those that a chapter is written with: all claims hold, and by a margin
 FRESH_SEEDS = (101, 102, 103)  # the hold-out: never looked at while a chapter is written, and all claims hold
 

@@ -16,7 +16,7 @@ A line that begins with ✓ in a chapter is a claim that a cell has just checked
 Bounds come from theory or from a control run, never from our own measurement; a few are a definition of what counts,
 or a goal set beforehand, and their chapters say so. A claim marked *exact* is a fact that holds to rounding, whatever
 the seed: one run checks it. Every other claim was checked in ten runs with ten seeds, and where a chapter uses digits,
-in ten on MNIST and ten on drawn digits, which are never pooled. It has to hold in all of them. We print the mean of the
+in ten on MNIST and ten on synthetic digits, which are never pooled. It has to hold in all of them. We print the mean of the
 measured value ± its standard deviation, and the *distance*: how many standard deviations lie between the mean and the
 bound. It has to be at least three. Where all ten values are the same, there is no spread to measure it by.
 
@@ -34,7 +34,7 @@ distance. A claim that is only true or false has the value 1 or 0. The number of
 `make claims` repeats all of it and writes this page. The single values stand in `book/claims.json`.
 """
 HEAD = "| Claim | Value | Runs | Distance |\n| :-- | --: | --: | --: |\n"
-SETS = {"mnist": "MNIST", "drawn": "drawn digits", "none": "all"}
+SETS = {"mnist": "MNIST", "synthetic": "synthetic digits", "none": "all"}
 SPACE = "\N{NO-BREAK SPACE}"
 
 

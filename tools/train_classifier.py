@@ -1,7 +1,7 @@
 """Train the digit classifiers that ship with the book, from data to files: the recipe of their weights.
 
     python -m tools.train_classifier              both, into gan_tutorial/classifiers/; two minutes on one core
-    python -m tools.train_classifier drawn        one of them
+    python -m tools.train_classifier synthetic    one of them
     python -m tools.train_classifier --validate   train on 50,000 images, judge on the other 10,000, keep nothing
 
 A classifier is a game with one player, who minimises the cross-entropy of images that are disturbed a little. The
@@ -28,7 +28,7 @@ from . import atomic_write
 SEED, STEPS, BATCH, RATE, DECAY = 0, 2400, 128, 0.005, 0.02
 DATA = {
     "mnist": {"train": gt.data.mnist, "test": lambda: gt.data.mnist("test")},
-    "drawn": {"train": gt.data.drawn, "test": lambda: gt.data.drawn(10_000, split="test")},
+    "synthetic": {"train": gt.data.synthetic_digits, "test": lambda: gt.data.synthetic_digits(10_000, split="test")},
 }
 
 
@@ -51,8 +51,9 @@ def train(data: gt.Data, seed: int = SEED, steps: int = STEPS) -> metrics.DigitC
     net = metrics.DigitClassifier()
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
-    player = gt.Player("classifier", net, lambda b: {"cross-entropy": cross_entropy(net(b.real), b.label)}, optimizer)
-    feed = gt.Feed(data, latent=6 + 28 * 28, batch=BATCH, seed=seed, labelled=True, prepare=disturbed)
+    loss = lambda b: {"cross-entropy": cross_entropy(net(b.real), b.condition)}  # noqa: E731
+    player = gt.Player("classifier", net, loss, optimizer)
+    feed = gt.Feed(data, latent_dim=6 + 28 * 28, batch_size=BATCH, seed=seed, labelled=True, prepare=disturbed)
     gt.fit([player], feed, steps, hooks=[gt.hooks.Lines(200), lambda step, log: schedule.step()])
     net.load_state_dict(halved(net))
     return net.eval()
@@ -64,7 +65,7 @@ def halved(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def accuracy(net: metrics.DigitClassifier, data: gt.Data) -> float:
-    return metrics.agreement(net, data.take(slice(None)), data.label)
+    return metrics.label_accuracy(net, data.take(slice(None)), data.label)
 
 
 def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
@@ -82,7 +83,9 @@ def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="mnist | drawn", help="which classifiers; both if none is named")
+    parser.add_argument(
+        "names", nargs="*", metavar="mnist | synthetic", help="which classifiers; both if none is named"
+    )
     parser.add_argument("--validate", action="store_true", help="train on 50,000 images, judge on the other 10,000")
     asked = parser.parse_args()
     for name in asked.names or DATA:

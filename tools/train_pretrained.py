@@ -11,31 +11,34 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
-from gan_tutorial.recipes import RECIPES, Training
+from gan_tutorial.game import Interrupted
+from gan_tutorial.recipes import RECIPES, Trainer
 
 HALVINGS = 6
-SETS = ("mnist", "drawn")
+SETS = ("mnist", "synthetic")
 
 
-def trained(name: str, seconds: float, data: str, folder: Path) -> Path:
+def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = cli.digits) -> Path:
     """The file of a recipe's training, trained for so long, going on with it where it is there."""
-    train, test, path = cli.digits(data, device=True), cli.digits(data, "test"), folder / f"{name}.safetensors"
+    train, test, path = digits(data, device=True), digits(data, "test"), folder / f"{name}.safetensors"
     if path.is_file():
         training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
     else:
-        training, curve = Training(RECIPES[name], train), []
+        training, curve = Trainer(RECIPES[name], train), []
     for k in range(HALVINGS, -1, -1):
         if k and curve and training.seconds >= seconds / 2**k:
             continue  # behind us
-        training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
-        made = training.trained()
-        if training.interrupted:
-            checkpoint.save(training, path, made, curve=curve)
-            raise KeyboardInterrupt
+        try:
+            training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
+        except Interrupted:
+            checkpoint.save(training, path, curve=curve)
+            raise
+        made = training.model()
         if not curve or training.steps > curve[-1]["step"]:
             numbers = cli.judged(made, data, len(test), test)
             curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **numbers})
@@ -48,7 +51,7 @@ def trained(name: str, seconds: float, data: str, folder: Path) -> Path:
     return path
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, digits: Callable = cli.digits) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
     parser.add_argument("--seconds", type=cli.positive(float), default=900.0, help="of training (default 900)")
@@ -62,12 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        train, test = cli.digits(options.data), cli.digits(options.data, "test")
-        real = metrics.report(
-            train.take(slice(0, len(test))), test, train.label[: len(test)]
-        )  # the best to be expected
+        train, test = digits(options.data), digits(options.data, "test")
+        best = train.take(slice(0, len(test))), test, train.label[: len(test)]  # nothing generated can be better
+        real = metrics.report(*best)
         for name in options.names or RECIPES:
-            path = trained(name, options.seconds, options.data, options.folder)
+            path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
             made = checkpoint.load(small)
