@@ -103,6 +103,13 @@ def test_the_cell_is_valid_and_names_this_release():
     assert f'"{setup_cell.project()[1]}"' in setup_cell.text()
 
 
+@pytest.mark.parametrize("address", ["", "https://github.com/someone-with-a-long-name/a-book-with-a-long-name-too"])
+def test_the_formatter_leaves_it_alone(address):
+    source = setup_cell.text(address, "v10.20.30") + "\n"
+    command = [sys.executable, "-m", "ruff", "format", "--config", str(ROOT / "book" / "ruff.toml"), "-"]
+    assert subprocess.run(command, input=source, capture_output=True, text=True).stdout == source
+
+
 def test_here_it_does_nothing(capfd, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("the cell ran a command"))
     exec(compile(setup_cell.text("https://example.org/book", "v1.0"), "cell", "exec"), {})

@@ -22,23 +22,30 @@ from . import ROOT, atomic_write
 
 MARK = "# Set-up."
 
-TEMPLATE = """\
+# Laid out as `ruff format` lays out a notebook's cell.
+TEMPLATE = '''\
 # Set-up. On Colab this installs the book's package; anywhere else it does nothing.
 import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 
-repository, release = "{repository}", "{release}"
+repository = "{repository}"
+release = "{release}"
 have = importlib.util.find_spec
 if have("google") and have("google.colab") and not have("gan_tutorial"):
     if not repository:
-        raise RuntimeError("This copy of the book names no repository to install from: "
-                           "upload its folder gan_tutorial to Colab, beside this notebook.")
-    keep = [f"{{name}}=={{importlib.metadata.version(name)}}" for name in ("torch", "numpy")]  # what Colab has, stays
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"git+{{repository}}@{{release}}", *keep], check=True)
-    importlib.import_module("gan_tutorial")  # fails here, and not ten cells later, if the installation did
-"""
+        raise RuntimeError(
+            "This copy of the book names no repository to install from: "
+            "upload its folder gan_tutorial to Colab, beside this notebook."
+        )
+    version = importlib.metadata.version
+    keep = [f"{{name}}=={{version(name)}}" for name in ("torch", "numpy")]
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*pip, f"git+{{repository}}@{{release}}", *keep], check=True)
+    # This fails here, and not ten cells later, if the installation did.
+    importlib.import_module("gan_tutorial")
+'''
 
 
 def project(root: Path = ROOT) -> tuple[str, str]:
