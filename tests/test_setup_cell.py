@@ -103,7 +103,7 @@ def test_the_cell_is_valid_and_names_this_release():
     assert f'"{setup_cell.project()[1]}"' in setup_cell.text()
 
 
-@pytest.mark.parametrize("address", ["", "https://github.com/someone-with-a-long-name/a-book-with-a-long-name-too"])
+@pytest.mark.parametrize("address", ["", "https://github.com/someone/gan-book"])
 def test_the_formatter_leaves_it_alone(address):
     source = setup_cell.text(address, "v10.20.30") + "\n"
     command = [sys.executable, "-m", "ruff", "format", "--config", str(ROOT / "book" / "ruff.toml"), "-"]

@@ -16,9 +16,9 @@ A line that begins with ✓ in a chapter is a claim that a cell has just checked
 Bounds come from theory or from a control run, never from our own measurement; a few are a definition of what counts,
 or a goal set beforehand, and their chapters say so. A claim marked *exact* is a fact that holds to rounding, whatever
 the seed: one run checks it. Every other claim was checked in ten runs with ten seeds, and where a chapter uses digits,
-in ten on MNIST and ten on synthetic digits, which are never pooled. It has to hold in all of them. We print the mean of the
-measured value ± its standard deviation, and the *distance*: how many standard deviations lie between the mean and the
-bound. It has to be at least three. Where all ten values are the same, there is no spread to measure it by.
+in ten on MNIST and ten on synthetic digits, which are never pooled. It has to hold in all of them. We print the mean of
+the measured value ± its standard deviation, and the *distance*: how many standard deviations lie between the mean and
+the bound. It has to be at least three. Where all ten values are the same, there is no spread to measure it by.
 
 Ten seeds that were looked at while a chapter was written can flatter it, and ten values of a quantity with heavy tails
 can miss the bad one. So each of these claims is also checked under *fresh seeds*, three more on each digit set, which

@@ -23,7 +23,7 @@ from . import ROOT, atomic_write
 MARK = "# Set-up."
 
 # Laid out as `ruff format` lays out a notebook's cell.
-TEMPLATE = '''\
+TEMPLATE = """\
 # Set-up. On Colab this installs the book's package; anywhere else it does nothing.
 import importlib.metadata
 import importlib.util
@@ -45,7 +45,7 @@ if have("google") and have("google.colab") and not have("gan_tutorial"):
     subprocess.run([*pip, f"git+{{repository}}@{{release}}", *keep], check=True)
     # This fails here, and not ten cells later, if the installation did.
     importlib.import_module("gan_tutorial")
-'''
+"""
 
 
 def project(root: Path = ROOT) -> tuple[str, str]:
