@@ -1,0 +1,77 @@
+"""Make the book's environment: `PYTHON -m tools.environment FOLDER`, with the Python that it is to have.
+
+A new environment is made beside the old one, and takes its place when it is complete: FOLDER is a link, which is turned
+at the end. Whatever fails on the way, a missing network say, leaves the old one as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import ROOT, lock
+
+READY = ".ready"  # in an environment: it is complete
+
+
+def outdated(folder: Path, source: str) -> bool:
+    """Whether the environment is older than a file that it is made from, or is not there."""
+    stamp = folder / READY
+    return not stamp.is_file() or stamp.stat().st_mtime < (ROOT / source).stat().st_mtime
+
+
+def pip(folder: Path, *words: str) -> None:
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*command, *words], check=True, cwd=ROOT)
+
+
+def link_package(folder: Path) -> None:
+    """The package is linked into the environment, not copied."""
+    pip(folder, "--no-deps", "--no-build-isolation", "--editable", ".")
+    (folder / READY).touch()
+
+
+def make(folder: Path) -> None:
+    """A complete environment, in a folder of its own beside `folder`, which then leads there."""
+    new = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(new)], check=True)
+        except subprocess.CalledProcessError:
+            sys.exit("This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv")
+        pip(new, "-r", "requirements.txt")
+        link_package(new)
+        old = folder.resolve() if folder.exists() else None
+        if folder.is_dir() and not folder.is_symlink():  # made by an earlier version of this book
+            old = folder.rename(Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent)) / "old").parent
+        turned = new.with_name(f"{new.name}-link")
+        turned.symlink_to(new.name)
+        os.replace(turned, folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if old:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def main(folder: Path) -> None:
+    if not os.access(folder.parent, os.W_OK):
+        sys.exit(f"{folder.parent} cannot be written to. Copy the book to a folder of yours, and run make there.")
+    with lock(folder.parent, "Another make is at work on the environment; waiting for it."):
+        try:
+            if outdated(folder, "requirements.txt"):
+                print(f"Making {folder.name} with {sys.executable}: a few minutes, once.", flush=True)
+                make(folder)
+            elif outdated(folder, "pyproject.toml"):
+                link_package(folder)
+        except subprocess.CalledProcessError as error:
+            there = f" {folder.name} is as it was." if folder.exists() else ""
+            sys.exit(f"The environment could not be made: {' '.join(error.cmd[:4])} … failed.{there}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute())
