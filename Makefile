@@ -30,10 +30,10 @@ book: $(ENV)/.ready  ## build the pages, in _build/html
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
-test: lint  ## lint, unit tests, every chapter, the book's own checks
+test: $(ENV)/.ready  ## lint, unit tests, every chapter, the book's own checks
 	@$(PYTEST) $(NBVAL) book tests
 
-quick: lint  ## lint, the tests that are not slow, every chapter at smoke scale: two minutes
+quick: $(ENV)/.ready  ## lint, the tests that are not slow, every chapter at smoke scale: two minutes
 	@GAN_TUTORIAL_SCALE=smoke GAN_TUTORIAL_DIGITS=synthetic $(PYTEST) $(NBVAL) -m "not slow" book tests
 
 lint: $(ENV)/.ready  ## the code's form and its types

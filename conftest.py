@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -22,7 +22,12 @@ CLAIM = re.compile(r"""\bclaim\(\s*["'](\d+\.\d+)["']""")
 matplotlib.use("agg")
 
 
+# Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
+SLOW = {}
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds; `make quick` leaves it out")
     os.environ["GAN_TUTORIAL_DOWNLOAD"] = "0"  # a test never downloads
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.pop("GAN_TUTORIAL_RECORD_ONLY", None)
@@ -30,17 +35,15 @@ def pytest_configure(config):
         os.environ["GAN_TUTORIAL_DATA"] = str(Path(os.environ["GAN_TUTORIAL_DATA"]).expanduser().absolute())
 
 
-RECORDS = Path(tempfile.gettempdir()) / f"gan-tutorial-{os.getpid()}"
+@cache
+def records() -> tempfile.TemporaryDirectory:
+    """A folder of this process alone, under a name that nobody can foresee; it goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="gan-tutorial-")
 
 
 def record_of(notebook: Path) -> Path:
     """Where this process's run of a chapter writes what it claimed and which digits it used."""
-    RECORDS.mkdir(exist_ok=True)
-    return RECORDS / f"{notebook.stem}.jsonl"
-
-
-def pytest_unconfigure():
-    shutil.rmtree(RECORDS, ignore_errors=True)
+    return Path(records().name) / f"{notebook.stem}.jsonl"
 
 
 @contextmanager
@@ -107,6 +110,11 @@ class Recorded(pytest.Item):
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+        if item.path.suffix == ".ipynb" and os.environ.get("GAN_TUTORIAL_SCALE") == "smoke":
+            item.options["check"] = False  # claims check and print nothing there
     cells = [(place, item) for place, item in enumerate(items) if item.path.suffix == ".ipynb"]
     last = {item.parent: place for place, item in cells}
     for chapter, place in sorted(last.items(), key=lambda pair: -pair[1]):

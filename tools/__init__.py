@@ -32,7 +32,7 @@ def atomic_write(path: Path, content: str | bytes) -> bool:
 
 
 @contextmanager
-def lock(folder: Path, busy: str, wait: bool = True) -> Iterator[None]:
+def locked(folder: Path, busy: str, wait: bool = True) -> Iterator[None]:
     """Hold `folder` for one process at a time. Another one says `busy`, and waits, or exits with status 2.
 
     The lock lives as long as the process: one that is killed leaves nothing behind.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import ROOT, atomic_write, lock
+from . import ROOT, atomic_write, locked
 
 SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book/**/*", "gan_tutorial/**/*.py", "tools/*.py")
 HTML = ROOT / "_build" / "html"
@@ -67,7 +67,7 @@ def build() -> None:
 def ensure() -> None:
     """Build the pages if they are not fresh; one process at a time."""
     (ROOT / "_build").mkdir(exist_ok=True)
-    with lock(ROOT / "_build", "The pages are being built by another process; waiting for it."):
+    with locked(ROOT / "_build", "The pages are being built by another process; waiting for it."):
         if not fresh():
             started = time.perf_counter()
             build()

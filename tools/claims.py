@@ -25,7 +25,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import ROOT, atomic_write, claims_page, cores, lock
+from . import ROOT, atomic_write, claims_page, cores, locked
 from .claim_runs import Job, execute
 from .claim_sources import SEEDS, Book
 from .claim_verdict import Problem, Record, carried, identity, judge, shows
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     book = Book(options.root.resolve())
     if not (options.check or options.table or options.page):
         busy = "Another `make claims` is at work on this book: wait for it, or stop it."
-        with lock(book.root / "book", busy, wait=False):
+        with locked(book.root / "book", busy, wait=False):
             try:
                 crashes = run_stale(book, options.only, options.seeds, max(1, options.jobs))
             except (KeyboardInterrupt, asyncio.CancelledError):

@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from . import ROOT, lock
+from . import ROOT, locked
 
 READY = ".ready"  # in an environment: it is complete
 
@@ -32,45 +33,48 @@ def pip(folder: Path, *words: str) -> None:
 def link_package(folder: Path) -> None:
     """The package is linked into the environment, not copied."""
     pip(folder, "--no-deps", "--no-build-isolation", "--editable", ".")
-    (folder / READY).touch()
 
 
-def make(folder: Path) -> None:
+def fill(folder: Path) -> None:
+    pip(folder, "-r", "requirements.txt")
+    link_package(folder)
+
+
+def make(folder: Path, fill: Callable[[Path], None] = fill) -> None:
     """A complete environment, in a folder of its own beside `folder`, which then leads there."""
     new = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(new)], check=True)
-        except subprocess.CalledProcessError:
-            sys.exit("This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv")
-        pip(new, "-r", "requirements.txt")
-        link_package(new)
-        old = folder.resolve() if folder.exists() else None
-        if folder.is_dir() and not folder.is_symlink():  # made by an earlier version of this book
-            old = folder.rename(Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent)) / "old").parent
-        turned = new.with_name(f"{new.name}-link")
-        turned.symlink_to(new.name)
-        os.replace(turned, folder)
+        subprocess.run([sys.executable, "-m", "venv", str(new)], check=True)
+        fill(new)
+        (new / READY).touch()
+        old = folder.resolve()
+        if folder.is_dir() and not folder.is_symlink():  # as earlier versions of this book made it
+            old = folder.rename(new.with_name(f"{new.name}-old"))
+        link = new.with_name(f"{new.name}-link")
+        link.symlink_to(new.name)
+        os.replace(link, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    if old:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def main(folder: Path) -> None:
     if not os.access(folder.parent, os.W_OK):
         sys.exit(f"{folder.parent} cannot be written to. Copy the book to a folder of yours, and run make there.")
-    with lock(folder.parent, "Another make is at work on the environment; waiting for it."):
+    with locked(folder.parent, "Another make is at work on the environment; waiting for it."):
         try:
             if outdated(folder, "requirements.txt"):
                 print(f"Making {folder.name} with {sys.executable}: a few minutes, once.", flush=True)
                 make(folder)
             elif outdated(folder, "pyproject.toml"):
                 link_package(folder)
-        except subprocess.CalledProcessError as error:
+                (folder / READY).touch()
+        except (subprocess.CalledProcessError, KeyboardInterrupt) as error:
+            command = " ".join(getattr(error, "cmd", ["it was interrupted"]))
+            venv = " On Debian and Ubuntu: apt install python3-venv." if "venv" in command.split() else ""
             there = f" {folder.name} is as it was." if folder.exists() else ""
-            sys.exit(f"The environment could not be made: {' '.join(error.cmd[:4])} … failed.{there}")
+            sys.exit(f"The environment could not be made: {command}.{venv}{there}")
 
 
 if __name__ == "__main__":
