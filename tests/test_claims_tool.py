@@ -181,8 +181,6 @@ def test_nothing_is_run_twice(done, capsys):
     assert done.claims() == 0 and done.claims("--check") == 0
     assert "15 of 15 runs are up to date" in capsys.readouterr().out
     assert (done.root / "book" / "claims.json").read_bytes() == before
-    assert done.claims("--table") == 0
-    assert "01_toy.ipynb" in capsys.readouterr().out
 
 
 def test_what_comes_after_the_last_claim_runs_with_seed_0_alone(toy):
@@ -208,7 +206,8 @@ def test_digits_are_run_on_both_sets_and_all_exact_chapters_once(toy, capsys):
 def test_resumes_after_a_kill_and_refuses_to_run_twice(toy, capsys):
     toy.chapter(*CELLS[:3], "import time\ntime.sleep(0.3)", CELLS[3])
     command = [sys.executable, "-m", "tools.claims", "--root", str(toy.root), "--jobs", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
+    environment = os.environ | {"TMPDIR": str(toy.root)}  # what a killed process leaves goes with the toy
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment)
     path = toy.root / "book" / "claims.json"
     while not path.exists():
         assert process.poll() is None

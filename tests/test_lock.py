@@ -16,7 +16,7 @@ EVERYWHERE = {canonicalize_name(one.name) for one in PINNED if one.marker is Non
 
 
 def test_every_line_is_a_plain_pin():
-    pin = r"[\w.-]+==[\w.]+( ; sys_platform == '\w+')?"
+    pin = r'[\w.-]+==[\w.]+( ; sys_platform == "\w+")?'
     assert [line for line in LINES if not line.startswith("#") and not re.fullmatch(pin, line)] == []
     assert len(PINS) > 50 and {"torch", "jupyter-book"} <= EVERYWHERE
 

@@ -6,7 +6,9 @@ nothing but Python's own library.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
+import importlib.machinery
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -16,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # The package's own module, loaded by its path: importing the package would need torch.
-_spec = importlib.util.spec_from_file_location("atomic", ROOT / "gan_tutorial" / "atomic.py")
-_atomic = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_atomic)
+_loader = importlib.machinery.SourceFileLoader("atomic", str(ROOT / "gan_tutorial" / "atomic.py"))
+_atomic = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("atomic", _loader))
+_loader.exec_module(_atomic)
 
 
 def atomic_write(path: Path, content: str | bytes) -> bool:
@@ -49,6 +51,11 @@ def locked(folder: Path, busy: str, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def option_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser of a tool's options, described by the tool's docstring."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def cores() -> int:

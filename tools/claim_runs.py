@@ -47,24 +47,24 @@ class Job:
         return f"{self.chapter.number} {what}".replace("none seed", "seed")
 
 
-def result(job: Job, lines: list[dict], status: int | str, output: str) -> tuple[dict | None, str | None]:
+def result(job: Job, lines: list[dict], status: int | str, output: str) -> dict | str:
     """The run for the record, made of the lines that it recorded, or a sentence that says why there is none."""
     claims: dict[str, list] = {}
     for line in (line for line in lines if "claim" in line):
         number, exactly = line["claim"], [line[k] for k in ("value", "low", "high")]
         if number in claims or number not in job.chapter.claims:
-            return None, f"{job}: claim {number} was recorded twice, or the notebook's text does not show it"
+            return f"{job}: claim {number} was recorded twice, or the notebook's text does not show it"
         claims[number] = [rounded(x, digits) for x, digits in zip(exactly, (6, 12, 12), strict=True)]
         if holds(claims[number]) != line["holds"]:  # so close to the bound that rounding decides
             claims[number] = exactly
     used = {line["digits"] for line in lines if "digits" in line}
     missing = [number for number in job.must if number not in claims]
     if missing and not status:
-        return None, f"{job}: did not record {', '.join(missing)}"
+        return f"{job}: did not record {', '.join(missing)}"
     if missing or status and not job.sabotage:
-        return None, f"{job}: stopped ({status}) before {missing[0] if missing else 'its end'}\n{output[-3000:]}"
+        return f"{job}: stopped ({status}) before {missing[0] if missing else 'its end'}\n{output[-3000:]}"
     if not job.sabotage and used - {job.digits}:
-        return None, f"{job}: used the digit set {', '.join(sorted(used))}"
+        return f"{job}: used the digit set {', '.join(sorted(used))}"
 
     def kept(number: str) -> bool:  # an exact fact is recorded once, unless it fails
         return job.seed == 0 or not job.chapter.claims[number].exact or not holds(claims[number])
@@ -78,10 +78,10 @@ def result(job: Job, lines: list[dict], status: int | str, output: str) -> tuple
         "key": job.key,
         **{name: cost.get(name) for name in ("seconds", "peak_mb", "torch")},
         "claims": {n: v for n, v in claims.items() if (n in job.must if job.sabotage else kept(n))},
-    }, None
+    }
 
 
-async def run(job: Job, book: Book) -> tuple[dict | None, str | None]:
+async def run(job: Job, book: Book) -> dict | str:
     """Run a chapter's cells in a process of its own, from a copy of the sources: editing meanwhile changes nothing."""
     sources = job.sabotage.sources if job.sabotage else book.sources
     # What comes behind the last claim, the solutions of exercises, is run with seed 0 alone.
@@ -121,29 +121,30 @@ async def run(job: Job, book: Book) -> tuple[dict | None, str | None]:
 
 async def execute(jobs: list[Job], book: Book, workers: int, known: list[dict], keep: Callable) -> list[Problem]:
     """Run the jobs, `workers` at a time; `keep(run)` stores a result. Returns the problems."""
-    task = asyncio.current_task()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     gate, problems, left, broken = asyncio.Semaphore(workers), [], list(jobs), set()
     expected = {run["chapter"]: run["seconds"] for run in known if run["seconds"]}
 
     async def one(job: Job) -> None:
+        number, began = job.chapter.number, time.monotonic()
+        found = await run(job, book)
+        seconds = expected[number] = time.monotonic() - began
+        if isinstance(found, dict):
+            keep(found)
+        else:
+            problems.append(Problem(number, found))
+            broken.update([] if job.sabotage else [number])  # its other seeds would stop there too
+        minutes = sum(expected.get(j.chapter.number, seconds) for j in left if j is not job) / workers / 60
+        cost = f"{seconds:.0f} s, {found['peak_mb']} MB" if isinstance(found, dict) else "FAILED"
+        print(f"[{len(jobs) - len(left) + 1}/{len(jobs)}] {job}: {cost}; about {minutes:.0f} min left", flush=True)
+
+    async def in_turn(job: Job) -> None:
         async with gate:
             if job.chapter.number not in broken:
-                began = time.monotonic()
-                found, problem = await run(job, book)
-                seconds = expected[job.chapter.number] = time.monotonic() - began
-                if found:
-                    keep(found)
-                else:
-                    problems.append(Problem(job.chapter.number, problem))
-                    broken.update(set() if job.sabotage else {job.chapter.number})  # other seeds would stop there too
-                left.remove(job)
-                minutes = sum(expected.get(j.chapter.number, seconds) for j in left) / workers / 60
-                cost = f"{seconds:.0f} s, {found['peak_mb']} MB" if found else "FAILED"
-                done = f"[{len(jobs) - len(left)}/{len(jobs)}]"
-                print(f"{done} {job}: {cost}; about {minutes:.0f} min left", flush=True)
+                await one(job)
+            left.remove(job)
 
     async with asyncio.TaskGroup() as group:
         for job in jobs:
-            group.create_task(one(job))
+            group.create_task(in_turn(job))
     return problems

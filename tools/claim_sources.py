@@ -5,18 +5,16 @@ Everything is read once, into memory, so that a run and its hash come from the s
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
 import shutil
 import tomllib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from . import notebooks
-from .dependency_hash import PACKAGE, claim_calls, dependency_hash, until_last_claim
+from .dependency_hash import PACKAGE, Claim, claims_in, dependency_hash, until_last_claim
 
 SETS = ("mnist", "synthetic")  # the digits that a chapter is run on
 SEEDS = range(10)  # those that a chapter is written with: all claims hold, and by a margin
@@ -75,15 +73,6 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Claim:
-    number: str
-    text: str
-    exact: bool
-    bounds: tuple[float | None, float | None]  # low and high, as far as they are written out as numbers
-    call: str  # as it stands in the cell
-
-
-@dataclass(frozen=True)
 class Chapter:
     number: str  # "01"
     notebook: str
@@ -104,29 +93,6 @@ class Sabotage:
     sources: Sources
     claims: dict[str, list[str]]  # chapter -> the claims that must fail
     keys: dict[str, str]  # chapter -> its key with the sabotaged sources
-
-
-def literal(node: ast.AST | None) -> float | None:
-    """A number that is written out, such as -0.5 or 1e-9."""
-    try:
-        value = ast.literal_eval(node) if node else None
-    except ValueError:
-        return None
-    return float(value) if isinstance(value, int | float) else None
-
-
-@cache
-def claims_in(source: str) -> tuple[Claim, ...]:
-    """The claims that a chapter's code states, in order. ValueError where a number or a text is computed."""
-    found = []
-    for call in claim_calls(ast.parse(source)):
-        words = [arg.value for arg in call.args[:2] if isinstance(arg, ast.Constant)]
-        if len(words) != 2 or not all(isinstance(word, str) for word in words):
-            raise ValueError(f"a claim's number and text are written out, not computed: {ast.unparse(call)}")
-        given = {keyword.arg: keyword.value for keyword in call.keywords}
-        exact = isinstance(given.get("exact"), ast.Constant) and given["exact"].value is True
-        found.append(Claim(*words, exact, (literal(given.get("low")), literal(given.get("high"))), ast.unparse(call)))
-    return tuple(found)
 
 
 class Book:
@@ -193,11 +159,11 @@ class Book:
             keys[number] = sources.key(chapter.notebook)
             if keys[number] == chapter.key:
                 raise ValueError(f"it changes nothing that chapter {number} runs")
-            if claims_in("\n".join(sources.notebooks[chapter.notebook])) != tuple(chapter.claims.values()):
+            if claims_in("\n".join(sources.notebooks[chapter.notebook])) != list(chapter.claims.values()):
                 raise ValueError("it changes a claim; it must change what the claim is about")
         self.sabotages[name] = Sabotage(name, sources, wanted, keys)
 
     def cells(self, sources: Sources, chapter: Chapter, claims: list[str] | None) -> list[str]:
         """The code cells up to the last of these claims; all of them where None is asked for."""
         cells = sources.notebooks[chapter.notebook]
-        return cells if claims is None else until_last_claim(cells, set(claims))
+        return cells if claims is None else until_last_claim(cells, claims)

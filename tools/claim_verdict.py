@@ -7,7 +7,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .claim_sources import FRESH_SEEDS, SEEDS, Book, Chapter, Claim
+from .claim_sources import FRESH_SEEDS, SEEDS, Book, Chapter
+from .dependency_hash import Claim
 
 MARGIN = 3.0  # standard deviations between the mean and the bound
 
@@ -26,7 +27,7 @@ class Entry:
     fresh: list[list]  # under seeds that were never looked at
     margin: float | None
 
-    def low_high(self) -> list[float | None]:
+    def low_high(self) -> list:
         """The bounds: the same in all runs, or their mean where they come from a control run."""
         bounds = [[value[i] for value in self.values + self.fresh] for i in (1, 2)]
         return [None if None in b else rounded(statistics.fmean(map(float, b)), 12) for b in bounds]
@@ -52,8 +53,8 @@ def rounded(value: float | None, digits: int = 6):
 
 
 def holds(recorded: list) -> bool:
-    value, low, high = (None if x is None else float(x) for x in recorded)
-    return (low is None or low <= value) and (high is None or value <= high) and not math.isnan(value)
+    value, low, high = (math.nan if x is None else float(x) for x in recorded)
+    return not (math.isnan(value) or value < low or value > high)
 
 
 def distance(recorded: list[list]) -> float | None:
@@ -105,8 +106,8 @@ def carried(book: Book, stored: dict) -> list[dict]:
 
 def bounded(recorded: list, claim: Claim) -> bool:
     """Whether a value was recorded with the bounds that the claim states, as far as they are written out."""
-    pairs = [pair for pair in zip(recorded[1:], claim.bounds, strict=True) if pair[1] is not None]
-    return all(then is not None and math.isclose(float(then), bound, rel_tol=1e-9) for then, bound in pairs)
+    pairs = zip(recorded[1:], claim.bounds, strict=True)
+    return all(b is None or then is not None and math.isclose(float(then), b, rel_tol=1e-9) for then, b in pairs)
 
 
 def judge(book: Book, runs: list[dict]) -> tuple[dict[str, Record], list[Problem]]:

@@ -5,7 +5,6 @@
     python -m tools.claims --check --allow-stale run nothing; fail if a claim fails, has no record or no sabotage
     python -m tools.claims --only 01 --seeds 2   a part, for development
     python -m tools.claims --page                run nothing; write the page of claims anew
-    python -m tools.claims --table               run nothing; print what each chapter costs, and its narrowest margin
 
 A run is one chapter's code cells, in order, in a process of its own. Runs are kept in book/claims.json with a hash of
 all that they depend on (dependency_hash.py), so only what changed is run again; the file is written after each run, so
@@ -25,7 +24,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import ROOT, atomic_write, claims_page, cores, locked
+from . import ROOT, atomic_write, claims_page, cores, locked, option_parser
 from .claim_runs import Job, execute
 from .claim_sources import SEEDS, Book
 from .claim_verdict import Problem, Record, carried, identity, judge, shows
@@ -79,18 +78,6 @@ def run_stale(book: Book, only: list[str], seeds: int, workers: int) -> list[Pro
     return crashes
 
 
-def table(book: Book, record: dict[str, Record], runs: list[dict]) -> str:
-    lines = [f"{'chapter':<24} {'seconds':>8} {'MB':>6} {'claims':>7} {'margin':>7}  narrowest"]
-    for chapter in book.chapters.values():
-        mine = [run for run in runs if run["chapter"] == chapter.number and not run["sabotage"] and run["seconds"]]
-        entries = [(entry.margin, n) for n in chapter.claims for entry in record[n].sets.values()]
-        margin, which = min((pair for pair in entries if pair[0] is not None), default=(float("nan"), "-"))
-        costs = [max((run[what] for run in mine), default=float("nan")) for what in ("seconds", "peak_mb")]
-        numbers = f"{costs[0]:>8.0f} {costs[1]:>6.0f} {len(chapter.claims):>7} {margin:>7.3g}"
-        lines.append(f"{chapter.notebook:<24} {numbers}  {which}")
-    return "\n".join(lines)
-
-
 def report(book: Book, runs: list[dict], problems: list[Problem], options: argparse.Namespace) -> int:
     """Say what is wrong and what is stale; the exit status."""
     record, broken = judge(book, runs)
@@ -115,33 +102,30 @@ def report(book: Book, runs: list[dict], problems: list[Problem], options: argpa
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="these chapters alone")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="fewer seeds, for development")
     parser.add_argument("--jobs", type=int, default=cores(), help="runs side by side (default: one a core)")
     parser.add_argument("--check", action="store_true", help="run nothing; is the record complete and up to date?")
     parser.add_argument("--allow-stale", action="store_true", help="with --check: code may have changed meanwhile")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page of claims anew")
-    parser.add_argument("--table", action="store_true", help="run nothing; print what each chapter costs")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     options.only, crashes = [f"{int(n):02d}" for n in options.only], []
 
     book = Book(options.root.resolve())
-    if not (options.check or options.table or options.page):
+    if not (options.check or options.page):
         busy = "Another `make claims` is at work on this book: wait for it, or stop it."
         with locked(book.root / "book", busy, wait=False):
             try:
                 crashes = run_stale(book, options.only, options.seeds, max(1, options.jobs))
-            except (KeyboardInterrupt, asyncio.CancelledError):
+            except KeyboardInterrupt:
                 print("Stopped. What was finished is kept; the same command goes on from there.")
                 return 130
     runs = stored(book)
     if options.page:
         save(book, runs)
-    if options.table:
-        print(table(book, judge(book, runs)[0], runs))
-    return 0 if options.page or options.table else report(book, runs, crashes, options)
+    return 0 if options.page else report(book, runs, crashes, options)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import cache
+from typing import NamedTuple
 
 SETUP = "# Set-up."
 PACKAGE = "gan_tutorial"
@@ -40,16 +42,35 @@ def claim_calls(tree: ast.AST) -> list[ast.Call]:
     return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
 
 
-def until_last_claim(cells: list[str], numbers: set[str] | None = None) -> list[str]:
+class Claim(NamedTuple):
+    number: str
+    text: str
+    exact: bool
+    bounds: list[float | None]  # low and high, as far as they are written out as numbers
+    call: str  # as it stands in the cell
+
+
+@cache
+def claims_in(source: str) -> list[Claim]:
+    """The claims that code states, in order. ValueError where a number or a text is computed."""
+    found = []
+    for call in claim_calls(ast.parse(source)) if "claim(" in source else []:
+        words = [str(arg.value) for arg in call.args[:2] if isinstance(arg, ast.Constant)]
+        if len(words) != 2:
+            raise ValueError(f"a claim's number and text are written out, not computed: {ast.unparse(call)}")
+        given = {}
+        for keyword in call.keywords:
+            with suppress(ValueError):
+                given[keyword.arg] = ast.literal_eval(keyword.value)
+        bounds = [given.get("low"), given.get("high")]
+        found.append(Claim(words[0], words[1], given.get("exact") is True, bounds, ast.unparse(call)))
+    return found
+
+
+def until_last_claim(cells: list[str], numbers: Collection[str] | None = None) -> list[str]:
     """The cells up to the last one with a claim, or with one of these claims."""
-    last = 0
-    for place, cell in enumerate(cells, 1):
-        if "claim(" in cell:
-            found = {
-                call.args[0].value for call in claim_calls(ast.parse(cell)) if isinstance(call.args[0], ast.Constant)
-            }
-            last = place if (found if numbers is None else found & numbers) else last
-    return cells[:last]
+    found = [any(numbers is None or claim.number in numbers for claim in claims_in(cell)) for cell in cells]
+    return cells[: max((place for place, has in enumerate(found, 1) if has), default=0)]
 
 
 def imports(tree: ast.AST, relative: bool) -> Iterator[tuple[str, str]]:

@@ -11,13 +11,12 @@ the release: the tag "v" + version, which must exist when the pages are publishe
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from pathlib import Path
 
-from . import ROOT, atomic_write, setup_cell
+from . import ROOT, atomic_write, option_parser, setup_cell
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 GITHUB = "https://github.com/"
@@ -94,7 +93,7 @@ def expected(root: Path) -> dict[Path, str]:
     version = release.removeprefix("v")
     texts = {}
 
-    def rewrite(name: str, change) -> None:
+    def rewrite(name: str | Path, change) -> None:
         path = root / name
         try:
             texts[path] = change(path.read_text(encoding="utf-8"))
@@ -140,7 +139,7 @@ def move(root: Path, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__)
     parser.add_argument("repository", nargs="?", help="owner/name")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--none", action="store_true")

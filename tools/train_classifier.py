@@ -10,7 +10,6 @@ seed decides everything: a second run on the same machine writes the same bytes.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -23,7 +22,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 import gan_tutorial as gt
 from gan_tutorial import metrics
 
-from . import atomic_write
+from . import atomic_write, option_parser
 
 SEED, STEPS, BATCH, RATE, DECAY = 0, 2400, 128, 0.005, 0.02
 DATA = {
@@ -40,7 +39,7 @@ def disturbed(batch: gt.Batch) -> gt.Batch:
     noise read every second MNIST digit wrong at 0.3.
     """
     affine, noise = batch.z[:, :6].view(-1, 2, 3), batch.z[:, 6:].view_as(batch.real)
-    place = affine_grid(torch.eye(2, 3) + 0.1 * affine, batch.real.shape, align_corners=False)
+    place = affine_grid(torch.eye(2, 3) + 0.1 * affine, list(batch.real.shape), align_corners=False)
     moved = grid_sample(batch.real + 1, place, align_corners=False) - 1  # what comes in from outside is background
     return batch._replace(real=(moved + 0.3 * batch.eps.view(-1, 1, 1, 1) * noise).clamp(-1, 1))
 
@@ -65,6 +64,7 @@ def halved(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def accuracy(net: metrics.DigitClassifier, data: gt.Data) -> float:
+    assert data.label is not None
     return metrics.label_accuracy(net, data.take(slice(None)), data.label)
 
 
@@ -82,7 +82,7 @@ def write(name: str, net: torch.nn.Module, recipe: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="mnist | synthetic", help="which classifiers; both if none is named"
     )

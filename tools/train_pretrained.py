@@ -9,7 +9,6 @@ A model is judged when it has trained for 1/64, 1/32, … 1/2 and all of its sec
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,8 @@ from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
 from gan_tutorial.game import Interrupted
 from gan_tutorial.recipes import RECIPES, Trainer
+
+from . import option_parser
 
 HALVINGS = 6
 SETS = ("mnist", "synthetic")
@@ -52,7 +53,7 @@ def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable
 
 
 def main(arguments: list[str] | None = None, digits: Callable = cli.digits) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = option_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
     parser.add_argument("--seconds", type=cli.positive(float), default=900.0, help="of training (default 900)")
     parser.add_argument("--data", choices=SETS, default="mnist")
