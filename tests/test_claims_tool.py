@@ -316,7 +316,7 @@ def test_stale_is_not_false(done, capsys):
     out = capsys.readouterr().out
     assert "13 of 13 runs are missing or out of date" in out and "2 runs under sabotage are missing" in out
     assert done.claims("--page") == 0
-    assert "**2 of 2 claims are recorded for an earlier version" in done.page and "code: 1.1, 1.2." in done.page
+    assert "**2 of 2 claims are recorded for an earlier version" in done.page
 
 
 def test_false_is_false_even_if_stale(done, capsys):

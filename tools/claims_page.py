@@ -101,7 +101,8 @@ def page(chapters: dict[str, Chapter], record: dict[str, Record], runs: list[dic
         versions = sorted({r["torch"].split("+")[0] for r in runs if r["chapter"] == chapter.number and r["torch"]})
         words = [f"Measured with torch {', '.join(versions)} on a CPU."] if versions else []
         mine = [number for number in chapter.claims if record[number].earlier]
-        words += [f"{earlier(mine, chapter.claims)}: {', '.join(mine)}."] if mine else []
+        which = f": {', '.join(mine)}" if len(mine) < len(chapter.claims) else ""
+        words += [f"{earlier(mine, chapter.claims)}{which}."] if mine else []
         made = " ".join(words) + "\n\n" if words else ""
         lines = "".join(f"| {row} |\n" for row in table)
         parts.append(f"## [{chapter.title}](../{chapter.notebook})\n\n{made}{HEAD}{lines}")
