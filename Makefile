@@ -34,7 +34,7 @@ test: $(ENV)/.ready  ## lint, unit tests, every chapter, the book's own checks
 	@$(PYTEST) $(NBVAL) book tests
 
 quick: $(ENV)/.ready  ## lint, the tests that are not slow, every chapter at smoke scale: two minutes
-	@GAN_TUTORIAL_SCALE=smoke GAN_TUTORIAL_DIGITS=synthetic $(PYTEST) $(NBVAL) -m "not slow" book tests
+	@$(PYTEST) $(NBVAL) --smoke -m "not slow" book tests
 
 lint: $(ENV)/.ready  ## the code's form and its types
 	@$(PY) -m ruff format --check --quiet . || { echo "Run: make format"; exit 1; }

@@ -26,6 +26,15 @@ matplotlib.use("agg")
 SLOW = {}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--smoke", action="store_true", help="run chapters at smoke scale, which checks no claims")
+
+
+def scale(config) -> str:
+    """The scale of the chapters; unit tests set their own."""
+    return "smoke" if config.getoption("--smoke") else os.environ.get("GAN_TUTORIAL_SCALE") or "cpu"
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes seconds; `make quick` leaves it out")
     os.environ["GAN_TUTORIAL_DOWNLOAD"] = "0"  # a test never downloads
@@ -66,7 +75,7 @@ def pytest_runtest_setup(item):
         record_of(item.path).unlink(missing_ok=True)
     settings = {
         "GAN_TUTORIAL_RECORD": str(record_of(item.path)),
-        "GAN_TUTORIAL_SCALE": os.environ.get("GAN_TUTORIAL_SCALE") or "cpu",
+        "GAN_TUTORIAL_SCALE": scale(item.config),
         "GAN_TUTORIAL_PROGRESS": "0",
     }
     with environment(**settings):
@@ -94,7 +103,7 @@ class Recorded(pytest.Item):
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
         claims = [line["claim"] for line in lines if "claim" in line]
         digits = {line["digits"] for line in lines if "digits" in line}
-        if os.environ.get("GAN_TUTORIAL_SCALE") != "smoke":
+        if scale(self.config) != "smoke":
             assert claims == CLAIM.findall(source), "the claims that ran are not the claims in the source"
         failed = [line["claim"] for line in lines if not line.get("holds", True)]
         assert not failed, f"failed claims: {', '.join(failed)}"
@@ -113,7 +122,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in SLOW:
             item.add_marker("slow")
-        if item.path.suffix == ".ipynb" and os.environ.get("GAN_TUTORIAL_SCALE") == "smoke":
+        if item.path.suffix == ".ipynb" and scale(item.config) == "smoke":
             item.options["check"] = False  # claims check and print nothing there
     cells = [(place, item) for place, item in enumerate(items) if item.path.suffix == ".ipynb"]
     last = {item.parent: place for place, item in cells}
