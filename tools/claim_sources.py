@@ -68,6 +68,9 @@ class Sources:
         for entry in (root / "book").iterdir():
             (folder / "book" / entry.name).symlink_to(entry)
 
+    def claims(self, notebook: str) -> list[Claim]:
+        return [claim for cell in self.notebooks[notebook] for claim in claims_in(cell)]
+
     def key(self, notebook: str) -> str:
         return dependency_hash(self.notebooks[notebook], self.package, self.data)
 
@@ -134,8 +137,8 @@ class Book:
         source = "\n".join(self.sources.notebooks[name])
         text = "\n".join(notebooks.source(c) for c in content["cells"] if c["cell_type"] == "markdown")
         title = re.search(r"^# (.+)$", text, re.M)
-        claims = {claim.number: claim for claim in claims_in(source)}
-        for count, claim in enumerate(claims_in(source), 1):
+        claims = {claim.number: claim for claim in self.sources.claims(name)}
+        for count, claim in enumerate(self.sources.claims(name), 1):
             if claim.number != f"{int(name[:2])}.{count}":
                 raise ValueError(f"claim {claim.number} stands where {int(name[:2])}.{count} is expected")
         sets = SETS if re.search(r"\bdigits\(", source) else ("none",)
@@ -159,7 +162,7 @@ class Book:
             keys[number] = sources.key(chapter.notebook)
             if keys[number] == chapter.key:
                 raise ValueError(f"it changes nothing that chapter {number} runs")
-            if claims_in("\n".join(sources.notebooks[chapter.notebook])) != list(chapter.claims.values()):
+            if sources.claims(chapter.notebook) != list(chapter.claims.values()):
                 raise ValueError("it changes a claim; it must change what the claim is about")
         self.sabotages[name] = Sabotage(name, sources, wanted, keys)
 

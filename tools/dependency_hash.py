@@ -38,7 +38,8 @@ def dump(node) -> str:
 
 def claim_calls(tree: ast.AST) -> list[ast.Call]:
     """The calls of `gt.claim` (or a bare `claim`), in the order of the source."""
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) in ("gt.claim", "claim")]
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    calls = [n for n in calls if getattr(n.func, "attr", getattr(n.func, "id", None)) == "claim"]
     return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
 
 
@@ -88,17 +89,16 @@ def imports(tree: ast.AST, relative: bool) -> Iterator[tuple[str, str]]:
                     yield PACKAGE, ""  # `import gan_tutorial.data` binds the package
 
 
-def named(tree: ast.AST, relative: bool = False) -> set[str]:
-    """The first names below the package that a source uses: {"game", "fit"}. "?": some that we cannot read."""
-    found, whole = set(), {"import_module", "__import__"}  # `whole`: names that may stand for any of it
-    for name, path in imports(tree, relative):
-        (found if path else whole).add(path.split(".")[0] or name)
+def uses(tree: ast.AST) -> set[tuple[str, str]]:
+    """(name, attribute) of all names that are used: `gt.fit` as ("gt", "fit"), a bare `gt` as ("gt", "?")."""
     parents = {id(node.value): node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in whole:
-            found.add(parents.get(id(node), "?"))
-        if isinstance(node, ast.Constant) and not relative and PACKAGE in str(node.value):
-            found.add("?")  # code for another process
+    return {(node.id, parents.get(id(node), "?")) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def named(bound: set[tuple[str, str]], used: set[tuple[str, str]]) -> set[str]:
+    """The first names below the package that code leads to: {"game", "fit"}. "?": some that we cannot read."""
+    whole = {"import_module", "__import__"} | {name for name, path in bound if not path}  # they may stand for any of it
+    found = {path.split(".")[0] for _, path in bound if path} | {attribute for name, attribute in used if name in whole}
     return found - {"__version__", "__file__"}
 
 
@@ -107,13 +107,27 @@ class Module:
 
     def __init__(self, source: str):
         tree = ast.parse(source)
-        self.text, self.names = dump(tree), named(tree, relative=True)
-        self.exports = {name: path.split(".")[0] for name, path in imports(tree, relative=True)}
+        bound = set(imports(tree, relative=True))
+        self.text, self.names = dump(tree), named(bound, uses(tree))
+        self.exports = {name: path.split(".")[0] for name, path in bound}
         define = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
         self.on_import = dump([s for s in tree.body if not isinstance(s, define)])
 
 
-parsed = cache(Module)
+class Cell:
+    """A chapter's cell: its text as it is hashed, what it imports from the package, and the names that it uses."""
+
+    def __init__(self, source: str):
+        tree = ast.parse(source)
+        self.bound, self.used = set(imports(tree, relative=False)), uses(tree)
+        if any(isinstance(n, ast.Constant) and PACKAGE in str(n.value) for n in ast.walk(tree)):
+            self.used.add(("__import__", "?"))  # code for another process
+        for call in claim_calls(tree):
+            del call.args[1:2]  # its text
+        self.text = dump(tree.body).strip("[]")
+
+
+read_module, read_cell = cache(Module), cache(Cell)
 
 
 def dependency_hash(cells: list[str], package: dict[str, str], data: dict[str, str]) -> str:
@@ -124,18 +138,18 @@ def dependency_hash(cells: list[str], package: dict[str, str], data: dict[str, s
 
     What any module does on import counts, since all may be imported; its definitions only where they are used.
     """
-    tree = ast.parse("\n".join(until_last_claim([cell for cell in cells if not cell.startswith(SETUP)])))
-    modules = {name: parsed(source) for name, source in sorted(package.items())}
-    exports, reached, left = modules["__init__"].exports, set(), named(tree)
+    chapter = [read_cell(cell) for cell in until_last_claim([cell for cell in cells if not cell.startswith(SETUP)])]
+    names = named(set().union(*(cell.bound for cell in chapter)), set().union(*(cell.used for cell in chapter)))
+    modules = {name: read_module(source) for name, source in sorted(package.items())}
+    exports, reached, left = modules["__init__"].exports, set(), names
     while left:
         name = left.pop()
         found = {name, exports.get(name)} & set(modules)
         if not found:  # we cannot tell: all of them
             reached = set(modules)
             break
-        left.update(*(modules[module].names for module in found - reached))
+        left.update(*(modules[one].names for one in found - reached))
         reached |= found
-    for call in claim_calls(tree):
-        del call.args[1:2]  # its text
-    texts = [module.text if name in reached else module.on_import for name, module in modules.items()]
-    return hashlib.sha256("\n".join([dump(tree), *texts, repr(sorted(data.items()))]).encode()).hexdigest()[:12]
+    parts = [one.text if name in reached else one.on_import for name, one in modules.items()]
+    text = ",".join(cell.text for cell in chapter if cell.text)
+    return hashlib.sha256("\n".join([text, *parts, repr(sorted(data.items()))]).encode()).hexdigest()[:12]
