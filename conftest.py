@@ -23,7 +23,10 @@ matplotlib.use("agg")
 
 
 # Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
-SLOW = {}
+SLOW = """
+acceleration baselines checkpoint claims_tool conftest distributed environment files main open_recipes pages pretrained
+recipes set_repository setup_cell speed
+""".split()
 
 
 def pytest_addoption(parser):
@@ -120,7 +123,7 @@ class Recorded(pytest.Item):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.name in SLOW:
+        if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker("slow")
         if item.path.suffix == ".ipynb" and scale(item.config) == "smoke":
             item.options["check"] = False  # claims check and print nothing there
