@@ -77,6 +77,7 @@ clean:  ## remove the pages and the environment
 	rm -rf _build $(ENV) $(ENV)-* build *.egg-info .pytest_cache .ruff_cache
 
 # A new environment takes the place of the old one when it is complete.
+.PRECIOUS: $(ENV)/.ready
 $(ENV)/.ready: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
 	@"$(PYTHON)" -m tools.environment $(ENV)

@@ -56,4 +56,5 @@ def test_a_complete_one_takes_its_place(book):
         )
         assert prefix.stdout.strip() == str(book / ".venv")
     assert not (book / ".venv" / "first").exists()
-    assert not environment.outdated(book / ".venv", "LICENSE") and environment.outdated(book, "LICENSE")
+    assert not environment.outdated(book / ".venv", "requirements.txt")
+    assert environment.outdated(book / ".venv", "LICENSE") and environment.outdated(book, "requirements.txt")

@@ -6,6 +6,7 @@ at the end. Whatever fails on the way, a missing network say, leaves the old one
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -17,12 +18,20 @@ from pathlib import Path
 from . import ROOT, locked
 
 READY = ".ready"  # in an environment: it is complete
+SOURCES = ("requirements.txt", "pyproject.toml")
+
+
+def stamp(*sources: str) -> str:
+    """What a complete environment says of itself: hashes of the files that it was made from. Not their times, which a
+    change of branches moves.
+    """
+    return "".join(f"{name} {hashlib.sha256((ROOT / name).read_bytes()).hexdigest()}\n" for name in sources)
 
 
 def outdated(folder: Path, source: str) -> bool:
-    """Whether the environment is older than a file that it is made from, or is not there."""
-    stamp = folder / READY
-    return not stamp.is_file() or stamp.stat().st_mtime < (ROOT / source).stat().st_mtime
+    """Whether the environment was made from another version of a file, or is not there."""
+    ready = folder / READY
+    return not ready.is_file() or stamp(source) not in ready.read_text()
 
 
 def pip(folder: Path, *words: str) -> None:
@@ -42,11 +51,13 @@ def fill(folder: Path) -> None:
 
 def make(folder: Path, fill: Callable[[Path], None] = fill) -> None:
     """A complete environment, in a folder of its own beside `folder`, which then leads there."""
+    for other in set(folder.parent.glob(f"{folder.name}-*")) - {folder.resolve()}:
+        shutil.rmtree(other, ignore_errors=True)  # of a make that was killed: we hold the lock
     new = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
         subprocess.run([sys.executable, "-m", "venv", str(new)], check=True)
         fill(new)
-        (new / READY).touch()
+        (new / READY).write_text(stamp(*SOURCES))
         old = folder.resolve()
         if folder.is_dir() and not folder.is_symlink():  # as earlier versions of this book made it
             old = folder.rename(new.with_name(f"{new.name}-old"))
@@ -69,7 +80,7 @@ def main(folder: Path) -> None:
                 make(folder)
             elif outdated(folder, "pyproject.toml"):
                 link_package(folder)
-                (folder / READY).touch()
+            (folder / READY).write_text(stamp(*SOURCES))  # newer than these files: for make
         except (subprocess.CalledProcessError, KeyboardInterrupt) as error:
             command = " ".join(getattr(error, "cmd", ["it was interrupted"]))
             venv = " On Debian and Ubuntu: apt install python3-venv." if "venv" in command.split() else ""
