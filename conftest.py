@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -22,7 +22,24 @@ CLAIM = re.compile(r"""\bclaim\(\s*["'](\d+\.\d+)["']""")
 matplotlib.use("agg")
 
 
+# Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
+SLOW = """
+acceleration baselines checkpoint claims_tool conftest distributed environment files main open_recipes pages pretrained
+recipes set_repository setup_cell speed
+""".split()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--smoke", action="store_true", help="run chapters at smoke scale, which checks no claims")
+
+
+def scale(config) -> str:
+    """The scale of the chapters; unit tests set their own."""
+    return "smoke" if config.getoption("--smoke") else os.environ.get("GAN_TUTORIAL_SCALE") or "cpu"
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds; `make quick` leaves it out")
     os.environ["GAN_TUTORIAL_DOWNLOAD"] = "0"  # a test never downloads
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.pop("GAN_TUTORIAL_RECORD_ONLY", None)
@@ -30,17 +47,15 @@ def pytest_configure(config):
         os.environ["GAN_TUTORIAL_DATA"] = str(Path(os.environ["GAN_TUTORIAL_DATA"]).expanduser().absolute())
 
 
-RECORDS = Path(tempfile.gettempdir()) / f"gan-tutorial-{os.getpid()}"
+@cache
+def records() -> tempfile.TemporaryDirectory:
+    """A folder of this process alone, under a name that nobody can foresee; it goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="gan-tutorial-")
 
 
 def record_of(notebook: Path) -> Path:
     """Where this process's run of a chapter writes what it claimed and which digits it used."""
-    RECORDS.mkdir(exist_ok=True)
-    return RECORDS / f"{notebook.stem}.jsonl"
-
-
-def pytest_unconfigure():
-    shutil.rmtree(RECORDS, ignore_errors=True)
+    return Path(records().name) / f"{notebook.stem}.jsonl"
 
 
 @contextmanager
@@ -63,7 +78,7 @@ def pytest_runtest_setup(item):
         record_of(item.path).unlink(missing_ok=True)
     settings = {
         "GAN_TUTORIAL_RECORD": str(record_of(item.path)),
-        "GAN_TUTORIAL_SCALE": os.environ.get("GAN_TUTORIAL_SCALE") or "cpu",
+        "GAN_TUTORIAL_SCALE": scale(item.config),
         "GAN_TUTORIAL_PROGRESS": "0",
     }
     with environment(**settings):
@@ -71,14 +86,14 @@ def pytest_runtest_setup(item):
 
 
 def expected_digits() -> str:
-    """The digits that chapters are to use here: those asked for, else MNIST where it is local, else drawn ones."""
+    """The digits that chapters are to use here: those asked for, else MNIST where it is local, else synthetic ones."""
     from gan_tutorial.files import MNIST_FILES, cache_directory
 
     asked = os.environ.get("GAN_TUTORIAL_DIGITS")
     if asked or os.environ.get("GAN_TUTORIAL_DATA"):
         return asked or "mnist"
     cache = cache_directory() / "mnist"
-    return "mnist" if all((cache / f"{name}.gz").is_file() for name in MNIST_FILES) else "drawn"
+    return "mnist" if all((cache / f"{name}.gz").is_file() for name in MNIST_FILES) else "synthetic"
 
 
 class Recorded(pytest.Item):
@@ -91,7 +106,7 @@ class Recorded(pytest.Item):
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
         claims = [line["claim"] for line in lines if "claim" in line]
         digits = {line["digits"] for line in lines if "digits" in line}
-        if os.environ.get("GAN_TUTORIAL_SCALE") != "smoke":
+        if scale(self.config) != "smoke":
             assert claims == CLAIM.findall(source), "the claims that ran are not the claims in the source"
         failed = [line["claim"] for line in lines if not line.get("holds", True)]
         assert not failed, f"failed claims: {', '.join(failed)}"
@@ -107,6 +122,11 @@ class Recorded(pytest.Item):
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker("slow")
+        if item.path.suffix == ".ipynb" and scale(item.config) == "smoke":
+            item.options["check"] = False  # claims check and print nothing there
     cells = [(place, item) for place, item in enumerate(items) if item.path.suffix == ".ipynb"]
     last = {item.parent: place for place, item in cells}
     for chapter, place in sorted(last.items(), key=lambda pair: -pair[1]):

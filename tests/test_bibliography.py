@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ LINK = re.compile(r"\[([^\[\]]+)\]\((?:appendix/)?bibliography\.md\)")
 
 
 def labels() -> set[str]:
-    sys.path.insert(0, str(ROOT / "tools"))
-    from sphinx_book import AuthorYear
+    from tools.sphinx_book import AuthorYear
 
     entries = parse_file(ROOT / "book" / "references.bib").entries.values()
     return set(AuthorYear().format_labels(entries))

@@ -1,23 +1,41 @@
 """The conversion of docstrings, on an example and on what docutils makes of every docstring of the package."""
 
+import importlib
 import inspect
+import pkgutil
 
-import docstrings
 import docutils.core
 import pytest
 
-import gan_tutorial as gt
+import gan_tutorial
+from tools import docstrings
 
-MODULES = [gt.average, gt.checkpoint, gt.claims, gt.costs, gt.data, gt.drawn, gt.faster, gt.files, gt.game, gt.hooks,
-           gt.metrics, gt.networks, gt.objectives, gt.plots, gt.processes, gt.recipes, gt.runtime]
+MODULES = [
+    importlib.import_module(f"gan_tutorial.{module.name}")
+    for module in pkgutil.iter_modules(gan_tutorial.__path__)
+    if module.name != "__main__"
+]
 
 
 def test_an_example():
-    lines = ["$w \\cdot x$ of `w`", "", "real, fake  (batch, *shape);", "            float32", "eps  (batch,)",
-             "*Now* raises."]
+    lines = [
+        "$w \\cdot x$ of `w`",
+        "",
+        "real, fake  (batch, *shape);",
+        "            float32",
+        "eps  (batch,)",
+        "*Now* raises.",
+    ]
     assert docstrings.convert(lines) == [
-        ":math:`w \\cdot x` of ``w``", "", "", "* ``real, fake``: (batch, \\*shape);", "  float32",
-        "* ``eps``: (batch,)", "", "*Now* raises."]
+        ":math:`w \\cdot x` of ``w``",
+        "",
+        "",
+        "* ``real, fake``: (batch, \\*shape);",
+        "  float32",
+        "* ``eps``: (batch,)",
+        "",
+        "*Now* raises.",
+    ]
 
 
 def public_docstrings():
@@ -30,6 +48,7 @@ def public_docstrings():
 @pytest.mark.parametrize("doc", list(public_docstrings()))
 def test_every_public_docstring_is_valid_restructured_text(doc):
     text = "\n".join(docstrings.convert(doc.splitlines()))
-    page = docutils.core.publish_string(text, writer_name="null", settings_overrides={
-        "report_level": 2, "halt_level": 2, "raw_enabled": False})
+    page = docutils.core.publish_string(
+        text, writer_name="null", settings_overrides={"report_level": 2, "halt_level": 2, "raw_enabled": False}
+    )
     assert page is None

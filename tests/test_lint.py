@@ -1,22 +1,46 @@
-"""The linter, so that one run says everything."""
+"""What `make lint` asks of the code's form and types, so that one run says everything; and that each check can fail."""
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
+import yaml
+
+from tools import ROOT
+
+CHECKS = {
+    "format": ["ruff", "format", "--check"],
+    "check": ["ruff", "check", "--output-format", "concise"],
+    "types": ["basedpyright", "--level", "error"],
+}
+FAULTS = {"format": "x = {  'a':1 }\n", "check": "import os\n", "types": "def f() -> int:\n    return 'a'\n"}
 
 
-def ruff(*paths):
-    command = [sys.executable, "-m", "ruff", "check", "--quiet", "--output-format", "concise", *map(str, paths)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run(check, *words, cwd=ROOT):
+    command = [sys.executable, "-m", *CHECKS[check], *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
-def test_the_code_is_clean():
-    result = ruff(".")
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_code_is_clean(check):
+    result = run(check)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_linter_can_fail(tmp_path):
-    (tmp_path / "a.py").write_text("import os\n")
-    assert "F401" in ruff("--config", ROOT / "pyproject.toml", tmp_path / "a.py").stdout
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_check_can_fail(check, tmp_path):
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "a.py").write_text("x = 1\n")
+    assert run(check, cwd=tmp_path).returncode == 0
+    (tmp_path / "tools" / "a.py").write_text(FAULTS[check])
+    assert run(check, cwd=tmp_path).returncode == 1
+
+
+def test_what_runs_before_a_commit_is_what_make_runs():
+    """No hook comes from another repository; each is one of the checks, by the environment that make made."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    entries = [hook["entry"].removesuffix(" --fix") for hook in hooks[0]["hooks"]]
+    assert entries == [f".venv/bin/python -m {' '.join(CHECKS[check][:2])}" for check in ("format", "check")]
+    assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}

@@ -2,9 +2,9 @@
 
 import copy
 
-import notebooks
 import pytest
-import setup_cell
+
+from tools import notebooks, setup_cell
 
 SETUP = setup_cell.text()
 PNG = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
@@ -23,8 +23,13 @@ def test_there_are_chapters():
 
 
 def code(source, *outputs, count=None, **metadata):
-    return {"cell_type": "code", "source": source, "outputs": list(outputs), "execution_count": count,
-            "metadata": metadata}
+    return {
+        "cell_type": "code",
+        "source": source,
+        "outputs": list(outputs),
+        "execution_count": count,
+        "metadata": metadata,
+    }
 
 
 def markdown(source):
@@ -56,12 +61,19 @@ def alt(text):
 
 def test_a_notebook_in_order_has_no_problems():
     made = notebook(
-        markdown("A loss $\\mathbb{E}_{x}[\\log D(x)]$ and `{name}` and\n\n$$\\frac{a}{b}$$\n\n"
-                 "```python\n{'a': 1}\n```\n[text](https://example.org) ![A curve that falls.](curve.png)"),
+        markdown(
+            "A loss $\\mathbb{E}_{x}[\\log D(x)]$ and `{name}` and\n\n$$\\frac{a}{b}$$\n\n"
+            "```python\n{'a': 1}\n```\n[text](https://example.org) ![A curve that falls.](curve.png)"
+        ),
         code("x = 1"),
         code("plot()", PNG, **alt("Two curves that cross at zero.")),
-        code("film()", html('<div><img src="data:image/png;base64,aa" alt="A film."><script>let a = 1 // 2</script>'
-                            '<a href="https://example.org">elsewhere</a></div>')),
+        code(
+            "film()",
+            html(
+                '<div><img src="data:image/png;base64,aa" alt="A film."><script>let a = 1 // 2</script>'
+                '<a href="https://example.org">elsewhere</a></div>'
+            ),
+        ),
         code('gt.claim("1.1", "It holds", 0, low=0)', tags=["nbval-check-output"]),
     )
     assert notebooks.problems(made) == []
@@ -102,19 +114,40 @@ def test_no_code_at_all():
     assert "set-up cell" in " ".join(notebooks.problems({"cells": [], "metadata": {}}))
 
 
-@pytest.mark.parametrize("text", [
-    "see {cite}`goodfellow2014`", "see {cite:t}`goodfellow2014`", "{ref}`here`", "```{note}\ntext\n```",
-    "~~~ {figure} a.png\n~~~", "::::{grid}\n::::", ":::note\n:::", "(a-target)=\n# Title", "{{ version }}",
-    "% a comment", "+++", ".. note:: text",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see {cite}`goodfellow2014`",
+        "see {cite:t}`goodfellow2014`",
+        "{ref}`here`",
+        "```{note}\ntext\n```",
+        "~~~ {figure} a.png\n~~~",
+        "::::{grid}\n::::",
+        ":::note\n:::",
+        "(a-target)=\n# Title",
+        "{{ version }}",
+        "% a comment",
+        "+++",
+        ".. note:: text",
+    ],
+)
 def test_myst_syntax(text):
     assert "which Colab and Jupyter show raw" in only_problem(notebook(markdown(text)))
 
 
-@pytest.mark.parametrize("text", [
-    "a set {1, 2} and {`a`}", "$\\{x\\}$`code`", "```\n:::note\n```", "`{cite}` as code", "50 % of it", "a (b) = c",
-    "$${{a}}$$ and $x_{{i}}$", "a:::b",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a set {1, 2} and {`a`}",
+        "$\\{x\\}$`code`",
+        "```\n:::note\n```",
+        "`{cite}` as code",
+        "50 % of it",
+        "a (b) = c",
+        "$${{a}}$$ and $x_{{i}}$",
+        "a:::b",
+    ],
+)
 def test_what_only_looks_like_myst(text):
     assert notebooks.problems(notebook(markdown(text))) == []
 
@@ -142,12 +175,15 @@ def test_output_on_stderr():
     assert "stderr" in only_problem(notebook(code("f()", stream)))
 
 
-@pytest.mark.parametrize("text", [
-    "seed 1 · device cpu (no GPU found) · precision float32 · scale cpu (no GPU found)\n",
-    "x\nseed 0 · device cuda (H200) · precision float32 · scale gpu (H200)\n",
-    "digits: drawn, 60,000 training images\n",
-    "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · precision float32 · scale smoke\n",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed 1 · device cpu (no GPU found) · precision float32 · scale cpu (no GPU found)\n",
+        "x\nseed 0 · device cuda (H200) · precision float32 · scale gpu (H200)\n",
+        "digits: drawn, 60,000 training images\n",
+        "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · precision float32 · scale smoke\n",
+    ],
+)
 def test_an_output_that_is_not_the_published_one(text):
     stream = {"output_type": "stream", "name": "stdout", "text": text}
     assert "made " in only_problem(notebook(code("run = gt.Run()", stream)))
@@ -158,16 +194,24 @@ def test_a_widget():
     assert "widget" in only_problem(notebook(code("f()", widget)))
 
 
-@pytest.mark.parametrize("fragment", [
-    '<script src="https://example.org/a.js"></script>', "<script src=//example.org/a.js></script>",
-    '<link rel="stylesheet" href="http://example.org/a.css">', '<iframe src="https://example.org"></iframe>',
-    '<div style="background: url(https://example.org/a.png)"></div>', "<style>@import 'https://example.org/a.css'</style>",
-    '<script>import("https://example.org/a.js")</script>', "<script>fetch('//example.org/data')</script>",
-    '<script type="module">import {a} from "https://example.org/a.js"</script>',
-    "<style>@font-face { src: url('https://example.org/a.woff') }</style>",
-    '<video poster="https://example.org/a.png"></video>', '<svg><image xlink:href="https://example.org/a.png"/></svg>',
-    "<iframe srcdoc=\"<script src='https://example.org/a.js'></script>\"></iframe>",
-])
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        "<script src=//example.org/a.js></script>",
+        '<link rel="stylesheet" href="http://example.org/a.css">',
+        '<iframe src="https://example.org"></iframe>',
+        '<div style="background: url(https://example.org/a.png)"></div>',
+        "<style>@import 'https://example.org/a.css'</style>",
+        '<script>import("https://example.org/a.js")</script>',
+        "<script>fetch('//example.org/data')</script>",
+        '<script type="module">import {a} from "https://example.org/a.js"</script>',
+        "<style>@font-face { src: url('https://example.org/a.woff') }</style>",
+        '<video poster="https://example.org/a.png"></video>',
+        '<svg><image xlink:href="https://example.org/a.png"/></svg>',
+        "<iframe srcdoc=\"<script src='https://example.org/a.js'></script>\"></iframe>",
+    ],
+)
 def test_an_output_that_loads_from_elsewhere(fragment):
     assert any("from elsewhere" in p for p in notebooks.problems(notebook(code("f()", html(fragment)))))
 
@@ -215,13 +259,12 @@ def test_a_run_stores_outputs_that_a_rerun_does_not_change(tmp_path, monkeypatch
     assert path.read_bytes() == first
 
 
-def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path):
     path = tmp_path / "01_x.ipynb"
     write(path, "1 / 0")
     before = path.read_bytes()
     with pytest.raises(SystemExit, match="ZeroDivisionError"):
-        notebooks.execute(path)
+        notebooks.execute(path, failed=tmp_path / "failed")
     assert path.read_bytes() == before
-    assert (tmp_path / "_build" / "failed" / "01_x.ipynb").is_file()
+    assert (tmp_path / "failed" / "01_x.ipynb").is_file()
     assert list(tmp_path.glob(".*")) == []

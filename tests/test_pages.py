@@ -11,9 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import setup_cell
 
-import book
+from tools import book, setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,8 +20,16 @@ ROOT = Path(__file__).parents[1]
 class Page(html.parser.HTMLParser):
     """What a page holds: ids, links, what it loads, images without words."""
 
-    LOADS = {"script": "src", "img": "src", "iframe": "src", "video": "src", "audio": "src", "source": "src",
-             "embed": "src", "object": "data"}
+    LOADS = {
+        "script": "src",
+        "img": "src",
+        "iframe": "src",
+        "video": "src",
+        "audio": "src",
+        "source": "src",
+        "embed": "src",
+        "object": "data",
+    }
     LINKS = {"stylesheet", "preload", "modulepreload", "icon", "manifest", "prefetch"}
 
     def __init__(self, text):
@@ -75,8 +82,7 @@ def read(root):
 
 @pytest.fixture(scope="module")
 def pages():
-    if not book.fresh():
-        book.build()
+    book.ensure()
     return read(book.HTML)
 
 
@@ -111,8 +117,12 @@ def test_every_picture_has_words(pages):
 
 def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
     repository, release = setup_cell.project()
-    colab = [link for path, page in pages.items() for link in page.links if "colab.research.google.com" in link
-             and path.name[:2].isdigit()]
+    colab = [
+        link
+        for path, page in pages.items()
+        for link in page.links
+        if "colab.research.google.com" in link and path.name[:2].isdigit()
+    ]
     chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
     if not repository:
         assert colab == []
@@ -130,30 +140,43 @@ def test_a_page_that_is_wrong_in_every_way(tmp_path):
         '<a href="c.html">x</a> <a href="https://example.org">x</a> <img src="//example.org/a.png">'
         '<img src="a.png" alt="A."/>'
         '<script src="https://example.org/a.js"></script> <link rel="stylesheet" href="https://example.org/a.css">'
-        '<link rel="canonical" href="https://example.org/">')
+        '<link rel="canonical" href="https://example.org/">'
+    )
     (tmp_path / "b.html").write_text('<p id="here">')
     made = read(tmp_path)
     page = made[(tmp_path / "a.html").resolve()]
     assert dead_links(made, tmp_path) == [("a.html", link) for link in ("b.html#gone", "#nowhere", "c.html", "a.png")]
     assert [load for load in page.loads if outside(load)] == [
-        "//example.org/a.png", "https://example.org/a.js", "https://example.org/a.css"]
+        "//example.org/a.png",
+        "https://example.org/a.js",
+        "https://example.org/a.css",
+    ]
     assert page.silent == ["//example.org/a.png"]
 
 
-def test_a_change_of_a_source_makes_the_pages_stale(tmp_path, monkeypatch):
-    (tmp_path / "book").mkdir()
-    source = tmp_path / "book" / "a.md"
+def test_a_change_of_a_source_or_a_lost_page_makes_the_pages_stale(tmp_path):
+    html, source = tmp_path / "html", tmp_path / "book" / "a.md"
+    for folder in (html, source.parent):
+        folder.mkdir()
     source.write_text("one")
-    monkeypatch.setattr(book, "ROOT", tmp_path)
-    monkeypatch.setattr(book, "STAMP", tmp_path / "stamp")
-    assert not book.fresh()
-    (tmp_path / "stamp").write_text(book.made_from())
-    assert book.fresh()
+    (html / "a.html").write_text("one")
+
+    def fresh():
+        return book.fresh(tmp_path, html)
+
+    assert not fresh()
+    (html / book.STAMP).write_text(f"{book.made_from(tmp_path)} {book.digest(html, html.rglob('*'))}")
+    assert fresh()
     source.write_text("two")
-    assert not book.fresh()
+    assert not fresh()
+    source.write_text("one")
+    assert fresh()
     source.rename(source.with_name("b.md"))
-    source.with_name("b.md").write_text("one")
-    assert not book.fresh()
+    assert not fresh()
+    source.with_name("b.md").rename(source)
+    assert fresh()
+    (html / "a.html").unlink()
+    assert not fresh()
 
 
 # --------------------------------------------------------------------------------------------------- a browser
@@ -166,9 +189,20 @@ BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 def test_mathematics_appears_with_every_request_refused(pages, tmp_path):
     chapter = next((path for path in pages if path.stem == "00_primer"), None)
     assert chapter is not None
-    command = [BROWSER, "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-               "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}",
-               "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--dump-dom", chapter.as_uri()]
+    command = [
+        BROWSER,
+        "--headless",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path}",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        chapter.as_uri(),
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(1, "--no-sandbox")  # root has no sandbox of Chromium's
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout

@@ -7,7 +7,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-import setup_cell
+
+from tools import setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,8 +21,18 @@ print(gan_tutorial.__file__, gan_tutorial.word, version("torch"), version("numpy
 
 
 def git(repository, *words):
-    settings = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main",
-                "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false"]
+    settings = [
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@example.org",
+        "-c",
+        "init.defaultBranch=main",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "tag.gpgsign=false",
+    ]
     subprocess.run(["git", *settings, *words], cwd=repository, check=True, capture_output=True)
 
 
@@ -54,8 +65,14 @@ def colab(tmp_path):
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     python = tmp_path / "env" / "bin" / "python"
-    site = Path(subprocess.run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                               check=True, capture_output=True, text=True).stdout.strip())
+    site = Path(
+        subprocess.run(
+            [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    )
     shared = tmp_path / "shared"  # all that is installed here, but for our own package
     shared.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
@@ -67,8 +84,13 @@ def colab(tmp_path):
 
     def run(source):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "GAN_", "COV_"))}
-        environment |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONFIG_FILE": os.devnull,
-                        "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+        environment |= {
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+        }
         command = [str(python), "-c", source]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
@@ -79,6 +101,13 @@ def test_the_cell_is_valid_and_names_this_release():
     compile(setup_cell.text(), "cell", "exec")
     assert setup_cell.text().startswith(setup_cell.MARK)
     assert f'"{setup_cell.project()[1]}"' in setup_cell.text()
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/someone/gan-book"])
+def test_the_formatter_leaves_it_alone(address):
+    source = setup_cell.text(address, "v10.20.30") + "\n"
+    command = [sys.executable, "-m", "ruff", "format", "--config", str(ROOT / "book" / "ruff.toml"), "-"]
+    assert subprocess.run(command, input=source, capture_output=True, text=True).stdout == source
 
 
 def test_here_it_does_nothing(capfd, monkeypatch):
@@ -120,8 +149,12 @@ def test_without_an_address_colab_is_told_what_to_do(colab):
 
 
 def test_putting_the_cell_into_a_notebook():
-    notebook = {"cells": [{"cell_type": "markdown", "source": ["# T"]},
-                          {"cell_type": "code", "source": ["# Set-up.\n", "old"], "metadata": {}}]}
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "source": ["# T"]},
+            {"cell_type": "code", "source": ["# Set-up.\n", "old"], "metadata": {}},
+        ]
+    }
     assert setup_cell.put(notebook, "# Set-up.\nnew")
     assert notebook["cells"][1]["source"] == ["# Set-up.\n", "new"]
     assert notebook["cells"][1]["metadata"]["tags"] == ["hide-cell"]

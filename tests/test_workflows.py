@@ -38,10 +38,15 @@ def changed(tmp_path, old, new):
     return folder / "tests.yml"
 
 
-@pytest.mark.parametrize("name, paths", [
-    ("vendor.github-workflows", WORKFLOWS), ("custom.github-workflows-require-timeout", WORKFLOWS),
-    ("vendor.dependabot", [GITHUB / "dependabot.yml"]), ("vendor.citation-file-format", [ROOT / "CITATION.cff"]),
-])
+@pytest.mark.parametrize(
+    "name, paths",
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("custom.github-workflows-require-timeout", WORKFLOWS),
+        ("vendor.dependabot", [GITHUB / "dependabot.yml"]),
+        ("vendor.citation-file-format", [ROOT / "CITATION.cff"]),
+    ],
+)
 def test_they_fit_their_schema(name, paths):
     assert paths
     result = schema(name, *paths)
@@ -77,20 +82,27 @@ def test_the_schema_can_fail(tmp_path):
     assert schema("vendor.github-workflows", changed(tmp_path, "steps:", "stops:")).returncode
 
 
-@pytest.mark.parametrize("old, new", [
-    ("        with:\n          persist-credentials: false\n", ""),
-    ("      contents: read # the checkout\n", "      contents: write\n      packages: write\n"),
-    ("permissions: {}\n", "permissions: write-all\n"),
-    ("run: make test\n", 'run: echo "${{ github.event.pull_request.title }}"\n'),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("        with:\n          persist-credentials: false\n", ""),
+        ("      contents: read # the checkout\n", "      contents: write\n      packages: write\n"),
+        ("permissions: {}\n", "permissions: write-all\n"),
+        ("run: make test\n", 'run: echo "${{ github.event.pull_request.title }}"\n'),
+    ],
+)
 def test_the_auditor_can_fail(tmp_path, old, new):
     assert zizmor(changed(tmp_path, old, new)).returncode
 
 
-@pytest.mark.parametrize("line", [
-    "      - uses: actions/checkout@v7", "      - uses: actions/checkout@main",
-    "      - uses: actions/checkout@3d3c42e # v7.0.1",
-    "      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "      - uses: actions/checkout@v7",
+        "      - uses: actions/checkout@main",
+        "      - uses: actions/checkout@3d3c42e # v7.0.1",
+        "      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1",
+    ],
+)
 def test_a_loose_pin_is_found(line):
     assert unpinned(line) == [line]

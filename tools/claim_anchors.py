@@ -6,11 +6,10 @@ as [1.2](../01_minimax.ipynb#claim-1-2) is then checked like any other: one that
 
 from __future__ import annotations
 
-import ast
-
-import claims_page
-import code_key
 from docutils import nodes
+
+from . import claims_page
+from .dependency_hash import claims_in
 
 
 def add_anchors(app, doctree) -> None:
@@ -19,11 +18,10 @@ def add_anchors(app, doctree) -> None:
         if cell.get("nb_element") != "cell_code" or not cell.children:
             continue
         source = cell[0].astext()  # the input comes first, then the output
-        calls = code_key.claim_calls(ast.parse(source)) if "claim(" in source else []
-        for number in (call.args[0].value for call in calls):
-            anchor = claims_page.anchor(number)
+        for claim in claims_in(source):
+            anchor = claims_page.anchor(claim.number)
             cell["ids"].append(anchor)
-            slugs[anchor] = (cell.line or 0, anchor, f"claim {number}")
+            slugs[anchor] = (cell.line or 0, anchor, f"claim {claim.number}")
 
 
 def setup(app):

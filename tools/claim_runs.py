@@ -1,187 +1,150 @@
-"""Run chapters, several at a time, each in a process and a folder of its own, and collect what they record.
-
-    python tools/claim_runs.py CELLS [CLAIM …]   is what the child does: run the code cells in the file CELLS
-"""
+"""Run chapters, several at a time, each in a process and a folder of its own, and collect what they record."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import resource
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT / "tools") not in sys.path:
-    sys.path.insert(0, str(ROOT / "tools"))
+from . import ROOT
+from .claim_sources import SETS, Book, Chapter, Sabotage
+from .claim_verdict import Problem, holds, identity, rounded
+from .notebooks import kernel_environment
 
-import notebooks  # noqa: E402
-from claim_sources import SETS, Chapter, Tree  # noqa: E402
-from claim_verdict import holds, identity, rounded  # noqa: E402
-
-LIMIT = 1800  # seconds before a run counts as hung
+LIMIT = 3600  # seconds before a run counts as hung
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
     chapter: Chapter
     digits: str
     seed: int
-    key: str
-    tree: Tree
-    sabotage: str | None = None
-    must: tuple[str, ...] = ()  # the claims that must be recorded
+    sabotage: Sabotage | None = None
 
-    def __str__(self) -> str:
-        what = f"under {self.sabotage!r}" if self.sabotage else f"{self.digits} seed {self.seed}"
-        return f"{self.chapter.number} {what}".replace("none seed", "seed")
+    @property
+    def key(self) -> str:
+        return self.sabotage.keys[self.chapter.number] if self.sabotage else self.chapter.key
+
+    @property
+    def must(self) -> list[str]:
+        """The claims that must be recorded."""
+        return self.sabotage.claims[self.chapter.number] if self.sabotage else list(self.chapter.claims)
 
     @property
     def identity(self) -> tuple:
-        return identity({"chapter": self.chapter.number, "digits": self.digits, "seed": self.seed,
-                         "sabotage": self.sabotage})
+        name = self.sabotage.name if self.sabotage else None
+        return identity({"chapter": self.chapter.number, "digits": self.digits, "seed": self.seed, "sabotage": name})
+
+    def __str__(self) -> str:
+        what = f"under {self.sabotage.name!r}" if self.sabotage else f"{self.digits} seed {self.seed}"
+        return f"{self.chapter.number} {what}".replace("none seed", "seed")
 
 
-def play(cells: Path, must: list[str]) -> None:
-    """In the child: run the cells as Jupyter would; stop early once the claims in `must` have been recorded."""
-    sys.path[:] = ["", *(p for p in sys.path if Path(p) != ROOT / "tools")]  # as in a kernel
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
+def result(job: Job, lines: list[dict], status: int | str, output: str) -> dict | str:
+    """The run for the record, made of the lines that it recorded, or a sentence that says why there is none."""
+    claims: dict[str, list] = {}
+    for line in (line for line in lines if "claim" in line):
+        number, exactly = line["claim"], [line[k] for k in ("value", "low", "high")]
+        if number in claims or number not in job.chapter.claims:
+            return f"{job}: claim {number} was recorded twice, or the notebook's text does not show it"
+        claims[number] = [rounded(x, digits) for x, digits in zip(exactly, (6, 12, 12), strict=True)]
+        if holds(claims[number]) != line["holds"]:  # so close to the bound that rounding decides
+            claims[number] = exactly
+    used = {line["digits"] for line in lines if "digits" in line}
+    missing = [number for number in job.must if number not in claims]
+    if missing and not status:
+        return f"{job}: did not record {', '.join(missing)}"
+    if missing or status and not job.sabotage:
+        return f"{job}: stopped ({status}) before {missing[0] if missing else 'its end'}\n{output[-3000:]}"
+    if not job.sabotage and used - {job.digits}:
+        return f"{job}: used the digit set {', '.join(sorted(used))}"
 
-    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
-    shell.showtraceback = shell.showsyntaxerror = shell.showindentationerror = lambda *_, **__: None
-    record = Path(os.environ["GAN_TUTORIAL_RECORD"])
-    for number, cell in enumerate(json.loads(cells.read_text(encoding="utf-8")), 1):
-        result = shell.run_cell(cell)
-        error = result.error_before_exec or result.error_in_exec
-        if error is not None:
-            trace = error.__traceback__
-            while trace is not None and "IPython" in trace.tb_frame.f_code.co_filename:
-                trace = trace.tb_next
-            print(f"code cell {number}:\n{cell}\n" + "".join(traceback.format_exception(error.with_traceback(trace))))
-            sys.exit(1)
-        if must and set(must) <= {e.get("claim") for e in entries(record)}:
-            break
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    torch = getattr(sys.modules.get("torch"), "__version__", None)
-    with record.open("a", encoding="utf-8") as file:
-        # Processor time, in one thread: it depends less than the clock on what else the machine does.
-        print(json.dumps({"seconds": round(time.process_time(), 1), "peak_mb": round(peak / 1e6), "torch": torch}),
-              file=file)
+    def kept(number: str) -> bool:  # an exact fact is recorded once, unless it fails
+        return job.seed == 0 or not job.chapter.claims[number].exact or not holds(claims[number])
 
-
-def entries(record: Path) -> list[dict]:
-    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
-
-
-class Process:
-    """A job under way, in a folder of its own."""
-
-    def __init__(self, job: Job, root: Path):
-        self.job, self.started = job, time.monotonic()
-        self.temporary = tempfile.TemporaryDirectory(prefix="claims-")
-        self.folder = Path(self.temporary.name).resolve()
-        job.tree.write(root, self.folder)
-        cells = self.folder / "cells.json"
-        cells.write_text(json.dumps(job.tree.notebooks[job.chapter.notebook]), encoding="utf-8")
-        environment = notebooks.kernel_environment(
-            PYTHONPATH=str(self.folder), MPLBACKEND="Agg", IPYTHONDIR=str(self.folder / "ipython"),
-            GAN_TUTORIAL_SEED=str(job.seed), GAN_TUTORIAL_DIGITS=job.digits if job.digits in SETS else "",
-            GAN_TUTORIAL_RECORD=str(self.folder / "record"), GAN_TUTORIAL_RECORD_ONLY="1",
-            **({"GAN_TUTORIAL_DOWNLOAD": "0"} if job.sabotage else {}))
-        command = [sys.executable, str(Path(__file__).resolve()), str(cells)]
-        with open(self.folder / "output", "w", encoding="utf-8") as output:
-            early = job.sabotage or job.seed  # what comes after the last claim, the solutions, runs with seed 0 alone
-            self.process = subprocess.Popen([*command, *job.must] if early else command, env=environment,
-                                            cwd=self.folder / "book", stdout=output, stderr=subprocess.STDOUT)
-
-    def done(self) -> bool:
-        if time.monotonic() - self.started > LIMIT:
-            self.process.kill()
-        return self.process.poll() is not None
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.temporary.cleanup()
-
-    def result(self) -> tuple[dict | None, str | None]:
-        """The run for the record, or a sentence that says why there is none."""
-        job, lines = self.job, entries(self.folder / "record")
-        claims: dict[str, list] = {}
-        problem = None
-        for line in (line for line in lines if "claim" in line):
-            if line["claim"] in claims or line["claim"] not in job.chapter.claims:
-                problem = f"claim {line['claim']} was recorded twice, or the notebook's text does not show it"
-            exactly = [line[k] for k in ("value", "low", "high")]
-            claims[line["claim"]] = [rounded(x, digits) for x, digits in zip(exactly, (6, 12, 12), strict=True)]
-            if holds(claims[line["claim"]]) != line["holds"]:  # so close to the bound that rounding decides
-                claims[line["claim"]] = exactly
-        missing = [n for n in job.must if n not in claims]
-        used = {line["digits"] for line in lines if "digits" in line}
-        if missing and self.process.returncode:
-            output = (self.folder / "output").read_text(encoding="utf-8", errors="replace")
-            problem = f"stopped (status {self.process.returncode}) before claim {missing[0]}\n{output[-3000:]}"
-        elif missing:
-            problem = f"did not record {', '.join(missing)}"
-        elif self.process.returncode and not job.sabotage:
-            output = (self.folder / "output").read_text(encoding="utf-8", errors="replace")
-            problem = f"crashed after its last claim\n{output[-3000:]}"
-        elif not job.sabotage and used - {job.digits}:
-            problem = f"used the digit set {', '.join(sorted(used))}"
-        self.temporary.cleanup()
-        if problem:
-            return None, f"{job}: {problem}"
-        kept = {n: v for n, v in claims.items() if (n in job.must if job.sabotage else job.seed == 0
-                or not job.chapter.claims[n].exact or not holds(v))}  # an exact fact is recorded once, unless it fails
-        cost = next((line for line in lines if "seconds" in line), {})
-        digits = next(iter(used), "none") if job.sabotage else job.digits
-        return {"chapter": job.chapter.number, "digits": digits, "seed": job.seed, "sabotage": job.sabotage,
-                "key": job.key, "seconds": cost.get("seconds"), "peak_mb": cost.get("peak_mb"),
-                "torch": cost.get("torch"), "claims": kept}, None
+    cost = next((line for line in lines if "seconds" in line), {})
+    return {
+        "chapter": job.chapter.number,
+        "digits": next(iter(used), "none") if job.sabotage else job.digits,
+        "seed": job.seed,
+        "sabotage": job.sabotage.name if job.sabotage else None,
+        "key": job.key,
+        **{name: cost.get(name) for name in ("seconds", "peak_mb", "torch")},
+        "claims": {n: v for n, v in claims.items() if (n in job.must if job.sabotage else kept(n))},
+    }
 
 
-def execute(jobs: list[Job], root: Path, workers: int, known: list[dict], keep) -> list[str]:
+async def run(job: Job, book: Book) -> dict | str:
+    """Run a chapter's cells in a process of its own, from a copy of the sources: editing meanwhile changes nothing."""
+    sources = job.sabotage.sources if job.sabotage else book.sources
+    # What comes behind the last claim, the solutions of exercises, is run with seed 0 alone.
+    cells = book.cells(sources, job.chapter, job.must if job.sabotage or job.seed else None)
+    with tempfile.TemporaryDirectory(prefix="claims-") as name:
+        folder = Path(name).resolve()
+        sources.write(book.root, folder)
+        (folder / "cells").write_text(json.dumps(cells), encoding="utf-8")
+        environment = kernel_environment(
+            PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]),
+            MPLBACKEND="Agg",
+            IPYTHONDIR=str(folder / "ipython"),
+            GAN_TUTORIAL_SEED=str(job.seed),
+            GAN_TUTORIAL_DIGITS=job.digits if job.digits in SETS else "",
+            GAN_TUTORIAL_RECORD=str(folder / "record"),
+            GAN_TUTORIAL_RECORD_ONLY="1",
+            **({"GAN_TUTORIAL_DOWNLOAD": "0"} if job.sabotage else {}),
+        )
+        command = [sys.executable, "-m", "tools.run_cells", str(folder / "cells"), str(folder / "record")]
+        with open(folder / "output", "wb") as output:
+            child = await asyncio.create_subprocess_exec(
+                *command, env=environment, cwd=folder / "book", stdout=output, stderr=output
+            )
+        try:
+            status: int | str = await asyncio.wait_for(child.wait(), LIMIT)
+        except TimeoutError:
+            status = f"after {LIMIT} s"
+        finally:
+            if child.returncode is None:  # a time limit, or we are stopped ourselves
+                child.kill()
+                await child.wait()
+        record = folder / "record"
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        said = (folder / "output").read_text(encoding="utf-8", errors="replace")
+        return result(job, list(map(json.loads, lines)), status, said)
+
+
+async def execute(jobs: list[Job], book: Book, workers: int, known: list[dict], keep: Callable) -> list[Problem]:
     """Run the jobs, `workers` at a time; `keep(run)` stores a result. Returns the problems."""
-    problems, running, finished, began = [], [], 0, time.monotonic()
-    pending, total, spent, expected = list(jobs), len(jobs), 0.0, {}
-    for run in known:
-        expected[run["chapter"]] = max(expected.get(run["chapter"], 0), run["seconds"] or 0)
-    try:
-        while pending or running:
-            while pending and len(running) < workers:
-                running.append(Process(pending.pop(0), root))
-            time.sleep(0.05)
-            for process in [p for p in running if p.done()]:
-                running.remove(process)
-                seconds, job = time.monotonic() - process.started, process.job
-                finished, spent = finished + 1, spent + seconds
-                expected[job.chapter.number] = max(expected.get(job.chapter.number, 0), seconds)
-                run, problem = process.result()
-                if problem:
-                    problems.append(problem)
-                    if not job.sabotage:  # its other seeds would stop there too
-                        total -= sum(j.chapter is job.chapter for j in pending)
-                        pending = [j for j in pending if j.chapter is not job.chapter]
-                else:
-                    keep(run)
-                left = sum(expected.get(j.chapter.number, spent / finished)
-                           for j in pending + [p.job for p in running]) / workers
-                cost = f"{run['peak_mb']} MB" if run else "FAILED"
-                time_left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-                print(f"[{finished}/{total}] {job}: {seconds:.0f} s, {cost}; about {time_left} left", flush=True)
-    finally:
-        for process in running:
-            process.stop()
-    print(f"{finished} runs in {(time.monotonic() - began) / 60:.1f} min")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    gate, problems, left, broken = asyncio.Semaphore(workers), [], list(jobs), set()
+    expected = {run["chapter"]: run["seconds"] for run in known if run["seconds"]}
+
+    async def one(job: Job) -> None:
+        number, began = job.chapter.number, time.monotonic()
+        found = await run(job, book)
+        seconds = expected[number] = time.monotonic() - began
+        if isinstance(found, dict):
+            keep(found)
+        else:
+            problems.append(Problem(number, found))
+            broken.update([] if job.sabotage else [number])  # its other seeds would stop there too
+        minutes = sum(expected.get(j.chapter.number, seconds) for j in left if j is not job) / workers / 60
+        cost = f"{seconds:.0f} s, {found['peak_mb']} MB" if isinstance(found, dict) else "FAILED"
+        print(f"[{len(jobs) - len(left) + 1}/{len(jobs)}] {job}: {cost}; about {minutes:.0f} min left", flush=True)
+
+    async def in_turn(job: Job) -> None:
+        async with gate:
+            if job.chapter.number not in broken:
+                await one(job)
+            left.remove(job)
+
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(in_turn(job))
     return problems
-
-
-if __name__ == "__main__":
-    play(Path(sys.argv[1]), sys.argv[2:])

@@ -1,9 +1,9 @@
 r"""A Sphinx extension: the package's docstrings, written to be read in the source, as reStructuredText.
 
-    $x$               ->  :math:`x`
-    `name`            ->  ``name``
-    *                 ->  \*                    (a shape such as (batch, *shape) is no emphasis, *word* is)
-    name  what it is  ->  * ``name``: what it is  (two spaces or more; continued on indented lines)
+$x$               ->  :math:`x`
+`name`            ->  ``name``
+*                 ->  \*                    (a shape such as (batch, *shape) is no emphasis, *word* is)
+name  what it is  ->  * ``name``: what it is  (two spaces or more; continued on indented lines)
 """
 
 import re
@@ -14,6 +14,7 @@ MARKED = re.compile(r"(\$[^$]+\$|`[^`]+`|\*\w+\*)")
 
 def inline(text: str) -> str:
     """One line's mathematics, code and asterisks."""
+
     def turn(part: str) -> str:
         if part.startswith("$"):
             return f":math:`{part[1:-1].strip()}`"
@@ -42,6 +43,7 @@ def convert(lines: list[str]) -> list[str]:
 
 def setup(app):
     """Sphinx's entry point."""
+
     def process(app, what, name, obj, options, lines):
         lines[:] = convert(lines)
 

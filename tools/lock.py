@@ -1,42 +1,55 @@
-"""Write requirements.txt anew: the newest versions of everything in pyproject.toml that fit together.
+"""Write requirements.txt: versions of everything in pyproject.toml that fit together, on every Python that we promise.
 
-    python tools/lock.py [PYTHON]
+    python -m tools.lock             adds what is missing, and leaves all other versions as they are
+    python -m tools.lock --upgrade   moves everything to the newest versions (`make lock`)
 
-They are found by an installation into an environment of its own, made with PYTHON. Choose the oldest Python that the
-book promises, so that every version fits the newer ones too; then run `make test` with each.
+They are found by `uv pip compile`, for all systems at once.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# What torch brings on a machine with a GPU belongs to that machine; the rest is in every environment, or is ours.
-LEFT_OUT = ("pip", "gan-tutorial", "gan_tutorial", "triton", "pytorch-triton")
+from packaging.requirements import Requirement
+
+from . import ROOT, atomic_write
+
+FILE = ROOT / "requirements.txt"
+# What torch brings on a machine with a GPU belongs to that machine.
+LEFT_OUT = ("nvidia-", "cuda-", "triton")
+MACHINES = [
+    {"python_version": v, "python_full_version": f"{v}.9", "implementation_name": "cpython", **system}
+    for v in ("3.11", "3.12", "3.13")
+    for system in (
+        {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"},
+        {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64", "os_name": "posix"},
+    )
+]
 
 
-def pinned(freeze: str) -> list[str]:
-    """The lines of `pip freeze` that hold on every machine: name==version, without a build such as +cpu."""
-    lines = (line.partition("+")[0].strip() for line in freeze.splitlines())
-    names = {line.partition("==")[0].lower(): line for line in lines if "==" in line}
-    return [line for name, line in sorted(names.items())
-            if not (name in LEFT_OUT or name.startswith(("nvidia-", "cuda-")))]
+def pins(compiled: str) -> list[str]:
+    """name==version, without a build such as +cpu, and with a marker only where some of our machines do without it."""
+    found = []
+    for line in filter(None, map(str.strip, compiled.splitlines())):
+        one = Requirement(line)
+        needed = [one.marker is None or one.marker.evaluate(machine) for machine in MACHINES]
+        if any(needed) and not one.name.startswith(LEFT_OUT):
+            pin = f"{one.name}{one.specifier}".partition("+")[0]
+            found.append(pin if all(needed) else f"{pin} ; {one.marker}")
+    return found
 
 
-def main(python: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([python, "-m", "venv", folder], check=True)
-        pip = [f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--quiet", f"{ROOT}[book]"], check=True)
-        freeze = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
-    path = ROOT / "requirements.txt"
-    head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    path.write_text("\n".join(head + pinned(freeze)) + "\n", encoding="utf-8")
-    print(f"{path.name}: {len(pinned(freeze))} packages")
+def main(words: list[str]) -> None:
+    options = ["--extra", "book", "--universal", "--python-version", "3.11", "--fork-strategy", "fewest"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *options]
+    quiet = ["--quiet", "--no-header", "--no-annotate"]
+    known = [] if "--upgrade" in words else ["--constraint", str(FILE)]
+    compiled = subprocess.run([*command, *quiet, *known], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    head = [line for line in FILE.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    atomic_write(FILE, "\n".join(head + pins(compiled)) + "\n")
+    print(f"{FILE.name}: {len(pins(compiled))} packages")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else sys.executable)
+    main(sys.argv[1:])

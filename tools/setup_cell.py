@@ -1,10 +1,14 @@
 """The set-up cell: one text, the same in every notebook.
 
-    python tools/setup_cell.py                  prints the cell
-    python tools/setup_cell.py book/03_x.ipynb  puts it in place of the first code cell that begins with MARK
+    python -m tools.setup_cell                  prints the cell
+    python -m tools.setup_cell book/03_x.ipynb  puts it in place of the first code cell that begins with MARK
 
 On Colab the cell installs the package from the book's repository, at the release that the notebook belongs to, and
 pins torch and numpy to what Colab already has, so that pip cannot replace them. Anywhere else it does nothing.
+
+The release is a tag, which whoever owns the repository can move. A commit's hash would be firmer, but the cell is part
+of the commit, and no text can hold the hash of a commit that holds the text. Colab opens the notebook itself by the
+same tag, so whoever can move it could change this cell too: protect tags in the repository's settings.
 """
 
 from __future__ import annotations
@@ -14,30 +18,38 @@ import sys
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import ROOT, atomic_write
+
 MARK = "# Set-up."
 
-TEMPLATE = '''\
+# Laid out as `ruff format` lays out a notebook's cell.
+TEMPLATE = """\
 # Set-up. On Colab this installs the book's package; anywhere else it does nothing.
 import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 
-repository, release = "{repository}", "{release}"
+repository = "{repository}"
+release = "{release}"
 have = importlib.util.find_spec
 if have("google") and have("google.colab") and not have("gan_tutorial"):
     if not repository:
-        raise RuntimeError("This copy of the book names no repository to install from: "
-                           "upload its folder gan_tutorial to Colab, beside this notebook.")
-    keep = [f"{{name}}=={{importlib.metadata.version(name)}}" for name in ("torch", "numpy")]  # what Colab has, stays
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"git+{{repository}}@{{release}}", *keep], check=True)
-    importlib.import_module("gan_tutorial")  # fails here, and not ten cells later, if the installation did
-'''
+        raise RuntimeError(
+            "This copy of the book names no repository to install from: "
+            "upload its folder gan_tutorial to Colab, beside this notebook."
+        )
+    version = importlib.metadata.version
+    keep = [f"{{name}}=={{version(name)}}" for name in ("torch", "numpy")]
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*pip, f"git+{{repository}}@{{release}}", *keep], check=True)
+    # This fails here, and not ten cells later, if the installation did.
+    importlib.import_module("gan_tutorial")
+"""
 
 
 def project(root: Path = ROOT) -> tuple[str, str]:
-    """The repository's address ("" until `make home` has set it) and the release, read from pyproject.toml."""
+    """The repository's address ("" until `make repository` has set it) and the release, read from pyproject.toml."""
     table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return table.get("urls", {}).get("Repository", ""), "v" + table["version"]
 
@@ -71,7 +83,7 @@ def main(paths: list[str]) -> None:
     for path in map(Path, paths):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if put(notebook, text()):
-            path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            atomic_write(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
             print(f"{path}: set-up cell written")
 
 

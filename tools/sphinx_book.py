@@ -22,6 +22,7 @@ def copy_mathjax(app, error) -> None:
     if error is not None or app.builder.format != "html":
         return
     package = importlib.util.find_spec("sphinx-mathjax-offline")
+    assert package and package.origin, "it is in requirements.txt"
     target = Path(app.outdir) / "_static" / MATHJAX
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(package.origin).parent / "static" / MATHJAX, target)

@@ -1,9 +1,9 @@
 """The repository's address and the release: read from pyproject.toml, written everywhere else.
 
-    python tools/home.py owner/name   sets the address (a repository on GitHub; Colab opens notebooks from there)
-    python tools/home.py              writes address and version again, say after a new version in pyproject.toml
-    python tools/home.py --none       forgets the address
-    python tools/home.py --check      writes nothing; fails and names the files that differ
+    python -m tools.set_repository owner/name   sets the address (on GitHub; Colab opens notebooks from there)
+    python -m tools.set_repository              writes address and version again, say after a new version
+    python -m tools.set_repository --none       forgets the address
+    python -m tools.set_repository --check      writes nothing; fails and names the files that differ
 
 Until an address is set, the book has no button that leads to Colab or to a repository. Once it is, every link leads to
 the release: the tag "v" + version, which must exist when the pages are published.
@@ -11,17 +11,12 @@ the release: the tag "v" + version, which must exist when the pages are publishe
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT / "tools") not in sys.path:
-    sys.path.insert(0, str(ROOT / "tools"))
-
-import setup_cell  # noqa: E402
+from . import ROOT, atomic_write, option_parser, setup_cell
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 GITHUB = "https://github.com/"
@@ -54,12 +49,16 @@ def readme(repository: str, release: str) -> str:
     """The part of README.md that depends on the address."""
     folder = repository.rpartition("/")[2] or "the-book"
     if repository:
-        colab = (f"Each chapter opens there by the rocket at the top of its page, or from "
-                 f"[this list]({COLAB}/github/{repository.removeprefix(GITHUB)}/blob/{release}/).")
+        colab = (
+            f"Each chapter opens there by the rocket at the top of its page, or from "
+            f"[this list]({COLAB}/github/{repository.removeprefix(GITHUB)}/blob/{release}/)."
+        )
         install = f'pip install "git+{repository}@{release}"'
     else:
-        colab = ("This copy names no public repository yet, so there is no button for it; "
-                 "`make home REPO=owner/name` makes one.")
+        colab = (
+            "This copy names no public repository yet, so there is no button for it; "
+            "`make repository REPO=owner/name` makes one."
+        )
         install = "pip install ."
     return f"""
 ```
@@ -74,8 +73,9 @@ make test     # every check there is
 """
 
 
-def between(text: str, begin: str, end: str, inside: str) -> str:
-    """`text` with what stands between its one `begin` and its one `end` replaced. ValueError if they are not there."""
+def between(text: str, mark: str, inside: str) -> str:
+    """`text` with what stands between its two marks replaced. ValueError if either is not there exactly once."""
+    begin, end = mark.format("repository: begin"), mark.format("repository: end")
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"the marks {begin.strip()!r} and {end.strip()!r} must each stand there once")
     return text[: text.index(begin) + len(begin)] + inside + text[text.index(end) :]
@@ -93,19 +93,20 @@ def expected(root: Path) -> dict[Path, str]:
     version = release.removeprefix("v")
     texts = {}
 
-    def rewrite(name: str, change) -> None:
+    def rewrite(name: str | Path, change) -> None:
         path = root / name
         try:
             texts[path] = change(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise SystemExit(f"{name}: {error}") from None
 
-    rewrite("_config.yml", lambda t: between(t, "# home: begin\n", "# home: end\n", config(repository, release)))
-    rewrite("README.md", lambda t: between(t, "<!-- home: begin -->\n", "<!-- home: end -->\n",
-                                           readme(repository, release)))
+    rewrite("_config.yml", lambda t: between(t, "# {}\n", config(repository, release)))
+    rewrite("README.md", lambda t: between(t, "<!-- {} -->\n", readme(repository, release)))
     rewrite("CITATION.cff", lambda t: citation(t, repository, version))
-    rewrite("gan_tutorial/__init__.py",
-            lambda t: re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', t, flags=re.M))
+    rewrite(
+        "gan_tutorial/__init__.py",
+        lambda t: re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', t, flags=re.M),
+    )
     for path in sorted((root / "book").glob("*.ipynb")):
         rewrite(path.relative_to(root), lambda t: with_setup(t, setup_cell.text(repository, release)))
     return texts
@@ -125,24 +126,20 @@ def differing(root: Path = ROOT) -> list[Path]:
 
 def write(root: Path = ROOT) -> list[Path]:
     """Bring every file in line with pyproject.toml; the files that this changed."""
-    changed = differing(root)
-    texts = expected(root)
-    for path in changed:
-        path.write_text(texts[path], encoding="utf-8")
-    return changed
+    return [path for path, text in expected(root).items() if atomic_write(path, text)]
 
 
 def move(root: Path, name: str) -> None:
     """Set the address to GitHub's owner/name, or to none where `name` is empty. SystemExit if it is no such name."""
     name = name.strip().removeprefix(GITHUB).removesuffix(".git").strip("/")
     if name and not NAME.fullmatch(name):
-        raise SystemExit(f"{name!r} is no repository on GitHub; write it as owner/name")
+        raise SystemExit(f"{name!r} is not a repository on GitHub. Expected owner/name.")
     path = root / "pyproject.toml"
-    path.write_text(pyproject(path.read_text(encoding="utf-8"), GITHUB + name if name else ""), encoding="utf-8")
+    atomic_write(path, pyproject(path.read_text(encoding="utf-8"), GITHUB + name if name else ""))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__)
     parser.add_argument("repository", nargs="?", help="owner/name")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--none", action="store_true")
@@ -150,13 +147,13 @@ def main() -> None:
     if asked.check:
         wrong = differing()
         for path in wrong:
-            print(f"{path.relative_to(ROOT)} does not say what pyproject.toml says; run `make home`")
+            print(f"{path.relative_to(ROOT)} does not say what pyproject.toml says; run `make repository`")
         sys.exit(bool(wrong))
     if asked.repository or asked.none:
         move(ROOT, "" if asked.none else asked.repository)
     for path in write():
         print(f"{path.relative_to(ROOT)} written")
-    print("Home:", setup_cell.project()[0] or "not set; `make home REPO=owner/name` sets it")
+    print("Repository:", setup_cell.project()[0] or "not set; `make repository REPO=owner/name` sets it")
 
 
 if __name__ == "__main__":

@@ -1,54 +1,59 @@
 """Train the models that ship with the book: every recipe for a long time, judged on the way, in half precision.
 
-    python tools/gallery.py                          all of them, into gan_tutorial/models/: hours
-    python tools/gallery.py dcgan --seconds 1800     one of them
-    python tools/gallery.py --folder FOLDER          where the trainings are kept, to go on with after Ctrl-C
+    python -m tools.train_pretrained                        all of them, into gan_tutorial/models/: hours
+    python -m tools.train_pretrained dcgan --seconds 1800   one of them
+    python -m tools.train_pretrained --folder FOLDER        where trainings are kept, to continue after Ctrl-C
 
 A model is judged when it has trained for 1/64, 1/32, … 1/2 and all of its seconds; its card keeps the curve.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gan_tutorial import __main__ as cli
 from gan_tutorial import checkpoint, metrics
-from gan_tutorial.recipes import RECIPES, Training
+from gan_tutorial.game import Interrupted
+from gan_tutorial.recipes import RECIPES, Trainer
+
+from . import option_parser
 
 HALVINGS = 6
-SETS = ("mnist", "drawn")
+SETS = ("mnist", "synthetic")
 
 
-def grown(name: str, seconds: float, data: str, folder: Path) -> Path:
+def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = cli.digits) -> Path:
     """The file of a recipe's training, trained for so long, going on with it where it is there."""
-    train, test, path = cli.digits(data, device=True), cli.digits(data, "test"), folder / f"{name}.safetensors"
+    train, test, path = digits(data, device=True), digits(data, "test"), folder / f"{name}.safetensors"
     if path.is_file():
         training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
     else:
-        training, curve = Training(RECIPES[name], train), []
+        training, curve = Trainer(RECIPES[name], train), []
     for k in range(HALVINGS, -1, -1):
         if k and curve and training.seconds >= seconds / 2**k:
             continue  # behind us
-        training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
-        made = training.trained()
-        if training.interrupted:
-            checkpoint.save(training, path, made, curve=curve)
-            raise KeyboardInterrupt
+        try:
+            training.run(seconds=seconds / 2**k, save=lambda it: checkpoint.save(it, path, curve=curve))
+        except Interrupted:
+            checkpoint.save(training, path, curve=curve)
+            raise
+        made = training.model()
         if not curve or training.steps > curve[-1]["step"]:
             numbers = cli.judged(made, data, len(test), test)
             curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **numbers})
             checkpoint.save(training, path, made, curve=curve)
-            print(f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
-                  f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}", flush=True)
+            print(
+                f"{name}: {training.steps:,} steps in {training.seconds:.0f} s, "
+                f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}",
+                flush=True,
+            )
     return path
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None, digits: Callable = cli.digits) -> int:
+    parser = option_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
     parser.add_argument("--seconds", type=cli.positive(float), default=900.0, help="of training (default 900)")
     parser.add_argument("--data", choices=SETS, default="mnist")
@@ -57,14 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in RECIPES]
     if unknown:
-        parser.error(f"there is no recipe {', '.join(unknown)}, only {', '.join(RECIPES)}")
+        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(RECIPES)}")
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        train, test = cli.digits(options.data), cli.digits(options.data, "test")
-        real = metrics.report(train.take(slice(0, len(test))), test, train.label[:len(test)])  # the best to be expected
+        train, test = digits(options.data), digits(options.data, "test")
+        best = train.take(slice(0, len(test))), test, train.label[: len(test)]  # nothing generated can be better
+        real = metrics.report(*best)
         for name in options.names or RECIPES:
-            path = grown(name, options.seconds, options.data, options.folder)
+            path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
             made = checkpoint.load(small)

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import home
 import pytest
-import setup_cell
 import yaml
+
+from tools import claim_sources, set_repository, setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def copy(tmp_path):
     """A copy of all files that name the address or the release, and a notebook."""
-    for path in home.expected(ROOT):
+    for path in set_repository.expected(ROOT):
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -26,8 +26,8 @@ def copy(tmp_path):
     (tmp_path / "book").mkdir(exist_ok=True)
     cell = {"cell_type": "code", "source": ["# Set-up.\n"], "metadata": {}, "outputs": [], "execution_count": 1}
     (tmp_path / "book" / "99_x.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
-    home.move(tmp_path, "")  # whatever the address of this copy of the book
-    home.write(tmp_path)
+    set_repository.move(tmp_path, "")  # whatever the address of this copy of the book
+    set_repository.write(tmp_path)
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def config(folder):
 
 
 def test_all_files_say_what_pyproject_says():
-    assert [path.name for path in home.differing(ROOT)] == []
+    assert [path.name for path in set_repository.differing(ROOT)] == []
 
 
 def test_without_an_address_nothing_leads_to_colab(copy):
@@ -47,11 +47,16 @@ def test_without_an_address_nothing_leads_to_colab(copy):
 
 
 def test_an_address_is_written_everywhere(copy):
-    home.move(copy, "someone/gan-book")
-    assert {p.name for p in home.differing(copy)} == {"_config.yml", "README.md", "CITATION.cff", "99_x.ipynb",
-                                                       *(p.name for p in (copy / "book").glob("*.ipynb"))}
-    home.write(copy)
-    assert home.differing(copy) == []
+    set_repository.move(copy, "someone/gan-book")
+    assert {p.name for p in set_repository.differing(copy)} == {
+        "_config.yml",
+        "README.md",
+        "CITATION.cff",
+        "99_x.ipynb",
+        *(p.name for p in (copy / "book").glob("*.ipynb")),
+    }
+    set_repository.write(copy)
+    assert set_repository.differing(copy) == []
     url = "https://github.com/someone/gan-book"
     release = setup_cell.project(copy)[1]
     assert config(copy)["repository"] == {"path_to_book": "", "url": url, "branch": release}
@@ -62,17 +67,17 @@ def test_an_address_is_written_everywhere(copy):
 
 def test_moving_twice_is_moving_once(copy):
     before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
-    home.move(copy, "https://github.com/someone/gan-book.git")
-    home.write(copy)
-    home.move(copy, "")
-    home.write(copy)
+    set_repository.move(copy, "https://github.com/someone/gan-book.git")
+    set_repository.write(copy)
+    set_repository.move(copy, "")
+    set_repository.write(copy)
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
 
 
 def test_a_new_version_is_written_everywhere(copy):
     path = copy / "pyproject.toml"
     path.write_text(re.sub(r'^version = ".*"', 'version = "7.8.9"', path.read_text(encoding="utf-8"), flags=re.M))
-    home.write(copy)
+    set_repository.write(copy)
     assert '__version__ = "7.8.9"' in (copy / "gan_tutorial" / "__init__.py").read_text(encoding="utf-8")
     assert "version: 7.8.9" in (copy / "CITATION.cff").read_text(encoding="utf-8")
     assert "v7.8.9" in (copy / "book" / "99_x.ipynb").read_text(encoding="utf-8")
@@ -81,13 +86,13 @@ def test_a_new_version_is_written_everywhere(copy):
 @pytest.mark.parametrize("name", ["book", "a/b/c", "a b/c", "-a/b", "a/", "a/b;ls", 'a/b"'])
 def test_what_is_no_repository_is_refused(copy, name):
     with pytest.raises(SystemExit, match="owner/name"):
-        home.move(copy, name)
+        set_repository.move(copy, name)
 
 
 def test_a_lost_mark_is_named(copy):
     (copy / "README.md").write_text("nothing\n")
     with pytest.raises(SystemExit, match="README.md: the marks"):
-        home.write(copy)
+        set_repository.write(copy)
 
 
 def test_the_example_in_the_readme_runs():
@@ -112,8 +117,7 @@ def test_every_link_in_the_readme_leads_somewhere():
 
 def test_the_claim_in_the_readme_stands_in_the_book():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    number, sentence = re.search(r'gt\.claim\("([\d.]+)", "([^"]*)"', text).groups()
-    chapter = next((ROOT / "book").glob(f"{int(number.split('.')[0]):02d}_*.ipynb"))
-    code = "".join("".join(cell["source"]) for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"])
-    assert f'claim("{number}", "{sentence}"' in code
+    number, sentence = re.search(r'gt\.claim\(\s*"([\d.]+)",\s*"([^"]*)"', text).groups()
+    book = claim_sources.Book(ROOT)
+    assert book.numbers[number].claims[number].text == sentence
     assert f"✓ {number} {sentence}" in text
