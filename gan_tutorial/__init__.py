@@ -4,6 +4,7 @@ Each name is imported when it is first used (PEP 562): torch takes seconds to lo
 errors need none of it.
 """
 
+# ruff: noqa: F401 (what is imported for type checkers is in `__all__` by the table below)
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
