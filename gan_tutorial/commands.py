@@ -164,21 +164,26 @@ def compare(card: dict, options, source: Path) -> None:
         "size": tuple(card["shape"][1:]),
         "fit": (card.get("folder") or {}).get("fit"),
     }
-    asked = {f"--{name.replace('_', '-')}": (getattr(options, name), used[name]) for name in used}
-    asked = {"the recipe": (options.recipe, card["recipe"]), **asked}
+    asked = {name: (getattr(options, name), there) for name, there in used.items()}
+    asked["recipe"] = (options.recipe, card["recipe"])
     if options.data in DATA or card["data"] in DATA:
-        asked["--data"] = (options.data, card["data"])
+        asked["data"] = (options.data, card["data"])
     for name, (wish, there) in asked.items():
         if wish is not None and there is not None and wish != there:
             raise ValueError(
-                f"{source} was trained with {name} {shown(there)}, not {shown(wish)}. Leave that out to continue, or "
-                "train anew without --resume."
+                f"{source} was trained with {option(name, there)}, not {option(name, wish)}. Leave that out to "
+                "continue, or train anew without --resume."
             )
 
 
-def shown(value) -> str:
-    """A value as one writes it on the command line."""
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def option(name: str, value) -> str:
+    """An option as one writes it on the command line."""
+    if name == "recipe":
+        return f"the recipe {value}"
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 class Keeper:
@@ -217,7 +222,7 @@ class Keeper:
         return False
 
     def told(self) -> str:
-        return f"{self.path} holds the state after {self.steps:,} steps."
+        return f"{self.path} holds the state after {self.steps:,} step{'s' * (self.steps != 1)}."
 
 
 def elsewhere(path: Path) -> Iterator[Path]:
@@ -293,7 +298,8 @@ def line(trainer: Trainer, goal: dict) -> str:
     """Where a training stands, in words."""
     share = trainer.steps / goal["steps"] if goal["steps"] else trainer.seconds / goal["seconds"]
     left = trainer.seconds * (1 / share - 1) if share else float("nan")
-    return f"{trainer.steps:,} steps in {trainer.seconds:.0f} s" + (f", {left:.0f} s left" if 0 < share < 1 else "")
+    steps = f"{trainer.steps:,} step{'s' * (trainer.steps != 1)}"
+    return f"{steps} in {trainer.seconds:.0f} s" + (f", {left:.0f} s left" if 0 < share < 1 else "")
 
 
 # ----------------------------------------------------------------------------------------------------------- data
@@ -441,8 +447,8 @@ def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: 
 def folder_names(made: TrainedModel) -> list[str]:
     """A folder's name for each class: the class's, or its number where that is none for a folder."""
     names = class_names(made)
-    plain = names and all(Path(name).name == name and name.isprintable() for name in names)
-    return names if plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
+    plain = all(Path(name).name == name and name.isprintable() and name[0] != "." for name in names)
+    return names if names and plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
 
 
 def write_picture(image: np.ndarray, path: Path) -> None:

@@ -56,7 +56,9 @@ def test_a_star_brings_all_names():
 
 
 def test_what_was_pickled_is_found_again_in_a_fresh_process():
-    program = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0].__name__, 'gan_tutorial.plots' in sys.modules)"
+    program = (
+        "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0].__name__, 'gan_tutorial.plots' in sys.modules)"
+    )
     content = pickle.dumps([gt.fit, gt.Data])
     done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)
     assert done.stdout == b"fit False\n"
