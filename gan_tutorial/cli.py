@@ -26,8 +26,13 @@ RECIPES = {
     "wgan-gp": "a Wasserstein GAN with a gradient penalty",
 }
 ACCELERATIONS = ("bf16", "channels-last", "fused", "compile", "graphs")
-DATA = {"mnist": "handwritten digits", "synthetic": "digits that the package draws"}  # beside folders of images
-FITS = ("crop", "pad")  # an image of another shape
+#: Beside folders of images.
+DATA = {
+    "mnist": "handwritten digits",
+    "synthetic": "digits that the package draws",
+    "flowers": "in colour, drawn by the package too",
+}
+FITS = ("crop", "pad", "stretch")  # what becomes of a picture of other proportions
 
 MODELS = Path(__file__).with_name("models")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; kill, or a scheduler; a terminal that is closed
@@ -50,15 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
     0 if it did what was asked. 1 if not, and 2 for bad arguments, with a sentence on standard error. 128 + the signal's
     number where one ended it: 130 after Ctrl-C, 143 after TERM, 129 after HUP.
     """
-    output = Output(sys.stdout)
-    with contextlib.redirect_stdout(output), warnings.catch_warnings():
+    output, errors = Output(sys.stdout), Output(sys.stderr)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: complain(f"Warning: {message}")
         code = guarded(arguments)
         output.flush()
-    if code == 0 and output.error and not isinstance(output.error, BrokenPipeError):
-        complain(f"The output could not be written ({output.error.strerror}).")
-        return 1
-    return code
+        if output.error and not isinstance(output.error, BrokenPipeError):
+            complain(f"The output could not be written ({output.error.strerror}).")
+            code = code or (arguments or sys.argv[1:])[0] != "train"  # whose file is what was asked for
+    return int(code)
 
 
 def guarded(arguments: list[str] | None) -> int:
@@ -78,11 +83,13 @@ def guarded(arguments: list[str] | None) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             complain(str(interrupt) or "Interrupted.")
         return 128 + getattr(interrupt, "number", signal.SIGINT)
-    except (OSError, ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
-        out_of_memory = isinstance(error, MemoryError) or "memory" in str(error)
-        if isinstance(error, RuntimeError) and not out_of_memory:
-            raise  # a fault of the program: where it happened must be seen
-        complain(f"There is not enough memory ({error})." if out_of_memory else sentence(error))
+    except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:
+        complain(sentence(error) or "There is not enough memory.")
+        return 1
+    except RuntimeError as error:  # so PyTorch says it; any other one is a fault of the program, to be seen whole
+        if "memory" not in str(error):
+            raise
+        complain(f"There is not enough memory. {sentence(error)}")
         return 1
 
 
@@ -136,9 +143,8 @@ def say(words: str) -> None:
 
 
 def complain(words: str) -> None:
-    """Print a line on standard error, if anybody reads it."""
-    with contextlib.suppress(OSError):
-        print(printable(words).encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+    """Print a line on standard error."""
+    print(printable(words), file=sys.stderr, flush=True)
 
 
 def printable(words: str) -> str:
@@ -219,6 +225,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train_arguments(train: argparse.ArgumentParser) -> None:
+    """Those of `train`."""
     data = ", ".join(f"{name} ({words})" for name, words in DATA.items())
     train.add_argument("recipe", nargs="?", type=name_in(RECIPES, "recipe"), metavar="RECIPE", help=", ".join(RECIPES))
     files = train.add_argument_group("how long, and where to")
@@ -241,8 +248,8 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
         "--data", metavar="DATA", help=f"a folder of images, its sub-folders being classes; or {data}; default: digits"
     )
     images.add_argument("--size", type=size, metavar="N", help="of a folder's images: 64, or 48x80 (height x width)")
-    images.add_argument("--channels", type=int, choices=(1, 3), help="of a folder's images: 1 grey, 3 colour")
-    images.add_argument("--fit", choices=FITS, help="what becomes of images of another shape (default crop)")
+    images.add_argument("--channels", type=int, choices=(1, 3), help="of a folder's images: 1 grey, 3 colour (default)")
+    images.add_argument("--fit", choices=FITS, help="for images of other proportions (default crop)")
     images.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the real images")
     images.add_argument("--augment", action=argparse.BooleanOptionalAction, help="augment all images: for few of them")
 
@@ -262,6 +269,7 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
 
 
 def sample_arguments(sample: argparse.ArgumentParser) -> None:
+    """Those of `sample`."""
     model_argument(sample)
     sample.add_argument("--n", type=whole(1), default=100, metavar="N", help="how many samples (default 100)")
     sample.add_argument("--label", metavar="CLASS", help="number or name of a class; without it all classes in turn")
@@ -276,16 +284,19 @@ def sample_arguments(sample: argparse.ArgumentParser) -> None:
 
 
 def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
+    """Those of `evaluate`."""
     model_argument(evaluate)
     evaluate.add_argument(
         "--against", metavar="DATA", help=f"a folder of images, or {', '.join(DATA)}; default: the model's own data"
     )
     evaluate.add_argument("--n", type=whole(2), metavar="N", help="samples, and images (default 10000, or all)")
     evaluate.add_argument("--seed", type=whole(0), metavar="N", help="of z and the choice of images")
+    evaluate.add_argument("--inception", action="store_true", help="by Inception's features: FID, KID; see the README")
     evaluate.add_argument("--json", action="store_true", help="print JSON in place of a table")
 
 
 def model_argument(command: argparse.ArgumentParser) -> None:
+    """The model that a command works with."""
     command.add_argument("model", metavar="MODEL", help=f"a file, or a model that comes along: {', '.join(shipped())}")
 
 
@@ -354,8 +365,11 @@ def check_train(options) -> None:
     check_folder_of(options.out)
     if options.pictures and options.pictures.exists() and not options.pictures.is_dir():
         raise NotADirectoryError(f"{options.pictures} is a file: name a folder for pictures.")
+    if options.pictures and options.resume is None and (options.pictures / "losses.csv").exists():
+        raise FileExistsError(f"{options.pictures} has the losses of another training: name another folder.")
     check_data(options.data, "--data")
     given = [f"--{name}" for name in ("size", "channels", "fit") if getattr(options, name) is not None]
+    given = [] if given == ["--size"] and options.data == "flowers" else given  # they are drawn at any size
     if given and (options.data in DATA or (options.data is None and options.resume is None)):
         raise ValueError(f"{' and '.join(given)} can be chosen for a folder of images: --data FOLDER.")
 

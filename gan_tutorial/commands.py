@@ -1,7 +1,6 @@
 """What the command line does: train, sample, evaluate. Its arguments, errors and signals are in `cli`."""
 
 import contextlib
-import csv
 import io
 import json
 import math
@@ -20,23 +19,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import checkpoint, data, distributed, metrics, plots
+from . import checkpoint, data, distributed, hooks, metrics, plots
 from .acceleration import get_accelerations
-from .cli import DATA, ENDING, Ended, check_free, complain, program, say
+from .cli import DATA, ENDING, FITS, LARGEST, Ended, check_free, complain, program, say
 from .game import Interrupted
+from .images import available_memory, human
 from .recipes import TrainedModel, Trainer, get_recipe, interruptible, learning_rate
-from .runtime import derive_seed, pick_device, seed_from_environment
+from .runtime import default_seed, pick_device
 
 JUDGED = 10_000  # samples that a model is judged by
+FLOWERS = {"train": 20_000, "test": 10_000}  # how many are drawn
 SHOWN = 64  # samples in a picture of a training
-locked = getattr(checkpoint, "locked", contextlib.nullcontext)
 NUMBERS = ("batch_size", "lr", "latent_dim", "half_life", "flip", "augment")  # that replace a recipe's own
-
-
-def seed_of(options) -> int:
-    """The seed that was asked for: by --seed, else by GAN_TUTORIAL_SEED, else 0."""
-    asked = seed_from_environment()  # also where it is not used: nonsense is refused
-    return next(seed for seed in (options.seed, asked, 0) if seed is not None)
 
 
 def spectator() -> bool:
@@ -51,67 +45,73 @@ def spectator() -> bool:
 def train(options) -> int:
     """Train a recipe, or continue with a file, and save what was made."""
     distributed.init()
-    if distributed.rank() == 0:
-        with locked(options.out):
-            return train_one(options)
-    os.environ["GAN_TUTORIAL_PROGRESS"] = "0"  # the first process speaks
-    with contextlib.redirect_stdout(None):
+    silence = contextlib.nullcontext()
+    if distributed.rank():  # the first process speaks
+        os.environ["GAN_TUTORIAL_PROGRESS"], silence = "0", contextlib.redirect_stdout(None)
+    with silence, checkpoint.locked(options.out):
         return train_one(options)
 
 
 def train_one(options) -> int:
     """The part of one process."""
-    out, first = options.out, distributed.rank() == 0
-    source = out if restarted(out) else options.resume
-    check_free(out, source)
+    trainer, keeper = opened(options)
+    with interruptible(*ENDING) as asked:  # until it is saved
+        try:
+            number = run(trainer, keeper, asked)
+            if distributed.rank():
+                return 128 + number if number else 0
+            made = trainer.model()
+            kept = keeper.save_somewhere(trainer, made)
+        except KeyboardInterrupt:
+            raise Ended(asked[0] if asked else signal.SIGINT, f"Ended at once. {keeper.told()}") from None
+        number = asked[0] if asked else number
+    keeper.draw(made)
+    if not kept:
+        return 1
+    if number:
+        say(f"{line(trainer, keeper.goal)}. Saved. Continue with: {program()} train --resume {keeper.path}")
+        return 128 + number
+    say(f"{line(trainer, keeper.goal)}. {keeper.path} holds the model.")
+    if options.evaluate != 0:
+        judge_and_keep(keeper, trainer, made, options.evaluate)
+    return 0
+
+
+def opened(options) -> tuple[Trainer, "Keeper"]:
+    """The training that is asked for, and who keeps it: everything that can be refused is refused here."""
+    source = options.out if restarted(options.out) else options.resume
+    check_free(options.out, source)
     trainer, goal, facts = begin(options) if source is None else go_on(options, source)
-    goal = {"steps": options.steps, "seconds": options.seconds} if options.steps or options.seconds else goal
+    if options.steps or options.seconds:
+        goal = {"steps": options.steps, "seconds": options.seconds}
     if trainer.steps > (goal["steps"] or math.inf) or trainer.seconds > (goal["seconds"] or math.inf):
         raise ValueError(
             f"{source} has {trainer.steps:,} steps in {trainer.seconds:.0f} s behind it, more than was asked for: "
             "--steps and --seconds count from the beginning."
         )
-    keeper = Keeper(out, trainer.steps, options.every, {**facts, "goal": goal, "launch": launch()})
-    pictures = Pictures(options.pictures, trainer) if options.pictures and first else None
-    if first and (source is None or not out.exists()):
-        keeper.save(trainer)
-
-    def periodic(trainer: Trainer) -> None:
+    keeper = Keeper(options.out, trainer, goal, options.every, {**facts, "launch": launch()})
+    if distributed.rank() == 0:
         made = trainer.model()
-        keeper.try_to_save(trainer, made)
-        if pictures:
-            pictures.add(trainer, made)
-        if not sys.stdout.isatty():
-            say(line(trainer, goal))
+        if options.pictures:
+            keeper.draw_into(options.pictures, trainer, made)
+        if not options.out.exists():
+            keeper.save(trainer, made)
+    return trainer, keeper
 
-    with interruptible(*ENDING) as asked:  # until it is saved
-        try:
-            trainer.run(**goal, save=periodic, every=options.every)
-        except Interrupted:
-            asked = asked or [signal.SIGINT]  # another process was interrupted
-        except KeyboardInterrupt:
-            raise Ended(asked[0] if asked else signal.SIGINT, f"Ended at once. {keeper.told()}") from None
-        except Exception as error:
-            error.add_note(keeper.told())
-            raise
-        if not first:
-            return 128 + asked[0] if asked else 0
-        try:
-            made = trainer.model()
-            kept = keeper.save_somewhere(trainer, made)
-        except KeyboardInterrupt:
-            raise Ended(asked[0] if asked else signal.SIGINT, f"Ended at once. {keeper.told()}") from None
-    if pictures:
-        pictures.add(trainer, made)
-    if not kept:
-        return 1
-    if asked:
-        say(f"{line(trainer, goal)}. Saved. Continue with: {program()} train --resume {keeper.path}")
-        return 128 + asked[0]
-    say(f"{line(trainer, goal)}. {out} holds the model.")
-    if options.evaluate != 0:
-        judge_and_keep(keeper, trainer, made, options.evaluate)
-    return 0
+
+def run(trainer: Trainer, keeper: "Keeper", asked: list[int]) -> int | None:
+    """Train until the goal is reached, and return None; or until a signal comes, and return which.
+
+    A second signal raises KeyboardInterrupt. What else is raised notes what the file holds.
+    """
+    try:
+        trainer.run(**keeper.goal, hooks=keeper.pictures, save=keeper.periodic, every=keeper.every)
+    except Interrupted:
+        return asked[0] if asked else signal.SIGINT  # if it came to another process
+    except Exception as error:
+        error.add_note(keeper.told())
+        raise
+    return None
 
 
 def begin(options) -> tuple[Trainer, dict, dict]:
@@ -119,17 +119,16 @@ def begin(options) -> tuple[Trainer, dict, dict]:
     recipe = get_recipe(options.recipe).configure(**numbers(options))
     accelerations = get_accelerations(options.accelerate or ())
     found, facts = open_data(options.data, size=options.size, channels=options.channels, fit=options.fit)
-    trainer = Trainer(recipe, found.to(pick_device()[0]), seed_of(options), accelerations)
+    trainer = Trainer(recipe, found.to(pick_device()[0]), default_seed(options.seed), accelerations)
     return trainer, {"steps": recipe.steps, "seconds": None}, facts
 
 
 def go_on(options, source: Path) -> tuple[Trainer, dict, dict]:
     """The training in a file, its goal, and what its card says; ValueError where something else is asked for."""
     card, _ = checkpoint.read(source, tensors=False)
-    seed_of(options)
     compare(card, options, source)
     accelerations = None if options.accelerate is None else get_accelerations(options.accelerate)
-    folder = card.get("folder") or {}
+    folder = folder_of(card)
     name = options.data or folder.get("path") or card["data"]
     if name not in DATA and not Path(name).is_dir():
         raise FileNotFoundError(f"{source} was trained on {name}, which is not here: name its folder with --data.")
@@ -144,7 +143,22 @@ def go_on(options, source: Path) -> tuple[Trainer, dict, dict]:
                 "continue with, or none of them: --accelerate"
             )
         raise
-    return trainer, card.get("goal") or {"steps": trainer.recipe.steps, "seconds": None}, facts
+    return trainer, goal_of(card) or {"steps": trainer.recipe.steps, "seconds": None}, facts
+
+
+def folder_of(card: dict) -> dict:
+    """The folder of images that a card names, and how they were read; empty for other data."""
+    folder = card.get("folder")
+    known = isinstance(folder, dict) and isinstance(folder.get("path"), str) and folder.get("fit") in FITS
+    return folder if known else {}
+
+
+def goal_of(card: dict) -> dict | None:
+    """How long it was to last: {"steps": n, "seconds": None}, or the other way round; None where the card is silent."""
+    goal = card.get("goal")
+    amounts = [goal.get(name) for name in ("steps", "seconds")] if isinstance(goal, dict) else []
+    known = [x for x in amounts if isinstance(x, int | float) and not isinstance(x, bool) and 0 < x <= LARGEST]
+    return goal if len(known) == 1 and amounts.count(None) == 1 else None
 
 
 def numbers(options) -> dict:
@@ -162,11 +176,11 @@ def compare(card: dict, options, source: Path) -> None:
         "seed": card["seed"],
         "channels": card["shape"][0],
         "size": tuple(card["shape"][1:]),
-        "fit": (card.get("folder") or {}).get("fit"),
+        "fit": folder_of(card).get("fit"),
     }
     asked = {name: (getattr(options, name), there) for name, there in used.items()}
     asked["recipe"] = (options.recipe, card["recipe"])
-    if options.data in DATA or card["data"] in DATA:
+    if options.data in DATA or not folder_of(card):
         asked["data"] = (options.data, card["data"])
     for name, (wish, there) in asked.items():
         if wish is not None and there is not None and wish != there:
@@ -187,17 +201,41 @@ def option(name: str, value) -> str:
 
 
 class Keeper:
-    """Keeps a training in its file. A save that fails costs a warning and not the training.
+    """Keeps a training in its file, and in pictures. What fails while it trains costs a warning and not the training.
 
-    steps  that the file holds
+    goal, every  in steps or seconds, and seconds between two saves
+    facts        for the card, beside the goal
+    steps        that the file holds
     """
 
-    def __init__(self, path: Path, steps: int, every: float, facts: dict):
-        self.path, self.steps, self.every, self.facts = path, steps, every, facts
+    def __init__(self, path: Path, trainer: Trainer, goal: dict, every: float, facts: dict):
+        self.path, self.goal, self.every, self.facts = path, goal, every, {**facts, "goal": goal}
+        self.steps, self.pictures, self.made = trainer.steps, [], None
 
     def save(self, trainer: Trainer, made: TrainedModel | None = None, **facts) -> None:
-        checkpoint.save(trainer, self.path, made, **{**self.facts, **facts})
+        """Save, with these facts beside its own. Raises what `checkpoint.save` raises."""
+        checkpoint.save(trainer, self.path, made, **self.facts, **facts)
         self.steps = trainer.steps
+
+    def draw_into(self, folder: Path, trainer: Trainer, made: TrainedModel) -> None:
+        """Sample grids and losses from now on."""
+        self.made = made
+        shown = lambda: self.made.sample(SHOWN).cpu()  # noqa: E731
+        self.pictures = [hooks.SampleGrids(folder, shown, every_seconds=math.inf, start=trainer.steps)]
+
+    def draw(self, made: TrainedModel) -> None:
+        """A picture of this model's samples, and the losses up to now, where pictures are kept."""
+        self.made = made
+        for grids in self.pictures:
+            grids.write()
+
+    def periodic(self, trainer: Trainer) -> None:
+        """What is done every so many seconds."""
+        made = trainer.model()
+        self.try_to_save(trainer, made)
+        self.draw(made)
+        if not sys.stdout.isatty():
+            say(line(trainer, self.goal))
 
     def try_to_save(self, trainer: Trainer, made: TrainedModel) -> None:
         """Save; where the disk does not let us, say so, and leave it to the next time."""
@@ -222,6 +260,7 @@ class Keeper:
         return False
 
     def told(self) -> str:
+        """What the file holds, in a sentence."""
         return f"{self.path} holds the state after {self.steps:,} step{'s' * (self.steps != 1)}."
 
 
@@ -231,49 +270,15 @@ def elsewhere(path: Path) -> Iterator[Path]:
         yield folder / f"{path.stem}-{secrets.token_hex(4)}{path.suffix}"
 
 
-class Pictures:
-    """A folder that shows how a training goes: samples-N.png after N steps, from the same z, and losses.csv.
-
-    A table of one line a step: its number, and each term of each player's loss. OSError where the folder cannot be made
-    or written to; later that is a warning.
-    """
-
-    def __init__(self, folder: Path, trainer: Trainer):
-        self.folder, self.written = folder, 0
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "losses.csv").write_text("")
-        if len(trainer.spec.shape) != 3 or trainer.spec.shape[0] not in (1, 3):
-            raise ValueError(f"Samples of shape {trainer.spec.shape} are no pictures: leave --pictures out.")
-
-    def add(self, trainer: Trainer, made: TrainedModel) -> None:
-        """Samples and losses up to here."""
-        try:
-            with replaced(self.folder / f"samples-{trainer.steps:08}.png") as file:
-                Image.fromarray(plots.tile(made.sample(SHOWN).cpu())).save(file, "PNG")
-            self.add_losses(trainer)
-        except OSError as error:
-            complain(f"Warning: {error} Training goes on.")
-
-    def add_losses(self, trainer: Trainer) -> None:
-        columns = {f"{player} {term}": x for player, terms in trainer.log.items() for term, x in terms.items()}
-        with open(self.folder / "losses.csv", "a", newline="") as file:
-            table = csv.writer(file)
-            if columns and not self.written:
-                table.writerow(["step", *columns])
-            rows = zip(*(x[self.written :].tolist() for x in columns.values()), strict=True)
-            table.writerows([step, *row] for step, row in enumerate(rows, self.written + 1))
-        self.written = trainer.steps
-
-
 def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int | None) -> None:
     """Evaluate what is saved already, and note that in its file: whatever happens here, the model is kept."""
     kept = f"{keeper.path} holds the model, all {trainer.steps:,} steps of it"
     try:
         real = held_out(trainer.data)
         images = made.sample(min(n or JUDGED, len(real))).cpu()
-        table = judged(images, some(real, len(images)), made.conditions(len(images)))
-        keeper.save(trainer, made, metrics=table)
-        say(metrics.table({"the model": table}))
+        report = metrics.report(images, real, label=made.conditions(len(images)), features=features_for(real))
+        keeper.save(trainer, made, metrics=dict(report))
+        say(metrics.table({"the model": report}))
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "number", signal.SIGINT)
         raise Ended(number, f"Interrupted while it was evaluated. {kept}.") from None
@@ -310,37 +315,35 @@ def open_data(name: str | None, split: str = "train", size=None, channels=None, 
 
     Without a name digits, MNIST where it can be had. Of a folder the split is all of it.
     """
+    if name in DATA or name is None:
+        found, facts = packaged(name, split, size), {}
+    else:
+        how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
+        base = Path(name).resolve().name
+        found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # what is called so is ours
+        facts = {"folder": {"path": os.path.abspath(name), **how}}
+    names = list(found.class_names)
+    return found, {**facts, "class_names": names} if names else facts
+
+
+def packaged(name: str | None, split: str = "train", size: tuple[int, int] | None = None) -> data.Data:
+    """The package's data of this name; without one digits, those that can be had. Flowers are drawn at any size."""
     if name is None:
-        return data.digits(split=split), {}
-    if name in DATA:
-        return packaged(name, split), {}
-    how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
-    found = data.folder(name, **how)
-    names = list(found.class_names or ())
-    say(
-        f"{name}: {len(found):,} images"
-        + (f" of {len(names)} classes" if names else "")
-        + (f"; {len(found.skipped):,} files could not be read and are skipped" if found.skipped else "")
-    )
-    return found, {"folder": {"path": os.path.abspath(name), **how}, "class_names": names}
-
-
-def packaged(name: str, split: str = "train") -> data.Data:
-    """One of the data sets that the package knows by name."""
+        return data.digits(split=split)
     if name == "mnist":
         return data.mnist(split)
-    return data.synthetic_digits(data.SPLITS[split][1], split=split)
+    if name == "synthetic":
+        return data.synthetic_digits(data.SPLITS[split][1], split=split)
+    if size is not None and size[0] != size[1]:
+        raise ValueError(f"Flowers are drawn on squares: expected one --size, got {size[0]}x{size[1]}.")
+    return data.flowers(FLOWERS[split], split=split, size=size[0] if size else 64)
 
 
 def held_out(trained_on: data.Data) -> data.Data:
     """What a model is compared with: test images of the data it was trained on; for others, those data themselves."""
-    return packaged(trained_on.name, "test") if trained_on.name in DATA else trained_on.to("cpu")
-
-
-def some(images: data.Data, n: int, seed: int = 0) -> data.Data:
-    """n of them, drawn at random, always the same ones: the first ones may be easier than the rest."""
-    random = torch.Generator().manual_seed(derive_seed(seed, "which images"))
-    return images[torch.randperm(len(images), generator=random)[:n]]
+    if trained_on.name not in DATA:
+        return trained_on.to("cpu")
+    return packaged(trained_on.name, "test", trained_on.shape[1:])
 
 
 # --------------------------------------------------------------------------------------------------------- sample
@@ -350,7 +353,7 @@ def sample(options) -> int:
     """Write samples of a model."""
     if spectator():
         return 0
-    seed = seed_of(options)
+    seed = default_seed(options.seed)
     made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
     label = class_of(made, options.label)
     if options.folder:
@@ -359,7 +362,7 @@ def sample(options) -> int:
         write = write_array
     else:
         write = write_grid
-    if write is not write_array and (len(made.spec.shape) != 3 or made.spec.shape[0] not in (1, 3)):
+    if write is write_folder and (len(made.spec.shape) != 3 or made.spec.shape[0] not in (1, 3)):
         raise ValueError(f"Samples of shape {made.spec.shape} are no pictures: write them to a .npy file.")
     write(made, options.n, label, seed, options.out)
     say(f"{options.out} holds {options.n:,} samples.")
@@ -416,7 +419,7 @@ def write_grid(made: TrainedModel, n: int, label: int | None, seed: int, out: Pa
     refuse_above(n, 12 * math.prod(made.spec.shape), available_memory(), "in memory")
     images = torch.cat(list(pieces(made, n, label, seed)))
     with replaced(out) as file:
-        Image.fromarray(plots.tile(images)).save(file, "PNG")
+        file.write(plots.png(images))
 
 
 def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
@@ -482,25 +485,13 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
         ) from None
 
 
-def refuse_above(n: int, each: int, there: int, where: str) -> None:
+def refuse_above(n: int, each: int, there: int | None, where: str) -> None:
     """ValueError, with the number that fits, where n samples of `each` so many bytes need more than is there."""
-    if n * each > there:
+    if there is not None and n * each > there:
         raise ValueError(
-            f"{n:,} samples take {n * each / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB {where}: expected --n "
-            f"{there // each} or less."
+            f"{n:,} samples take {human(n * each)}, and {human(there)} are free {where}: expected --n {there // each} "
+            "or less."
         )
-
-
-def available_memory() -> int:
-    """Bytes that this process can still take: of the machine, and of the container that it may run in."""
-    limits = [sys.maxsize]
-    with contextlib.suppress(OSError, ValueError):
-        words = Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()
-        limits.append(1024 * int(words[0]))
-    with contextlib.suppress(OSError, ValueError):  # version 2; "max" where there is no limit
-        group = Path("/sys/fs/cgroup")
-        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    return max(0, min(limits))
 
 
 # ------------------------------------------------------------------------------------------------------- evaluate
@@ -510,7 +501,21 @@ def evaluate(options) -> int:
     """Print a model's metrics beside those of real training images, which are the best that can be expected."""
     if spectator():
         return 0
-    seed = seed_of(options)
+    out = sys.stderr if options.json else sys.stdout
+    with contextlib.redirect_stdout(out):  # what is read from a folder is told, and is no JSON
+        made, columns = evaluated(options, default_seed(options.seed))
+    if options.json:
+        card = {name: value for name, value in made.card.items() if name != "metrics"}
+        notes = list(dict.fromkeys(note for report in columns.values() for note in report.notes))
+        print(json.dumps({"card": card, "metrics": columns["the model"], **columns, "notes": notes}, indent=1))
+    else:
+        say(f"{made}\n")
+        say(metrics.table(columns))
+    return 0
+
+
+def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Report]]:
+    """A model, and what its samples and as many training images measure, each against the same images."""
     made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
     real = held_out(origin(made)) if options.against is None else like(made, options.against, "test")
     n = options.n or min(JUDGED, len(real))
@@ -520,26 +525,23 @@ def evaluate(options) -> int:
             "between sets of unequal sizes mislead."
         )
     refuse_above(n, 16 * math.prod(made.spec.shape), available_memory(), "in memory")
-    real, asked = some(real, n, seed), made.conditions(n)
-    columns = {"the model": judged(torch.cat(list(pieces(made, n, None, seed))), real, asked)}
+    samples, asked = torch.cat(list(pieces(made, n, None, seed))), made.conditions(n)
+    how = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
     try:
-        best = some(origin(made), n, seed + 1)
-        columns["training images"] = judged(best.take(slice(None)), real, None if asked is None else best.label)
+        return made, metrics.compare(samples, origin(made), real, label=asked, title="the model", seed=seed, **how)
     except OSError as error:
         complain(f"No column of training images: {error}")
-    if options.json:
-        card = {name: value for name, value in made.card.items() if name != "metrics"}
-        print(json.dumps({"card": card, "metrics": columns["the model"], **columns}, indent=1))
-        return 0
-    say(f"{made}\n\n{n:,} samples, against {n:,} images of {real.name}:\n")
-    say(metrics.table(columns))
-    return 0
+        return made, {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
+
+
+def features_for(real: data.Data) -> torch.nn.Module | None:
+    """What images are compared by: digits by the classifier that comes along (None), others by a random network."""
+    return None if real.name in metrics.CLASSIFIERS else metrics.random_features(real.shape)
 
 
 def origin(made: TrainedModel) -> data.Data:
     """What a model was trained on. FileNotFoundError where that is not here."""
-    folder = made.card.get("folder") or {}
-    name = folder.get("path") or made.card["data"]
+    name = folder_of(made.card).get("path") or made.card["data"]
     if name not in DATA and not Path(name).is_dir():
         raise FileNotFoundError(f"This model was trained on {name}, which is not here: name images with --against.")
     return like(made, name, "train")
@@ -548,14 +550,7 @@ def origin(made: TrainedModel) -> data.Data:
 def like(made: TrainedModel, name: str, split: str) -> data.Data:
     """Data of this name, of the shape of a model's samples."""
     channels, *size = made.spec.shape
-    fit = (made.card.get("folder") or {}).get("fit")
-    found, _ = open_data(name, split, size=tuple(size), channels=channels, fit=fit)
+    found, _ = open_data(name, split, size=tuple(size), channels=channels, fit=folder_of(made.card).get("fit"))
     if found.shape != made.spec.shape:
         raise ValueError(f"{name} has samples of shape {found.shape}, and the model makes {made.spec.shape}.")
     return found
-
-
-def judged(images: Tensor, real: data.Data, label: Tensor | None) -> dict[str, float]:
-    """The metrics of images, made for these labels, against real ones: by a classifier of digits, or for any data."""
-    features = {} if real.name in DATA else {"features": metrics.random_features(real.shape)}
-    return dict(metrics.report(images, real, label=label, **features))
