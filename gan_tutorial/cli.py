@@ -232,11 +232,11 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
     goal = files.add_mutually_exclusive_group()
     goal.add_argument("--steps", type=whole(1), metavar="N", help="in all (default: the recipe's, about a minute)")
     goal.add_argument("--seconds", type=number, metavar="S", help="of training in all, without evaluation and saving")
-    files.add_argument("--out", type=Path, metavar="FILE", help="to write (default RECIPE.safetensors)")
-    files.add_argument("--resume", type=Path, metavar="FILE", help="continue with it, into the same file or --out")
+    files.add_argument("--out", type=place, metavar="FILE", help="to write (default RECIPE.safetensors)")
+    files.add_argument("--resume", type=place, metavar="FILE", help="continue with it, into the same file or --out")
     files.add_argument("--every", type=number, default=60.0, metavar="S", help="save every S seconds (default 60)")
     files.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="also keep sample grids and losses.csv there while training"
+        "--pictures", type=place, metavar="DIR", help="also keep sample grids and losses.csv there while training"
     )
 
     files.add_argument(
@@ -245,7 +245,10 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
 
     images = train.add_argument_group("data")
     images.add_argument(
-        "--data", metavar="DATA", help=f"a folder of images, its sub-folders being classes; or {data}; default: digits"
+        "--data",
+        type=place_name,
+        metavar="DATA",
+        help=f"a folder of images, its sub-folders being classes; or {data}; default: digits",
     )
     images.add_argument("--size", type=size, metavar="N", help="of a folder's images: 64, or 48x80 (height x width)")
     images.add_argument("--channels", type=int, choices=(1, 3), help="of a folder's images: 1 grey, 3 colour (default)")
@@ -277,6 +280,7 @@ def sample_arguments(sample: argparse.ArgumentParser) -> None:
     sample.add_argument(
         "--out",
         required=True,
+        type=place_name,
         metavar="PLACE",
         help="FILE.png (a grid), FILE.npy (float32, (n, channels, height, width), in [-1, 1]), or DIRECTORY/ (one PNG "
         "a sample, in a sub-folder for each class)",
@@ -287,7 +291,10 @@ def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     """Those of `evaluate`."""
     model_argument(evaluate)
     evaluate.add_argument(
-        "--against", metavar="DATA", help=f"a folder of images, or {', '.join(DATA)}; default: the model's own data"
+        "--against",
+        type=place_name,
+        metavar="DATA",
+        help=f"a folder of images, or {', '.join(DATA)}; default: the model's own data",
     )
     evaluate.add_argument("--n", type=whole(2), metavar="N", help="samples, and images (default 10000, or all)")
     evaluate.add_argument("--seed", type=whole(0), metavar="N", help="of z and the choice of images")
@@ -297,7 +304,9 @@ def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
 
 def model_argument(command: argparse.ArgumentParser) -> None:
     """The model that a command works with."""
-    command.add_argument("model", metavar="MODEL", help=f"a file, or a model that comes along: {', '.join(shipped())}")
+    command.add_argument(
+        "model", type=place_name, metavar="MODEL", help=f"a file, or a model that comes along: {', '.join(shipped())}"
+    )
 
 
 def shipped() -> list[str]:
@@ -322,6 +331,18 @@ def number(text: str) -> float:
         if 0 < float(text) <= LARGEST:
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a positive number, got {text[:40]}")
+
+
+def place_name(text: str) -> str:
+    """A type of argument: what can name a file or folder, as it was written."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected the name of a file or folder, got {text!r}")
+    return text
+
+
+def place(text: str) -> Path:
+    """A type of argument: a file or folder."""
+    return Path(place_name(text))
 
 
 def size(text: str) -> tuple[int, int]:
@@ -368,6 +389,8 @@ def check_train(options) -> None:
     if options.pictures and options.resume is None and (options.pictures / "losses.csv").exists():
         raise FileExistsError(f"{options.pictures} has the losses of another training: name another folder.")
     check_data(options.data, "--data")
+    if options.evaluate == 1:
+        raise ValueError("Expected --evaluate 0, or 2 samples or more: one has no distance to others.")
     given = [f"--{name}" for name in ("size", "channels", "fit") if getattr(options, name) is not None]
     given = [] if given == ["--size"] and options.data == "flowers" else given  # they are drawn at any size
     if given and (options.data in DATA or (options.data is None and options.resume is None)):

@@ -383,7 +383,7 @@ def class_of(made: TrainedModel, text: str | None) -> int | None:
     raise ValueError(
         f"Expected a label from 0 to {made.spec.classes - 1}"
         + (f", or one of {', '.join(names)}" if names else "")
-        + f"; got {text}."
+        + f"; got {text or 'nothing'}."
     )
 
 
@@ -517,7 +517,7 @@ def evaluate(options) -> int:
 def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Report]]:
     """A model, and what its samples and as many training images measure, each against the same images."""
     made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
-    real = held_out(origin(made)) if options.against is None else like(made, options.against, "test")
+    real, trained_on, notes = compared(made, options.against, seed)
     n = options.n or min(JUDGED, len(real))
     if n > len(real):
         raise ValueError(
@@ -527,11 +527,33 @@ def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Repor
     refuse_above(n, 16 * math.prod(made.spec.shape), available_memory(), "in memory")
     samples, asked = torch.cat(list(pieces(made, n, None, seed))), made.conditions(n)
     how = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
-    try:
-        return made, metrics.compare(samples, origin(made), real, label=asked, title="the model", seed=seed, **how)
-    except OSError as error:
-        complain(f"No column of training images: {error}")
-        return made, {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
+    columns = {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
+    if trained_on is not None:
+        best = metrics.subset(trained_on, n, seed + 1)
+        label = None if asked is None else best.label
+        columns["training images"] = metrics.report(best.take(slice(None)), real, label=label, seed=seed, **how)
+    columns["the model"].notes += notes
+    return made, columns
+
+
+def compared(made: TrainedModel, against: str | None, seed: int) -> tuple[data.Data, data.Data | None, list[str]]:
+    """The images that a model is compared with, training images for the column beside it, and what is to be noted.
+
+    Where there are no test images of what it was trained on, as for a folder, the training images are halved at random:
+    no image is compared with itself.
+    """
+    if against is not None:
+        real = like(made, against, "test")
+        try:
+            return real, origin(made), []
+        except OSError as error:
+            return real, None, [f"No column of training images: {error}"]
+    trained_on = origin(made)
+    if trained_on.name in DATA:
+        return held_out(trained_on), trained_on, []
+    shuffled, half = metrics.subset(trained_on, len(trained_on), seed), len(trained_on) // 2
+    note = "Compared with half of the images that it was trained on: name images that it has not seen with --against."
+    return shuffled[:half], shuffled[half:], [note]
 
 
 def features_for(real: data.Data) -> torch.nn.Module | None:

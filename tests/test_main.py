@@ -153,12 +153,13 @@ def test_your_own_images(capsys):
     assert run("evaluate", "a.safetensors", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["training images"]["kernel distance"] < told["the model"]["kernel distance"]
+    assert any("21 samples, 21 of pets" in note for note in told["notes"])  # the other half
 
     os.rename("pets", "animals")
     for words in (("train", "--resume", "a.safetensors"), ("evaluate", "a.safetensors")):
         assert run(*words) == 1 and "which is not here" in capsys.readouterr().err
     assert run("evaluate", "a.safetensors", "--against", "animals") == 0
-    assert "No column of training images" in capsys.readouterr().err
+    assert "No column of training images" in capsys.readouterr().out
     assert train_own("--resume", "a.safetensors", "--data", "animals", "--steps", 4) == 0
     assert card_of("a.safetensors")["folder"]["path"] == os.path.abspath("animals")
     (Path("animals") / "dogs" / "0.png").unlink()
@@ -420,6 +421,10 @@ FORTY = [
     (1, ["train", "mlp", "--out", "none/a.safetensors"], "There is no folder none"),
     (1, ["train", "mlp", "--out", "hello.txt/a"], "There is no folder hello.txt"),
     (1, ["train", "mlp", "--out", "there.safetensors"], "already exists. Continue with --resume there.safetensors"),
+    (2, ["train", "mlp", "--out", ""], "name of a file or folder, got ''"),
+    (2, ["train", "mlp", "--data", ""], "name of a file or folder, got ''"),
+    (2, ["sample", "mlp", "--out", "a\0.png"], "name of a file or folder, got 'a\\x00.png'"),
+    (1, ["train", "mlp", "--evaluate", "1"], "Expected --evaluate 0, or 2 samples or more"),
     (1, ["train", "mlp", "--out", "folder"], "folder already exists. Name another file"),
     (1, ["train", "mlp", "--pictures", "hello.txt"], "hello.txt is a file"),
     (1, ["train", "mlp", "--pictures", "full"], "full has the losses of another training"),
