@@ -1,102 +1,85 @@
-"""Generative adversarial networks, for reading. Begin with `game.turns`, the loop, then `objectives`, the theory."""
+"""Generative adversarial networks, for reading. Begin with `game.turns`, the loop, then `objectives`, the theory.
 
-from . import acceleration, checkpoint, data, distributed, flops, hooks, metrics, plots, recipes
-from .checkpoint import pretrained
-from .claims import ClaimFailed, claim
-from .data import Data
-from .ema import EMA
-from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample, turns
-from .networks import (
-    Cascade,
-    CoarseImage,
-    ConvCritic,
-    ConvGenerator,
-    Embedding,
-    LaplacianLevel,
-    MLPCritic,
-    MLPGenerator,
-    OneHot,
-    Projection,
-    conv_transpose_up,
-    dcgan_init,
-    nearest_up,
-    pixel_shuffle_up,
-)
-from .objectives import (
-    Objective,
-    gradient_penalty,
-    hinge,
-    least_squares,
-    minimax,
-    nonsaturating,
-    r1,
-    r2,
-    relativistic,
-    wasserstein,
-    weight_clipping,
-    wgan,
-    wgan_gp,
-)
-from .recipes import Recipe, TrainedModel, Trainer
-from .runtime import Run
+Each name is imported when it is first used (PEP 562): torch takes seconds to load, and the command line's help and
+errors need none of it.
+"""
+
+# ruff: noqa: F401 (what is imported for type checkers is in `__all__` by the table below)
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names once more, for type checkers and editors
+    from . import acceleration, checkpoint, data, distributed, flops, hooks, metrics, plots, recipes
+    from .checkpoint import pretrained
+    from .claims import ClaimFailed, claim
+    from .data import Data
+    from .ema import EMA
+    from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample, turns
+    from .networks import (
+        Cascade,
+        CoarseImage,
+        ConvCritic,
+        ConvGenerator,
+        Embedding,
+        LaplacianLevel,
+        MLPCritic,
+        MLPGenerator,
+        OneHot,
+        Projection,
+        conv_transpose_up,
+        dcgan_init,
+        nearest_up,
+        pixel_shuffle_up,
+    )
+    from .objectives import (
+        Objective,
+        gradient_penalty,
+        hinge,
+        least_squares,
+        minimax,
+        nonsaturating,
+        r1,
+        r2,
+        relativistic,
+        wasserstein,
+        weight_clipping,
+        wgan,
+        wgan_gp,
+    )
+    from .recipes import Recipe, TrainedModel, Trainer
+    from .runtime import Run
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Batch",
-    "Cascade",
-    "ClaimFailed",
-    "CoarseImage",
-    "ConvCritic",
-    "ConvGenerator",
-    "Data",
-    "EMA",
-    "Embedding",
-    "Feed",
-    "Interrupted",
-    "LaplacianLevel",
-    "Log",
-    "MLPCritic",
-    "MLPGenerator",
-    "NonFiniteLoss",
-    "Objective",
-    "OneHot",
-    "Player",
-    "Projection",
-    "Recipe",
-    "Run",
-    "TrainedModel",
-    "Trainer",
-    "acceleration",
-    "adam",
-    "adversaries",
-    "checkpoint",
-    "claim",
-    "conv_transpose_up",
-    "data",
-    "dcgan_init",
-    "distributed",
-    "fit",
-    "flops",
-    "gradient_penalty",
-    "hinge",
-    "hooks",
-    "least_squares",
-    "metrics",
-    "minimax",
-    "nearest_up",
-    "nonsaturating",
-    "pixel_shuffle_up",
-    "plots",
-    "pretrained",
-    "r1",
-    "r2",
-    "recipes",
-    "relativistic",
-    "sample",
-    "turns",
-    "wasserstein",
-    "weight_clipping",
-    "wgan",
-    "wgan_gp",
-]
+#: Which module each name comes from; "" for the modules themselves.
+NAMES = {
+    "": "acceleration checkpoint data distributed flops hooks metrics plots recipes",
+    "checkpoint": "pretrained",
+    "claims": "ClaimFailed claim",
+    "data": "Data",
+    "ema": "EMA",
+    "game": "Batch Feed Interrupted Log NonFiniteLoss Player adam adversaries fit sample turns",
+    "networks": "Cascade CoarseImage ConvCritic ConvGenerator Embedding LaplacianLevel MLPCritic MLPGenerator OneHot "
+    "Projection conv_transpose_up dcgan_init nearest_up pixel_shuffle_up",
+    "objectives": "Objective gradient_penalty hinge least_squares minimax nonsaturating r1 r2 relativistic wasserstein "
+    "weight_clipping wgan wgan_gp",
+    "recipes": "Recipe TrainedModel Trainer",
+    "runtime": "Run",
+}
+_MODULE = {name: module for module, names in NAMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE and (name.startswith("_") or find_spec(f"{__name__}.{name}") is None):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    source = _MODULE.get(name)  # None or "": a module, those of `__all__` and the others
+    value = getattr(import_module(f".{source}", __name__), name) if source else import_module(f".{name}", __name__)
+    globals()[name] = value  # the next time it is found without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,6 +24,7 @@ from torch.nn.functional import avg_pool2d
 
 from . import distributed
 from .acceleration import Acceleration, accelerate
+from .augment import DiffAugment
 from .data import Data
 from .ema import EMA, update_bn
 from .game import Batch, Feed, Interrupted, Log, Player, adam, adversaries, sample, turns
@@ -171,15 +172,19 @@ class Recipe:
         lr: float | None = None,
         half_life: float | None = None,
         flip: bool | None = None,
+        augment: bool | None = None,
     ) -> "Recipe":
         """The recipe with other numbers, which its files remember, so that they can be loaded by its name.
 
         lr  multiplies the learning rates of all players by lr / (that of `optimizer`). ValueError where the optimiser
             is not a `functools.partial` with an lr, as `adam(…)` is.
+        augment  True for `DiffAugment()`, False for none
         """
         given = {"batch_size": batch_size, "latent_dim": latent_dim, "half_life": half_life, "flip": flip}
         given = {name: value for name, value in given.items() if value is not None}
         made, options = replace(self, **given), {**self.options, **given}
+        if augment is not None:
+            made, options["augment"] = replace(made, augment=DiffAugment() if augment else None), augment
         if lr is not None:
             factor = lr / learning_rate(self.optimizer)
             other = self.critic_optimizer

@@ -1,0 +1,578 @@
+"""What the command line does: train, sample, evaluate. Its arguments, errors and signals are in `cli`."""
+
+import contextlib
+import io
+import json
+import math
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import checkpoint, data, distributed, hooks, metrics, plots
+from .acceleration import get_accelerations
+from .cli import DATA, ENDING, FITS, LARGEST, Ended, check_free, complain, program, say
+from .game import Interrupted
+from .images import available_memory, human
+from .recipes import TrainedModel, Trainer, get_recipe, interruptible, learning_rate
+from .runtime import default_seed, pick_device
+
+JUDGED = 10_000  # samples that a model is judged by
+FLOWERS = {"train": 20_000, "test": 10_000}  # how many are drawn
+SHOWN = 64  # samples in a picture of a training
+NUMBERS = ("batch_size", "lr", "latent_dim", "half_life", "flip", "augment")  # that replace a recipe's own
+
+
+def spectator() -> bool:
+    """Whether torchrun started this process beside a first one, which is enough for what is no training."""
+    torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "LOCAL_RANK" in os.environ
+    return torchrun and os.environ.get("RANK", "0") != "0"
+
+
+# ---------------------------------------------------------------------------------------------------------- train
+
+
+def train(options) -> int:
+    """Train a recipe, or continue with a file, and save what was made."""
+    distributed.init()
+    silence = contextlib.nullcontext()
+    if distributed.rank():  # the first process speaks
+        os.environ["GAN_TUTORIAL_PROGRESS"], silence = "0", contextlib.redirect_stdout(None)
+    with silence, checkpoint.locked(options.out):
+        return train_one(options)
+
+
+def train_one(options) -> int:
+    """The part of one process."""
+    trainer, keeper = opened(options)
+    with interruptible(*ENDING) as asked:  # until it is saved
+        try:
+            number = run(trainer, keeper, asked)
+            if distributed.rank():
+                return 128 + number if number else 0
+            made = trainer.model()
+            kept = keeper.save_somewhere(trainer, made)
+        except KeyboardInterrupt:
+            raise Ended(asked[0] if asked else signal.SIGINT, f"Ended at once. {keeper.told()}") from None
+        number = asked[0] if asked else number
+    keeper.draw(made)
+    if not kept:
+        return 1
+    if number:
+        say(f"{line(trainer, keeper.goal)}. Saved. Continue with: {program()} train --resume {keeper.path}")
+        return 128 + number
+    say(f"{line(trainer, keeper.goal)}. {keeper.path} holds the model.")
+    if options.evaluate != 0:
+        judge_and_keep(keeper, trainer, made, options.evaluate)
+    return 0
+
+
+def opened(options) -> tuple[Trainer, "Keeper"]:
+    """The training that is asked for, and who keeps it: everything that can be refused is refused here."""
+    source = options.out if restarted(options.out) else options.resume
+    check_free(options.out, source)
+    trainer, goal, facts = begin(options) if source is None else go_on(options, source)
+    if options.steps or options.seconds:
+        goal = {"steps": options.steps, "seconds": options.seconds}
+    if trainer.steps > (goal["steps"] or math.inf) or trainer.seconds > (goal["seconds"] or math.inf):
+        raise ValueError(
+            f"{source} has {trainer.steps:,} steps in {trainer.seconds:.0f} s behind it, more than was asked for: "
+            "--steps and --seconds count from the beginning."
+        )
+    keeper = Keeper(options.out, trainer, goal, options.every, {**facts, "launch": launch()})
+    if distributed.rank() == 0:
+        made = trainer.model()
+        if options.pictures:
+            keeper.draw_into(options.pictures, trainer, made)
+        if not options.out.exists():
+            keeper.save(trainer, made)
+    return trainer, keeper
+
+
+def run(trainer: Trainer, keeper: "Keeper", asked: list[int]) -> int | None:
+    """Train until the goal is reached, and return None; or until a signal comes, and return which.
+
+    A second signal raises KeyboardInterrupt. What else is raised notes what the file holds.
+    """
+    try:
+        trainer.run(**keeper.goal, hooks=keeper.pictures, save=keeper.periodic, every=keeper.every)
+    except Interrupted:
+        return asked[0] if asked else signal.SIGINT  # if it came to another process
+    except Exception as error:
+        error.add_note(keeper.told())
+        raise
+    return None
+
+
+def begin(options) -> tuple[Trainer, dict, dict]:
+    """A new training, how long it lasts unless something else was asked for, and what its file's card is to say."""
+    recipe = get_recipe(options.recipe).configure(**numbers(options))
+    accelerations = get_accelerations(options.accelerate or ())
+    found, facts = open_data(options.data, size=options.size, channels=options.channels, fit=options.fit)
+    trainer = Trainer(recipe, found.to(pick_device()[0]), default_seed(options.seed), accelerations)
+    return trainer, {"steps": recipe.steps, "seconds": None}, facts
+
+
+def go_on(options, source: Path) -> tuple[Trainer, dict, dict]:
+    """The training in a file, its goal, and what its card says; ValueError where something else is asked for."""
+    card, _ = checkpoint.read(source, tensors=False)
+    compare(card, options, source)
+    accelerations = None if options.accelerate is None else get_accelerations(options.accelerate)
+    folder = folder_of(card)
+    name = options.data or folder.get("path") or card["data"]
+    if name not in DATA and not Path(name).is_dir():
+        raise FileNotFoundError(f"{source} was trained on {name}, which is not here: name its folder with --data.")
+    channels, *size = card["shape"]
+    found, facts = open_data(name, size=tuple(size), channels=channels, fit=folder.get("fit") or options.fit)
+    try:
+        trainer = checkpoint.resume(source, found.to(pick_device()[0]), accelerations)
+    except ValueError as error:
+        if accelerations is None and card["accelerations"]:
+            error.add_note(
+                f"{source} was trained with {', '.join(map(str, card['accelerations']))}: name the accelerations to "
+                "continue with, or none of them: --accelerate"
+            )
+        raise
+    return trainer, goal_of(card) or {"steps": trainer.recipe.steps, "seconds": None}, facts
+
+
+def folder_of(card: dict) -> dict:
+    """The folder of images that a card names, and how they were read; empty for other data."""
+    folder = card.get("folder")
+    known = isinstance(folder, dict) and isinstance(folder.get("path"), str) and folder.get("fit") in FITS
+    return folder if known else {}
+
+
+def goal_of(card: dict) -> dict | None:
+    """How long it was to last: {"steps": n, "seconds": None}, or the other way round; None where the card is silent."""
+    goal = card.get("goal")
+    amounts = [goal.get(name) for name in ("steps", "seconds")] if isinstance(goal, dict) else []
+    known = [x for x in amounts if isinstance(x, int | float) and not isinstance(x, bool) and 0 < x <= LARGEST]
+    return goal if len(known) == 1 and amounts.count(None) == 1 else None
+
+
+def numbers(options) -> dict:
+    """What is asked for in place of the recipe's own numbers."""
+    return {name: getattr(options, name) for name in NUMBERS if getattr(options, name) is not None}
+
+
+def compare(card: dict, options, source: Path) -> None:
+    """Whether what is asked for is what a file was trained with. ValueError, with both, where it is not."""
+    recipe = checkpoint.recipe_of(card)
+    used = {
+        **{name: getattr(recipe, name) for name in NUMBERS if name != "lr"},
+        "lr": learning_rate(recipe.optimizer),
+        "augment": recipe.augment is not None,
+        "seed": card["seed"],
+        "channels": card["shape"][0],
+        "size": tuple(card["shape"][1:]),
+        "fit": folder_of(card).get("fit"),
+    }
+    asked = {name: (getattr(options, name), there) for name, there in used.items()}
+    asked["recipe"] = (options.recipe, card["recipe"])
+    if options.data in DATA or not folder_of(card):
+        asked["data"] = (options.data, card["data"])
+    for name, (wish, there) in asked.items():
+        if wish is not None and there is not None and wish != there:
+            raise ValueError(
+                f"{source} was trained with {option(name, there)}, not {option(name, wish)}. Leave that out to "
+                "continue, or train anew without --resume."
+            )
+
+
+def option(name: str, value) -> str:
+    """An option as one writes it on the command line."""
+    if name == "recipe":
+        return f"the recipe {value}"
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+class Keeper:
+    """Keeps a training in its file, and in pictures. What fails while it trains costs a warning and not the training.
+
+    goal, every  in steps or seconds, and seconds between two saves
+    facts        for the card, beside the goal
+    steps        that the file holds
+    """
+
+    def __init__(self, path: Path, trainer: Trainer, goal: dict, every: float, facts: dict):
+        self.path, self.goal, self.every, self.facts = path, goal, every, {**facts, "goal": goal}
+        self.steps, self.pictures, self.made = trainer.steps, [], None
+
+    def save(self, trainer: Trainer, made: TrainedModel | None = None, **facts) -> None:
+        """Save, with these facts beside its own. Raises what `checkpoint.save` raises."""
+        checkpoint.save(trainer, self.path, made, **self.facts, **facts)
+        self.steps = trainer.steps
+
+    def draw_into(self, folder: Path, trainer: Trainer, made: TrainedModel) -> None:
+        """Sample grids and losses from now on."""
+        self.made = made
+        shown = lambda: self.made.sample(SHOWN).cpu()  # noqa: E731
+        self.pictures = [hooks.SampleGrids(folder, shown, every_seconds=math.inf, start=trainer.steps)]
+
+    def draw(self, made: TrainedModel) -> None:
+        """A picture of this model's samples, and the losses up to now, where pictures are kept."""
+        self.made = made
+        for grids in self.pictures:
+            grids.write()
+
+    def periodic(self, trainer: Trainer) -> None:
+        """What is done every so many seconds."""
+        made = trainer.model()
+        self.try_to_save(trainer, made)
+        self.draw(made)
+        if not sys.stdout.isatty():
+            say(line(trainer, self.goal))
+
+    def try_to_save(self, trainer: Trainer, made: TrainedModel) -> None:
+        """Save; where the disk does not let us, say so, and leave it to the next time."""
+        try:
+            self.save(trainer, made)
+        except OSError as error:
+            complain(f"Warning: {error} {self.told()} Training goes on; the next try is in {self.every:g} s.")
+
+    def save_somewhere(self, trainer: Trainer, made: TrainedModel) -> bool:
+        """Save; where that fails, in another folder. Whether it is where it was meant to be."""
+        for path in (self.path, *elsewhere(self.path)):
+            try:
+                checkpoint.save(trainer, path, made, **self.facts)
+            except OSError as error:
+                complain(str(error))
+                continue
+            if path != self.path:
+                complain(f"All {trainer.steps:,} steps were saved to {path} instead. {self.told()}")
+            self.steps = trainer.steps if path == self.path else self.steps
+            return path == self.path
+        complain(f"Nothing could be saved. {self.told()}")
+        return False
+
+    def told(self) -> str:
+        """What the file holds, in a sentence."""
+        return f"{self.path} holds the state after {self.steps:,} step{'s' * (self.steps != 1)}."
+
+
+def elsewhere(path: Path) -> Iterator[Path]:
+    """Where a training can go whose own folder takes nothing any more: names that do not exist."""
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        yield folder / f"{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+
+
+def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int | None) -> None:
+    """Evaluate what is saved already, and note that in its file: whatever happens here, the model is kept."""
+    kept = f"{keeper.path} holds the model, all {trainer.steps:,} steps of it"
+    try:
+        real = held_out(trainer.data)
+        images = made.sample(min(n or JUDGED, len(real))).cpu()
+        report = metrics.report(images, real, label=made.conditions(len(images)), features=features_for(real))
+        keeper.save(trainer, made, metrics=dict(report))
+        say(metrics.table({"the model": report}))
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", signal.SIGINT)
+        raise Ended(number, f"Interrupted while it was evaluated. {kept}.") from None
+    except (OSError, ValueError) as error:
+        complain(f"{kept}, but it could not be evaluated: {error}")
+
+
+def restarted(out: Path | None) -> bool:
+    """Whether torchrun started this process again, and an earlier start of the same launch wrote the file."""
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0" or launch() is None or not out or not out.is_file():
+        return False
+    return checkpoint.read(out, tensors=False)[0].get("launch") == launch()
+
+
+def launch() -> str | None:
+    """torchrun's name for this launch, the same after a restart; None without one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if name == "none" else name
+
+
+def line(trainer: Trainer, goal: dict) -> str:
+    """Where a training stands, in words."""
+    share = trainer.steps / goal["steps"] if goal["steps"] else trainer.seconds / goal["seconds"]
+    left = trainer.seconds * (1 / share - 1) if share else float("nan")
+    steps = f"{trainer.steps:,} step{'s' * (trainer.steps != 1)}"
+    return f"{steps} in {trainer.seconds:.0f} s" + (f", {left:.0f} s left" if 0 < share < 1 else "")
+
+
+# ----------------------------------------------------------------------------------------------------------- data
+
+
+def open_data(name: str | None, split: str = "train", size=None, channels=None, fit=None) -> tuple[data.Data, dict]:
+    """The data of this name, or the images of this folder, and what a card is to say of them.
+
+    Without a name digits, MNIST where it can be had. Of a folder the split is all of it.
+    """
+    if name in DATA or name is None:
+        found, facts = packaged(name, split, size), {}
+    else:
+        how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
+        base = Path(name).resolve().name
+        found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # what is called so is ours
+        facts = {"folder": {"path": os.path.abspath(name), **how}}
+    names = list(found.class_names)
+    return found, {**facts, "class_names": names} if names else facts
+
+
+def packaged(name: str | None, split: str = "train", size: tuple[int, int] | None = None) -> data.Data:
+    """The package's data of this name; without one digits, those that can be had. Flowers are drawn at any size."""
+    if name is None:
+        return data.digits(split=split)
+    if name == "mnist":
+        return data.mnist(split)
+    if name == "synthetic":
+        return data.synthetic_digits(data.SPLITS[split][1], split=split)
+    if size is not None and size[0] != size[1]:
+        raise ValueError(f"Flowers are drawn on squares: expected one --size, got {size[0]}x{size[1]}.")
+    return data.flowers(FLOWERS[split], split=split, size=size[0] if size else 64)
+
+
+def held_out(trained_on: data.Data) -> data.Data:
+    """What a model is compared with: test images of the data it was trained on; for others, those data themselves."""
+    if trained_on.name not in DATA:
+        return trained_on.to("cpu")
+    return packaged(trained_on.name, "test", trained_on.shape[1:])
+
+
+# --------------------------------------------------------------------------------------------------------- sample
+
+
+def sample(options) -> int:
+    """Write samples of a model."""
+    if spectator():
+        return 0
+    seed = default_seed(options.seed)
+    made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
+    label = class_of(made, options.label)
+    if options.folder:
+        write = write_folder
+    elif options.out.suffix == ".npy":
+        write = write_array
+    else:
+        write = write_grid
+    if write is write_folder and (len(made.spec.shape) != 3 or made.spec.shape[0] not in (1, 3)):
+        raise ValueError(f"Samples of shape {made.spec.shape} are no pictures: write them to a .npy file.")
+    write(made, options.n, label, seed, options.out)
+    say(f"{options.out} holds {options.n:,} samples.")
+    return 0
+
+
+def class_of(made: TrainedModel, text: str | None) -> int | None:
+    """The class that is asked for, by its name or its number. ValueError where there is none."""
+    if text is None:
+        return None
+    if not made.recipe.labelled:
+        raise ValueError(f"The model {made.recipe.name} is unconditional: leave --label out.")
+    names = class_names(made)
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and len(text) < 10 and int(text) < made.spec.classes:
+        return int(text)
+    raise ValueError(
+        f"Expected a label from 0 to {made.spec.classes - 1}"
+        + (f", or one of {', '.join(names)}" if names else "")
+        + f"; got {text or 'nothing'}."
+    )
+
+
+def class_names(made: TrainedModel) -> list[str]:
+    """The names of a model's classes, as its card has them; none where it has not one for each."""
+    names = made.card.get("class_names")
+    good = isinstance(names, list) and len(names) == made.spec.classes and all(isinstance(name, str) for name in names)
+    return names if good else []
+
+
+def pieces(made: TrainedModel, n: int, label: int | None, seed: int) -> Iterator[Tensor]:
+    """Its samples, some at a time, on the CPU. ValueError where one is not finite."""
+    with torch.no_grad():
+        for piece in made.pieces(n, label, seed):
+            if not piece.isfinite().all():
+                raise ValueError("The samples of this model are not finite: its weights are damaged.")
+            yield piece.cpu()
+
+
+def write_array(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
+    """All samples as one array, float32 in [-1, 1]."""
+    refuse_above(n, 4 * math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on this disk")
+    refuse_above(n, 16, available_memory(), "in memory")  # labels
+    with replaced(out) as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (n, *made.spec.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces(made, n, label, seed):
+            file.write(piece.numpy().astype("<f4").tobytes())
+
+
+def write_grid(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
+    """All samples as one picture."""
+    refuse_above(n, 12 * math.prod(made.spec.shape), available_memory(), "in memory")
+    images = torch.cat(list(pieces(made, n, label, seed)))
+    with replaced(out) as file:
+        file.write(plots.png(images))
+
+
+def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
+    """One PNG a sample, numbered; in a folder for each class where the model has classes."""
+    refuse_above(n, 4096 + math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on this disk")
+    refuse_above(n, 16, available_memory(), "in memory")
+    asked = made.conditions(n, label)
+    folders = [out / name for name in folder_names(made)] if asked is not None else [out]
+    for folder in (out, *(folders if asked is not None and label is None else ())):
+        folder.mkdir(exist_ok=True)
+    number = 0
+    try:
+        for piece in pieces(made, n, label, seed):
+            for image in plots.as_bytes(piece):
+                folder = folders[0 if asked is None else int(asked[number])]
+                folder.mkdir(exist_ok=True)
+                write_picture(image, folder / f"{number:0{len(str(n - 1))}}.png")
+                number += 1
+    except OSError as error:
+        raise OSError(
+            f"{out} holds {number:,} of {n:,} samples; the next could not be written ({error.strerror or error})."
+        ) from None
+    except KeyboardInterrupt as interrupt:
+        words = f"Interrupted. {out} holds {number:,} of {n:,} samples."
+        raise Ended(getattr(interrupt, "number", signal.SIGINT), words) from None
+
+
+def folder_names(made: TrainedModel) -> list[str]:
+    """A folder's name for each class: the class's, or its number where that is none for a folder."""
+    names = class_names(made)
+    plain = all(Path(name).name == name and name.isprintable() and name[0] != "." for name in names)
+    return names if names and plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
+
+
+def write_picture(image: np.ndarray, path: Path) -> None:
+    """An image (channels, height, width) of bytes as a PNG, whole or not at all."""
+    content = io.BytesIO()
+    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(content, "PNG")
+    try:
+        path.write_bytes(content.getvalue())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of `path` when complete. OSError, with a sentence, where it cannot."""
+    part = path.with_name(f".{secrets.token_hex(16)}.part")
+    try:
+        try:
+            with open(part, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, can be "
+            "written to, and has room."
+        ) from None
+
+
+def refuse_above(n: int, each: int, there: int | None, where: str) -> None:
+    """ValueError, with the number that fits, where n samples of `each` so many bytes need more than is there."""
+    if there is not None and n * each > there:
+        raise ValueError(
+            f"{n:,} samples take {human(n * each)}, and {human(there)} are free {where}: expected --n {there // each} "
+            "or less."
+        )
+
+
+# ------------------------------------------------------------------------------------------------------- evaluate
+
+
+def evaluate(options) -> int:
+    """Print a model's metrics beside those of real training images, which are the best that can be expected."""
+    if spectator():
+        return 0
+    out = sys.stderr if options.json else sys.stdout
+    with contextlib.redirect_stdout(out):  # what is read from a folder is told, and is no JSON
+        made, columns = evaluated(options, default_seed(options.seed))
+    if options.json:
+        card = {name: value for name, value in made.card.items() if name != "metrics"}
+        notes = list(dict.fromkeys(note for report in columns.values() for note in report.notes))
+        print(json.dumps({"card": card, "metrics": columns["the model"], **columns, "notes": notes}, indent=1))
+    else:
+        say(f"{made}\n")
+        say(metrics.table(columns))
+    return 0
+
+
+def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Report]]:
+    """A model, and what its samples and as many training images measure, each against the same images."""
+    made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
+    real, trained_on, notes = compared(made, options.against, seed)
+    n = options.n or min(JUDGED, len(real))
+    if n > len(real):
+        raise ValueError(
+            f"{real.name} has {len(real):,} images to compare with: expected --n {len(real)} or less, since distances "
+            "between sets of unequal sizes mislead."
+        )
+    refuse_above(n, 16 * math.prod(made.spec.shape), available_memory(), "in memory")
+    samples, asked = torch.cat(list(pieces(made, n, None, seed))), made.conditions(n)
+    how = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
+    columns = {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
+    if trained_on is not None:
+        best = metrics.subset(trained_on, n, seed + 1)
+        label = None if asked is None else best.label
+        columns["training images"] = metrics.report(best.take(slice(None)), real, label=label, seed=seed, **how)
+    columns["the model"].notes += notes
+    return made, columns
+
+
+def compared(made: TrainedModel, against: str | None, seed: int) -> tuple[data.Data, data.Data | None, list[str]]:
+    """The images that a model is compared with, training images for the column beside it, and what is to be noted.
+
+    Where there are no test images of what it was trained on, as for a folder, the training images are halved at random:
+    no image is compared with itself.
+    """
+    if against is not None:
+        real = like(made, against, "test")
+        try:
+            return real, origin(made), []
+        except OSError as error:
+            return real, None, [f"No column of training images: {error}"]
+    trained_on = origin(made)
+    if trained_on.name in DATA:
+        return held_out(trained_on), trained_on, []
+    shuffled, half = metrics.subset(trained_on, len(trained_on), seed), len(trained_on) // 2
+    note = "Compared with half of the images that it was trained on: name images that it has not seen with --against."
+    return shuffled[:half], shuffled[half:], [note]
+
+
+def features_for(real: data.Data) -> torch.nn.Module | None:
+    """What images are compared by: digits by the classifier that comes along (None), others by a random network."""
+    return None if real.name in metrics.CLASSIFIERS else metrics.random_features(real.shape)
+
+
+def origin(made: TrainedModel) -> data.Data:
+    """What a model was trained on. FileNotFoundError where that is not here."""
+    name = folder_of(made.card).get("path") or made.card["data"]
+    if name not in DATA and not Path(name).is_dir():
+        raise FileNotFoundError(f"This model was trained on {name}, which is not here: name images with --against.")
+    return like(made, name, "train")
+
+
+def like(made: TrainedModel, name: str, split: str) -> data.Data:
+    """Data of this name, of the shape of a model's samples."""
+    channels, *size = made.spec.shape
+    found, _ = open_data(name, split, size=tuple(size), channels=channels, fit=folder_of(made.card).get("fit"))
+    if found.shape != made.spec.shape:
+        raise ValueError(f"{name} has samples of shape {found.shape}, and the model makes {made.spec.shape}.")
+    return found
