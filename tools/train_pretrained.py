@@ -13,10 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gan_tutorial import __main__ as cli
-from gan_tutorial import checkpoint, metrics
+from gan_tutorial import checkpoint, cli, metrics
+from gan_tutorial.commands import packaged
+from gan_tutorial.data import Data
 from gan_tutorial.game import Interrupted
-from gan_tutorial.recipes import RECIPES, Trainer
+from gan_tutorial.recipes import RECIPES, TrainedModel, Trainer
+from gan_tutorial.runtime import pick_device
 
 from . import option_parser
 
@@ -24,9 +26,9 @@ HALVINGS = 6
 SETS = ("mnist", "synthetic")
 
 
-def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = cli.digits) -> Path:
+def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = packaged) -> Path:
     """The file of a recipe's training, trained for so long, going on with it where it is there."""
-    train, test, path = digits(data, device=True), digits(data, "test"), folder / f"{name}.safetensors"
+    train, test, path = digits(data).to(pick_device()[0]), digits(data, "test"), folder / f"{name}.safetensors"
     if path.is_file():
         training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
     else:
@@ -41,7 +43,7 @@ def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable
             raise
         made = training.model()
         if not curve or training.steps > curve[-1]["step"]:
-            numbers = cli.judged(made, data, len(test), test)
+            numbers = judged(made, test)
             curve.append({"step": training.steps, "seconds": round(training.seconds, 1), **numbers})
             checkpoint.save(training, path, made, curve=curve)
             print(
@@ -52,10 +54,15 @@ def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable
     return path
 
 
-def main(arguments: list[str] | None = None, digits: Callable = cli.digits) -> int:
+def judged(made: TrainedModel, test: Data) -> dict[str, float]:
+    """The metrics of as many samples as there are test images."""
+    return metrics.report(made.sample(len(test)).cpu(), test, label=made.conditions(len(test)))
+
+
+def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int:
     parser = option_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="without one, all of them")
-    parser.add_argument("--seconds", type=cli.positive(float), default=900.0, help="of training (default 900)")
+    parser.add_argument("--seconds", type=cli.number, default=900.0, help="of training (default 900)")
     parser.add_argument("--data", choices=SETS, default="mnist")
     parser.add_argument("--folder", type=Path, default=Path("_gallery"), help="of the trainings (default _gallery)")
     parser.add_argument("--out", type=Path, default=checkpoint.SHIPPED, help="of the models")
@@ -67,14 +74,14 @@ def main(arguments: list[str] | None = None, digits: Callable = cli.digits) -> i
         folder.mkdir(parents=True, exist_ok=True)
     try:
         train, test = digits(options.data), digits(options.data, "test")
-        best = train.take(slice(0, len(test))), test, train.label[: len(test)]  # nothing generated can be better
-        real = metrics.report(*best)
+        best = metrics.subset(train, len(test), seed=1)  # nothing generated can be better
+        real = metrics.report(best.take(slice(None)), test, label=best.label)
         for name in options.names or RECIPES:
             path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
             made = checkpoint.load(small)
-            numbers = cli.judged(made, options.data, len(test), test)  # of the very weights that are shipped
+            numbers = judged(made, test)  # of the very weights that are shipped
             checkpoint.ship(path, options.out / path.name, metrics=numbers, **{"training images": real})
             print(made, metrics.table({name: numbers, "training images": real}), sep="\n", flush=True)
     except KeyboardInterrupt:
