@@ -35,7 +35,8 @@ DATA = {
 FITS = ("crop", "pad", "stretch")  # what becomes of a picture of other proportions
 
 MODELS = Path(__file__).with_name("models")
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; kill, or a scheduler; a terminal that is closed
+#: Ctrl-C; kill, or a scheduler; a terminal that is closed (which Windows does not say).
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LARGEST = 10**15  # of what is counted
 EXAMPLES = """\
 examples:

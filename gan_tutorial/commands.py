@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -220,8 +221,12 @@ class Keeper:
     def draw_into(self, folder: Path, trainer: Trainer, made: TrainedModel) -> None:
         """Sample grids and losses from now on."""
         self.made = made
-        shown = lambda: self.made.sample(SHOWN).cpu()  # noqa: E731
-        self.pictures = [hooks.SampleGrids(folder, shown, every_seconds=math.inf, start=trainer.steps)]
+        take = partial(self.take, SHOWN)
+        self.pictures = [hooks.SampleGrids(folder, take, every_seconds=math.inf, start=trainer.steps)]
+
+    def take(self, n: int) -> Tensor:
+        """Samples of the latest model, from the same z each time."""
+        return self.made.sample(n).cpu()
 
     def draw(self, made: TrainedModel) -> None:
         """A picture of this model's samples, and the losses up to now, where pictures are kept."""
