@@ -1,6 +1,7 @@
 """The repository's address and the release: one place, written everywhere, and a README whose example runs."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -95,11 +96,38 @@ def test_a_lost_mark_is_named(copy):
         set_repository.write(copy)
 
 
-def test_the_example_in_the_readme_runs():
+def test_the_example_in_the_readme_finds_all_modes():
+    """Whole, as a reader runs it; a shorter version of it once found none."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     example = next(block for block in blocks if block.startswith("import gan_tutorial"))
-    check = example.replace("steps=500", "steps=5") + "\nassert points.shape == (1000, 2)"
+    check = example + "\nassert points.shape == (1000, 2)"
     result = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "8 of 8 modes" in result.stdout
+
+
+def test_own_data_in_the_readme(tmp_path):
+    """The second example, on a folder of its own and for a step."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    example = next(block for block in blocks if "gt.data.folder" in block)
+    check = example.replace("seconds=180", "steps=1").replace("MLP.train(table)", "MLP.train(table, steps=1)")
+    set_up = """
+import numpy as np
+from PIL import Image
+import gan_tutorial as gt
+rows = np.random.default_rng(0).normal([0, 10], [1, 1000], (70, 2))
+for k in range(70):
+    Image.fromarray(np.full((40, 30, 3), k, np.uint8)).save(f"photos/{k}.png")
+"""
+    (tmp_path / "photos").mkdir()
+    after = "assert rows_made.shape == (1000, 2) and model.sample(2).shape == (2, 3, 64, 64)"
+    result = subprocess.run(
+        [sys.executable, "-c", set_up + check + after],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "GAN_TUTORIAL_CACHE": str(tmp_path / "cache")},
+    )
     assert result.returncode == 0, result.stderr
 
 
