@@ -280,7 +280,7 @@ class TrainedModel:
         """What its card says of it: at first, at the end, and of real training images. Empty without a card."""
         names = self.card.get("metrics", {})
         early = {
-            f"after {point['seconds']:.0f} s": {name: point[name] for name in names}
+            f"after {point['seconds']:.0f} s": {name: point[name] for name in names if name in point}
             for point in self.card.get("curve", [])[:1]
         }
         late = {f"after {self.seconds:.0f} s": names} if names else {}
