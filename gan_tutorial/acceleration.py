@@ -114,7 +114,7 @@ bfloat16 = Acceleration(
 
 
 def _channels_last(player: Player) -> None:
-    player.net.to(memory_format=torch.channels_last)
+    player.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # left out of torch's types
 
     def last(x):
         return x.contiguous(memory_format=torch.channels_last) if isinstance(x, Tensor) and x.ndim == 4 else x

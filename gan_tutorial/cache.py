@@ -53,7 +53,7 @@ def _write(file: Path, arrays: Mapping[str, Tensor]) -> None:
     part = file.with_suffix(f".{uuid.uuid4().hex}.part")
     try:
         with part.open("xb") as out:
-            np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
+            np.savez(out, **{name: array.numpy() for name, array in arrays.items()})  # pyright: ignore[reportArgumentType]
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)

@@ -166,10 +166,10 @@ def state_of(networks: Networks) -> dict[str, Tensor]:
 
 def kept_by(player: Player, state: Mapping[int, Mapping] | None = None) -> dict[str, Tensor]:
     """What a player's optimiser keeps for each weight, "critic.3.exp_avg"; or `state`, under such names."""
-    state = player.optimizer.state_dict()["state"] if state is None else state
+    states = player.optimizer.state_dict()["state"] if state is None else state
     return {
         f"{quoted(player.name)}.{index}.{name}": torch.as_tensor(value)
-        for index, own in state.items()
+        for index, own in states.items()
         for name, value in own.items()
         if value is not None
     }

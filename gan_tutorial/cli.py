@@ -79,7 +79,7 @@ def guarded(arguments: list[str] | None) -> int:
                 from . import commands
             return getattr(commands, options.command)(options)
     except SystemExit as end_of_parsing:
-        return end_of_parsing.code
+        return end_of_parsing.code  # pyright: ignore[reportReturnType]  # argparse's are numbers
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(KeyboardInterrupt):
             complain(str(interrupt) or "Interrupted.")

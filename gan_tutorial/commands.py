@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -147,9 +147,9 @@ def go_on(options, source: Path) -> tuple[Trainer, dict, dict]:
     return trainer, goal_of(card) or {"steps": trainer.recipe.steps, "seconds": None}, facts
 
 
-def folder_of(card: dict) -> dict:
+def folder_of(card: Mapping) -> dict:
     """The folder of images that a card names, and how they were read; empty for other data."""
-    folder = card.get("folder")
+    folder = card.get("folder", {})
     known = isinstance(folder, dict) and isinstance(folder.get("path"), str) and folder.get("fit") in FITS
     return folder if known else {}
 
@@ -211,7 +211,7 @@ class Keeper:
 
     def __init__(self, path: Path, trainer: Trainer, goal: dict, every: float, facts: dict):
         self.path, self.goal, self.every, self.facts = path, goal, every, {**facts, "goal": goal}
-        self.steps, self.pictures, self.made = trainer.steps, [], None
+        self.steps, self.pictures = trainer.steps, []
 
     def save(self, trainer: Trainer, made: TrainedModel | None = None, **facts) -> None:
         """Save, with these facts beside its own. Raises what `checkpoint.save` raises."""
@@ -331,7 +331,7 @@ def open_data(name: str | None, split: str = "train", size=None, channels=None, 
     return found, {**facts, "class_names": names} if names else facts
 
 
-def packaged(name: str | None, split: str = "train", size: tuple[int, int] | None = None) -> data.Data:
+def packaged(name: str | None, split: str = "train", size: tuple[int, ...] | None = None) -> data.Data:
     """The package's data of this name; without one digits, those that can be had. Flowers are drawn at any size."""
     if name is None:
         return data.digits(split=split)
@@ -394,7 +394,7 @@ def class_of(made: TrainedModel, text: str | None) -> int | None:
 
 def class_names(made: TrainedModel) -> list[str]:
     """The names of a model's classes, as its card has them; none where it has not one for each."""
-    names = made.card.get("class_names")
+    names = made.card.get("class_names", [])
     good = isinstance(names, list) and len(names) == made.spec.classes and all(isinstance(name, str) for name in names)
     return names if good else []
 
@@ -531,7 +531,7 @@ def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Repor
         )
     refuse_above(n, 16 * math.prod(made.spec.shape), available_memory(), "in memory")
     samples, asked = torch.cat(list(pieces(made, n, None, seed))), made.conditions(n)
-    how = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
+    how: dict = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
     columns = {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
     if trained_on is not None:
         best = metrics.subset(trained_on, n, seed + 1)

@@ -22,6 +22,7 @@ from uuid import uuid4
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store, rendezvous  # pyright: ignore[reportPrivateImportUsage]
 from torch.utils._pytree import tree_map
 
 from .game import Player
@@ -65,16 +66,16 @@ def _start(backend: str) -> None:
     torchrun keeps one store for all its starts. In it stand the addresses of processes that have died since, and who
     reads one of them waits in vain (pytorch/pytorch#135712). So each start has a name, which keeps its entries apart.
     """
-    store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
     name = _name(store, rank, world, TIMEOUT)
-    dist.init_process_group(backend, store=dist.PrefixStore(name, store), rank=rank, world_size=world, timeout=TIMEOUT)
+    dist.init_process_group(backend, store=PrefixStore(name, store), rank=rank, world_size=world, timeout=TIMEOUT)
     if backend == "gloo":
         # Its threads, if Python ends before them, abort the process: torchrun would take a training that is done for
         # one that has failed. NCCL is left to itself, as its farewell waits for the others, who may be dead.
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
-def _name(store: dist.Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> str:
+def _name(store: Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> str:
     """A name that the first process makes up, and tells every other one that asks with a word of its own.
 
     An answer to a word that is new cannot be old. A question can: so the first one answers all it finds, until
@@ -212,6 +213,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     local = False
+    running_mean: Tensor  # and the others too are always there, as `convert_sync_batchnorm` sees to it
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Any number of dimensions."""

@@ -46,7 +46,7 @@ class EMA:
     @torch.no_grad()
     def update(self, share: float) -> None:
         """Move the average towards the network's present weights by `share` of the way, and copy its buffers."""
-        torch._foreach_lerp_(list(self.net.parameters()), list(self.source.parameters()), share)
+        torch._foreach_lerp_(list(self.net.parameters()), list(self.source.parameters()), share)  # pyright: ignore[reportPrivateImportUsage]
         for mine, theirs in zip(self.net.buffers(), self.source.buffers(), strict=True):
             mine.copy_(theirs)
 

@@ -205,7 +205,7 @@ def fetch(url: str, name: str, most: int, patience: float) -> bytes:
     def work() -> None:
         try:
             with progress(name) as bar:
-                pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, body, None)
+                pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, body, None)  # pyright: ignore[reportArgumentType]
         except Exception as error:  # of requests and of what it is built on
             failure.append(error)
 

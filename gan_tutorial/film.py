@@ -42,7 +42,7 @@ class Reel:
 
     def __init__(self, pictures, labels, alt, seconds=None, kilobytes=400):
         pictures = [np.asarray(picture) for picture in pictures]
-        shape = pictures[0].shape if pictures else None
+        shape = pictures[0].shape if pictures else ()
         if not pictures or any(picture.dtype != np.uint8 or picture.shape != shape for picture in pictures):
             raise ValueError("A film needs at least one frame, all of them bytes of one shape.")
         if len(shape) != 2 and (len(shape) != 3 or shape[2] != 3):

@@ -90,8 +90,9 @@ class Feed:
     def __next__(self) -> Batch:
         draw, n = self._stream("batch", self.batches_drawn), self.batch_size
         self.batches_drawn += 1
+        label = self.data.label if self.labelled else None
         index = torch.randint(len(self.data), (n,), **draw)
-        condition = self.data.label[index] if self.labelled else None
+        condition = None if label is None else label[index]
         z, eps = torch.randn(n, self.latent_dim, **draw), torch.rand(n, **draw)
         real = self.data.take(index)
         if self.flip:
@@ -239,7 +240,7 @@ class Player:
         named = isinstance(terms, Mapping) and len(terms) > 0
         if not named or any(not isinstance(term, Tensor) or term.ndim for term in terms.values()):
             raise ValueError(f"The loss of {self.name} must return named scalars, such as {{'game': loss.mean()}}.")
-        total = sum(terms.values())
+        total: Tensor = sum(terms.values())  # pyright: ignore[reportAssignmentType]  # of none it would be a 0
         if not total.requires_grad:
             raise ValueError(f"The loss of {self.name} does not depend on the weights of its own network.")
         return total
@@ -369,7 +370,8 @@ def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake:
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
-    return partial(torch.optim.Adam, lr=lr, betas=tuple(map(float, betas)))  # Adam refuses a whole number as beta
+    first, second = map(float, betas)  # Adam refuses a whole number
+    return partial(torch.optim.Adam, lr=lr, betas=(first, second))
 
 
 def _whole(value) -> bool:

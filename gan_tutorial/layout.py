@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import safetensors.torch
 import torch
@@ -26,12 +27,12 @@ LARGEST = 2**53  # whole number that JSON's readers agree on
 # ------------------------------------------------------------------------------------------------------- the tables
 
 
-def is_text(x) -> bool:
+def is_text(x) -> TypeGuard[str]:
     """Whether it is a string."""
     return isinstance(x, str)
 
 
-def is_number(x) -> bool:
+def is_number(x) -> TypeGuard[float]:
     """Whether it is a number that a float32 can hold, a whole one that JSON's readers agree on."""
     return isinstance(x, float) and abs(x) < 3.4e38 or whole(-LARGEST)(x)
 

@@ -135,15 +135,16 @@ def features(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
     shapes, values that are not finite, images (n, channels, height, width) outside [-1, 1], and features that are not
     (n, d).
     """
-    found = _batched(net, net.features if _has_features(net) else net, samples, batch)
+    found = _batched(net, _method(net) or net, samples, batch)
     if found.ndim != 2 or len(found) != len(samples):
         raise ValueError(f"Expected features of shape ({len(samples)}, d), got {tuple(found.shape)}: flatten them.")
     return found
 
 
-def _has_features(net: Network | None) -> bool:
-    """Whether it has a method of this name: a part of this name, as in torchvision's VGG, is another matter."""
-    return inspect.ismethod(getattr(net, "features", None))
+def _method(net: Network | None) -> Callable[[Tensor], Tensor] | None:
+    """Its method `features`, if it has one: a part of this name, as in torchvision's VGG, is another matter."""
+    found = getattr(net, "features", None)
+    return found if inspect.ismethod(found) else None
 
 
 def logits(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
@@ -233,7 +234,7 @@ class RandomFeatures(nn.Module):
             channels, side = width, (side + 1) // 2
         self.body = nn.Sequential(*layers)
         random = torch.Generator().manual_seed(derive_seed(seed, "random features", *self.shape))
-        for layer in self.body[::2]:
+        for layer in layers[::2]:
             nn.init.kaiming_normal_(layer.weight, 0.2, generator=random)
             nn.init.normal_(layer.bias, std=0.1, generator=random)
         self.requires_grad_(False).eval()
@@ -285,7 +286,7 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
     ValueError for a file that is not the original.
     """
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision, which it imports, for another torch
         raise ImportError(
             f"Inception's features need torch-fidelity, which cannot be imported ({error}). Install it beside a "
@@ -361,7 +362,7 @@ def within_class_variance(features: Tensor, label: Tensor) -> float:
             f"Class {classes[counts.argmin()].item()} has one sample only: the variance within a class "
             "takes at least two of each."
         )
-    return sum(n / len(x) * x[label == c].var(0).sum() for c, n in zip(classes, counts, strict=True)).item()
+    return float(sum(n / len(x) * x[label == c].var(0).sum() for c, n in zip(classes, counts, strict=True)))
 
 
 # ----------------------------------------------------------------------------------------------- distances of two sets
@@ -432,7 +433,7 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
         return sum(k(part @ y.T).sum() for part in x.split(block))
 
     within = [(total(x, x) - k(x.square().sum(1)).sum()) / (len(x) * (len(x) - 1)) for x in (a, b)]
-    return (sum(within) - 2 / (n * m) * total(a, b)).item()
+    return float(sum(within) - 2 / (n * m) * total(a, b))
 
 
 def _two_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -578,12 +579,12 @@ def _real(real, label, n: int, seed: int, notes: list[str]) -> tuple[Tensor, Ten
     return x, label, name
 
 
-def _networks(real, x: Tensor, features, classifier) -> tuple[Network | None, Network | None]:
+def _networks(real, x: Tensor, features, classifier) -> tuple[Network, Network | None]:
     """Those given, or what is at hand for these data; no features for a table, whose columns are taken."""
     known = isinstance(real, Data) and real.name in CLASSIFIERS and real.shape == DigitClassifier.shape
     if features is None and classifier is None and known:
         classifier = _shipped(real)
-    if features is None and _has_features(classifier):
+    if features is None and _method(classifier):
         features = classifier
     if features is None and x.ndim == 2:
         scale = x.double().std(0)

@@ -89,7 +89,7 @@ def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
     return label
 
 
-def _enlarged(image: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
+def _enlarged(image: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
     """A coarse image (batch, channels, h, w), each pixel a block of the finer one."""
     if (
         image.ndim != 4
@@ -192,16 +192,16 @@ class MLPCritic(nn.Module):
 class _Score(nn.Module):
     """A critic's last layer: features (batch, n) -> scores (batch,), with the label's share under `Projection`."""
 
-    def __init__(self, features: int, condition, wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer):
+    def __init__(self, features: int, condition, wrap: Callable = lambda layer: layer):
         super().__init__()
         self.linear = wrap(nn.Linear(features, 1))
-        self.project = None
+        self.project: nn.Embedding | None = None
         if isinstance(condition, Projection):
-            self.project = wrap(nn.Embedding(condition.classes, features))
-            if not hasattr(self.project, "parametrizations"):
-                nn.init.zeros_(self.project.weight)  # at first a critic that ignores the label
+            self.project = project = wrap(nn.Embedding(condition.classes, features))
+            if not hasattr(project, "parametrizations"):
+                nn.init.zeros_(project.weight)  # at first a critic that ignores the label
 
-    def forward(self, h: Tensor, condition: Tensor | None) -> Tensor:
+    def forward(self, h: Tensor, condition) -> Tensor:
         score = self.linear(h).squeeze(1)  # (batch, 1) -> (batch,)
         if self.project is None:
             return score
@@ -403,7 +403,7 @@ class Cascade(nn.Module):
     2015. ValueError for another shape of z, or for a condition.
     """
 
-    def __init__(self, *levels: nn.Module):
+    def __init__(self, *levels: MLPGenerator | ConvGenerator | LaplacianLevel):
         super().__init__()
         self.levels, self.condition = nn.ModuleList(levels), None
         self.latent_dim = sum(level.latent_dim for level in levels)
@@ -418,7 +418,7 @@ class Cascade(nn.Module):
         image = None
         for level, part in zip(self.levels, self.parts(z), strict=True):
             image = level(part, image)
-        return image
+        return image  # pyright: ignore[reportReturnType]  # there is a level
 
 
 def dcgan_init(net: nn.Module) -> nn.Module:
@@ -430,7 +430,7 @@ def dcgan_init(net: nn.Module) -> nn.Module:
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             if hasattr(module, "parametrizations"):
-                nn.init.normal_(module.parametrizations.weight.original, 0.0, 0.02)
+                nn.init.normal_(module.get_parameter("parametrizations.weight.original"), 0.0, 0.02)
                 _iterate(module)
             else:
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -446,7 +446,7 @@ def dcgan_init(net: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _iterate(module: nn.Module) -> None:
     """Let spectral normalisation find the singular value of a weight that was replaced, as it does when it is new."""
-    weight = module.parametrizations.weight
+    weight = module.get_submodule("parametrizations.weight")
     training = weight.training
     weight.train()
     for _ in range(15):
@@ -479,13 +479,13 @@ def _extra(condition, critic: bool = False, image: bool = False) -> int:
     if not isinstance(condition, nn.Module) or (isinstance(condition, CoarseImage) and not image):
         ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
         raise ValueError(f"Here a condition enters by {', '.join(ways)} or not at all (None), not by {condition!r}.")
-    return condition.extra
+    return condition.extra  # pyright: ignore[reportReturnType]  # torch's types have tensors and modules only
 
 
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width) of an image, from one number or two. ValueError unless they are positive whole numbers."""
     sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
-    whole = all(isinstance(side, Integral) and not isinstance(side, bool) and side > 0 for side in sides)
+    whole = all(isinstance(side, Integral) and not isinstance(side, bool) and int(side) > 0 for side in sides)
     if len(sides) != 2 or not whole:
         raise ValueError(f"Expected the size of an image, such as 28 or (48, 80), got {size!r}.")
     return int(sides[0]), int(sides[1])

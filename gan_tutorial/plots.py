@@ -12,6 +12,7 @@ They look as `STYLE` says, and leave matplotlib's settings as they are. `plots.s
 import functools
 import io
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from .data import Data
@@ -52,7 +54,7 @@ TALLEST = 12.0  # inches of a grid
 POINTS = 2000  # more points than this hide one another; an even selection of them is drawn
 
 
-STYLE = {  # of matplotlib, for a page of the book
+STYLE: dict = {  # of matplotlib, for a page of the book
     "figure.figsize": (WIDTH, 3.2),
     "figure.dpi": 110,
     "savefig.dpi": 110,
@@ -72,7 +74,7 @@ STYLE = {  # of matplotlib, for a page of the book
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     "lines.linewidth": 1.8,
-    "axes.prop_cycle": plt.cycler(color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]),
+    "axes.prop_cycle": cycler(color=[COLOURS[r] for r in ("real", "generator", "critic", "extra", "neutral")]),
     "image.cmap": "gray",
     "image.interpolation": "nearest",
     "svg.hashsalt": "gan_tutorial",
@@ -95,10 +97,10 @@ def _styled(draw):
     return within
 
 
-def _subplots(*grid, figsize=STYLE["figure.figsize"], figure=None):
+def _subplots(*grid, figsize=STYLE["figure.figsize"], figure=None) -> Any:
     """The Axes of a new figure, or of the one that is given."""
     axes = (figure or plt.figure(figsize=figsize)).subplots(*grid)
-    for ax in np.ravel(axes):  # most ticks are made when the figure is drawn, by the settings of that moment
+    for ax in np.asarray(axes).ravel():  # most ticks are made when the figure is drawn, by the settings of that moment
         ax.tick_params(labelsize=STYLE["xtick.labelsize"])
     return axes
 
@@ -306,7 +308,7 @@ def samples(x, real=None, columns=None, title=None, ax=None):
     returns  what these functions do. ValueError for other shapes, and as they raise it.
     """
     kind = _kind(x)
-    sets = {"real": x} if isinstance(x, Data) else {"real": real, "fake": x}
+    sets: dict = {"real": x} if isinstance(x, Data) else {"real": real, "fake": x}
     if isinstance(x, Data):
         x = x[:64]
     if kind == "images":
@@ -362,7 +364,7 @@ def losses(log, smooth=None, ax=None, title=None):
     for player, term, values in curves_:
         terms, role = list(log[player].keys()), roles[player]
         mean = running_mean(values, smooth or max(1, len(values) // 40))
-        look = LINES[role] if term == terms[0] else {"color": COLOURS[role], "linestyle": ":"}
+        look: dict = LINES[role] if term == terms[0] else {"color": COLOURS[role], "linestyle": ":"}
         ax.plot(mean, **look, label=player if len(terms) == 1 else f"{player}: {term}")
         ax.plot(values, color=COLOURS[role], linewidth=0.5, alpha=0.25, zorder=1, label="_raw")
         mean, values = mean[np.isfinite(mean)], values[np.isfinite(values)]
@@ -390,7 +392,7 @@ def trained(model, images):
         )
     curve = model.card["curve"]
     figure = plt.figure(figsize=(WIDTH, 3.6))
-    left, right = figure.subfigures(1, 2, width_ratios=(5, 4))
+    [[left, right]] = figure.subfigures(1, 2, squeeze=False, width_ratios=(5, 4))
     grid(images, ax=left.subplots())
     above, below = _subplots(2, 1, figure=right)
     seconds, distance = ([point[name] for point in curve] for name in ("seconds", "Fréchet distance"))
@@ -450,8 +452,7 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
         legend = ax.legend(
             loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handletextpad=0, columnspacing=0.6
         )
-        for handle in legend.legend_handles:
-            handle.set_alpha(1)
+        plt.setp(legend.legend_handles, alpha=1)
     return ax
 
 
@@ -545,7 +546,7 @@ def field(f, limits=(-2, 2), title=None, ax=None):
     f       (n, 2) points -> (n, 2) velocities
     limits  (low, high) of both axes
     """
-    side = np.linspace(*limits, 25)
+    side = np.linspace(*limits, num=25)
     where = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     velocity = _plane(f(torch.as_tensor(where, dtype=torch.float32)), "f's velocities")
     if velocity.shape != where.shape:

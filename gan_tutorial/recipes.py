@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,12 @@ Networks = Mapping[str, nn.Module]
 OptimizerFactory = Callable[[Iterable], torch.optim.Optimizer]
 
 
+class Batches(Iterator[Batch], Protocol):
+    """Endless batches, as a `Feed` is. Batch number `batches_drawn` comes next, which can be set."""
+
+    batches_drawn: int
+
+
 class Spec(NamedTuple):
     """What networks are built for.
 
@@ -72,7 +78,7 @@ class Spec(NamedTuple):
         """(height, width) of an image. ValueError where samples are not images."""
         return self._image()[1:]
 
-    def _image(self) -> tuple[int, ...]:
+    def _image(self) -> tuple[int, int, int]:
         if len(self.shape) != 3:
             raise ValueError(
                 f"This recipe learns images (channels, height, width), and these samples have shape {self.shape}: take "
@@ -154,7 +160,7 @@ class Recipe:
     augment: Callable[[Tensor, Tensor], Tensor] | None = None
     flip: bool = False
     players: Callable[["Recipe", Networks], Sequence[Player]] = adversarial_players
-    batches: Callable[["Recipe", Data, int], Iterator] = data_batches
+    batches: Callable[["Recipe", Data, int], Batches] = data_batches
     averaged: tuple[str, ...] = ("generator",)
     sampler: Callable[[Networks, Tensor, Tensor | None], Tensor] = generate
     forward: Callable[[Networks, Batch], object] = generator_forward
@@ -198,9 +204,11 @@ class Recipe:
 
     def spec(self, data: Data) -> Spec:
         """What its networks are built for on these data. ValueError for data without the labels that it needs."""
-        if self.labelled and data.label is None:
+        if not self.labelled:
+            return Spec(data.shape, 0, self.latent_dim)
+        if data.label is None:
             raise ValueError(f"The recipe {self.name} is told labels, and {data.name} has none.")
-        return Spec(data.shape, int(data.label.max()) + 1 if self.labelled else 0, self.latent_dim)
+        return Spec(data.shape, int(data.label.max()) + 1, self.latent_dim)
 
     def build(self, spec: Spec, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
         """Its networks, or those of these names, with first weights from PyTorch's global generator."""
@@ -241,7 +249,7 @@ def learning_rate(factory: OptimizerFactory) -> float:
 
 def scale_lr(factory: OptimizerFactory, factor: float) -> OptimizerFactory:
     """The same optimiser with its learning rate times `factor`."""
-    return partial(factory, lr=factor * learning_rate(factory))
+    return partial(factory, lr=factor * learning_rate(factory))  # pyright: ignore[reportCallIssue]  # it takes one
 
 
 # --------------------------------------------------------------------------------------------------------- at work
@@ -670,7 +678,7 @@ def pyramid_critics(spec: Spec) -> nn.ModuleList:
     )
 
 
-def pyramid_players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
+def pyramid_players(recipe: Recipe, networks: Mapping[str, Any]) -> Sequence[Player]:
     """Critic and generator of each level, `critic 0` and `generator 0` the coarsest.
 
     Each plays on real images of its size, given the real image of half of it. The levels meet only afterwards, when the

@@ -99,7 +99,7 @@ def progress_bar(
     """
     by_time = steps is None
     bar = tqdm(
-        total=round(min(seconds if by_time else steps, MOST)),
+        total=round(min(steps or seconds or 0, MOST)),
         initial=round(seconds_done) if by_time else steps_done,
         disable=not show_progress(),
         file=sys.stdout,

@@ -184,7 +184,7 @@ def outline(file: str, character: str) -> Tensor:
     font = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{file}.ttf")
     path = TextPath((0, 0), character, size=100, prop=FontProperties(fname=font))
     pieces = []
-    for curve, code in path.iter_bezier():
+    for curve, code in path.iter_bezier():  # pyright: ignore[reportGeneralTypeIssues]  # pairs, against its types
         if code != path.MOVETO:
             points = curve(np.linspace(0, 1, 2 if len(curve.control_points) == 2 else 4))
             pieces.append(np.stack([points[:-1], points[1:]], 1))
