@@ -157,7 +157,7 @@ class Player:
         self.updates_done = 0
         self.wrappers: list[str] = []
         self._own_loss = self._loss = loss
-        self._gradients, self._update = [], self._learn
+        self._gradients, self._update = [], self.learn
         self.rest()
 
     def __repr__(self) -> str:
@@ -201,7 +201,8 @@ class Player:
         self.updates_done += 1
         return terms
 
-    def _learn(self, batch: Batch) -> dict[str, Tensor]:
+    def learn(self, batch: Batch) -> dict[str, Tensor]:
+        """Descend once: the gradients of all terms, the optimiser's step, the constraint. Then rest."""
         for weight in self.weights:
             weight.requires_grad_(True)
         try:
