@@ -56,9 +56,10 @@ __all__ = [
     "write",
 ]
 
+INDIFFERENT = {"fused", "foreach", "capturable", "differentiable"}  # how an optimiser computes, not what
 SHIPPED = Path(__file__).with_name("models")
 POINTS = 500  # of a loss curve that is shipped
-PROBES = (0, 1, 10, 100, 1_000, 10_000, 100_000)  # steps at which schedules are compared
+PROBES = sorted({*range(20), *(round(1.2**k) for k in range(16, 76))})  # steps at which schedules are compared, to 10^6
 
 
 # ------------------------------------------------------------------------------------------------------------- saving
@@ -80,6 +81,11 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
         raise ValueError(
             f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {said} is "
             "left as it was."
+        )
+    if model is not None and (model.recipe is not trainer.recipe or model.steps != trainer.steps):
+        raise ValueError(
+            f"The model is of {model.recipe.name} after {model.steps:,} steps, the training of {trainer.recipe.name} "
+            f"after {trainer.steps:,}: give trainer.model() of now, or none."
         )
     model, log, ahead = trainer.model() if model is None else model, trainer.log, trainer.losses_ahead()
     own = {
@@ -196,6 +202,10 @@ def settings(trainer: Trainer) -> dict:
             "updates": player.updates,
             "optimizer": type(player.optimizer).__name__,
             "lr": [group["initial_lr"] for group in player.optimizer.param_groups],
+            "switches": [
+                {name: value for name, value in group.items() if isinstance(value, bool) and name not in INDIFFERENT}
+                for group in player.optimizer.param_groups
+            ],
             "lr_schedule": probed(player.lr_schedule) if player.lr_schedule else None,
             "term_weights": {term: probed(weight) for term, weight in player.term_weights.items()},
             "constraint": constrained(player),

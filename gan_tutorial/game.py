@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .data import Data
 from .objectives import Objective
-from .runtime import derive_seed, progress
+from .runtime import check_seed, derive_seed, progress
 
 READ_EVERY = 100  # steps between two reads of the losses: each read makes the host wait for the device
 
@@ -79,7 +79,12 @@ class Feed:
             raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
         if flip and len(data.shape) != 3:
             raise ValueError(f"Only images can be flipped, and samples of {data.name} have shape {data.shape}.")
-        self.data, self.latent_dim, self.batch_size, self.seed = data, int(latent_dim), int(batch_size), int(seed)
+        self.data, self.latent_dim, self.batch_size, self.seed = (
+            data,
+            int(latent_dim),
+            int(batch_size),
+            check_seed(seed),
+        )
         self.labelled, self.prepare, self.flip, self.uniforms = labelled, prepare, flip, uniforms
         self.batches_drawn = 0
         self._random = torch.Generator(device=data.values.device)
@@ -148,12 +153,15 @@ class Player:
             )
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError("LBFGS evaluates a loss several times a step, on the same batch: use Adam or SGD.")
+        schedules = {"lr_schedule": lr_schedule, **(term_weights or {})}
+        if wrong := [key for key, schedule in schedules.items() if schedule is not None and not callable(schedule)]:
+            raise ValueError(f"Expected a function of the number of steps as {wrong[0]} of {name}: lambda step: 0.5.")
         if not _whole(updates) or updates < 1:
             raise ValueError(f"Expected a whole number of updates a turn from 1 on for {name}, got {updates!r}.")
         self.name, self.net, self.optimizer, self.updates = name, net, optimizer, int(updates)
         self.constraint, self.lr_schedule, self.term_weights = constraint, lr_schedule, dict(term_weights or {})
         for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])  # PyTorch's own name for what schedules multiply
+            group.setdefault("initial_lr", float(group["lr"]))  # PyTorch's own name for what schedules multiply
         self.updates_done = 0
         self.wrappers: list[str] = []
         self._own_loss = self._loss = loss
@@ -219,6 +227,8 @@ class Player:
         return {name: term.detach() for name, term in terms.items()}
 
     def _set_learning_rate(self, factor: float) -> None:
+        if not isinstance(factor, int | float) or not 0 <= factor < float("inf"):
+            raise ValueError(f"Expected a factor from 0 on from the lr_schedule of {self.name}, got {factor!r}.")
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):  # one that a recorded graph reads
                 group["lr"].fill_(factor * group["initial_lr"])
@@ -481,6 +491,7 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
     The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, and
     for a feed that is not an iterator, or that ends.
     """
+    players = tuple(players)
     names = [player.name for player in players]
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"Expected players of different names, got {names}.")
@@ -518,7 +529,7 @@ def fit(
     """
     if not _whole(steps) or steps < 0:
         raise ValueError(f"Expected a whole number of steps from 0 on, got {steps!r}.")
-    log, play = Log(), turns(players, feed)
+    log, play, hooks = Log(), turns(players, feed), tuple(hooks)
     try:
         for step in progress(steps):
             log.append(next(play))
@@ -529,6 +540,9 @@ def fit(
         raise Interrupted(
             f"Interrupted after {log.steps:,} of {steps:,} steps; the networks keep what they have learned.", log
         ) from None
+    except Exception as error:
+        error.log = log  # pyright: ignore[reportAttributeAccessIssue] (a hook's error, say: the history is kept)
+        raise
     log.read()
     return log
 

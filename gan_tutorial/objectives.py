@@ -7,6 +7,7 @@ shape (batch,); every function returns a scalar to *minimise*. Nothing here know
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -60,8 +61,10 @@ class Objective:
     relativistic: bool = False
 
     def __post_init__(self):
-        if not isinstance(self.n_critic, int) or self.n_critic < 1:
+        if isinstance(self.n_critic, bool) or not isinstance(self.n_critic, Integral) or self.n_critic < 1:
             raise ValueError(f"Expected a whole number of critic updates from 1 on, got n_critic={self.n_critic!r}.")
+        if isinstance(self.penalty, Mapping) and "game" in self.penalty:
+            raise ValueError("The adversarial loss itself is called 'game': give a penalty another name.")
         object.__setattr__(self, "critic", check_scores(self.critic))
         object.__setattr__(self, "generator", check_scores(self.generator))
 

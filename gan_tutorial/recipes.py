@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -40,7 +41,7 @@ from .networks import (
     Projection,
 )
 from .objectives import Objective, nonsaturating, r1, weight_clipping, wgan, wgan_gp
-from .runtime import derive_seed, progress_bar
+from .runtime import check_seed, derive_seed, progress_bar
 
 BATCHNORM_SAMPLES = 5_000  # at least so many, that BatchNorm's statistics are measured on after training
 PIECE = 1000  # samples that are made at once
@@ -237,6 +238,11 @@ class Recipe:
         except Interrupted as interrupted:
             interrupted.model = trainer.model()
             raise
+        except Exception as error:
+            if trainer.steps and trainer.whole:  # such as a hook's: what was learned is not lost
+                error.model = trainer.model()  # pyright: ignore[reportAttributeAccessIssue]
+                error.add_note(f"What was learned in {trainer.steps:,} steps is this exception's `model`.")
+            raise
         return trainer.model()
 
 
@@ -355,7 +361,7 @@ class Trainer:
     """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int = 0, accelerations: Sequence[Acceleration] = ()):
-        self.recipe, self.data, self.seed, self.accelerations = recipe, data, seed, tuple(accelerations)
+        self.recipe, self.data, self.seed, self.accelerations = recipe, data, check_seed(seed), tuple(accelerations)
         shared = distributed.world_size() > 1
         if shared:
             distributed.local_batch_size(recipe.batch_size)
@@ -375,6 +381,7 @@ class Trainer:
         self.averages = {
             name: EMA(self.networks[name], recipe.half_life, recipe.batch_size) for name in recipe.averaged
         }
+        self.refuse_what_would_fail_at_the_end()
         self.layers = LayerRandomness(self.device, derive_seed(seed, recipe.name, "layers", distributed.rank()))
         self.steps, self.seconds, self.whole = 0, 0.0, True
         self.logs: list[History] = []  # of the calls of `run` so far
@@ -399,6 +406,11 @@ class Trainer:
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0):
+            raise ValueError(f"Expected a whole number of steps from 0 on, got {steps!r}.")
+        if seconds is not None and not seconds >= 0:  # written so that NaN fails as well
+            raise ValueError(f"Expected a number of seconds from 0 on, got {seconds!r}.")
+        hooks = tuple(hooks)
         if not self.whole:
             raise ValueError("This training was ended within a step, and cannot go on: load the last file of it.")
         distributed.check_equal(step=self.steps)
@@ -431,6 +443,24 @@ class Trainer:
                 log.read()
                 if not log.steps:
                     self.logs.remove(log)
+
+    def refuse_what_would_fail_at_the_end(self) -> None:
+        """Try on a few samples what is needed after the last step. ValueError, with what is missing, where it fails."""
+        recipe, networks = self.recipe, {name: average.net for name, average in self.averages.items()}
+        if not hasattr(self.feed, "batches_drawn"):
+            raise ValueError(
+                f"The batches of {recipe.name} are a {type(self.feed).__name__} without `batches_drawn`, which "
+                "resuming needs: give a class with __next__ and this number, as Feed is."
+            )
+        batch = next(recipe.batches(recipe, self.data, self.seed))
+        try:
+            with torch.no_grad():
+                recipe.forward(networks, batch)
+        except Exception as error:
+            raise ValueError(
+                f"The `forward` of {recipe.name}, by which BatchNorm's statistics are measured afterwards, failed on "
+                f"the networks {', '.join(networks)}: {error!r}. Give the recipe a `forward` of its own."
+            ) from error
 
     def step(self, play: Iterator, log: Log) -> None:
         """One step of the game and all that belongs to it."""

@@ -61,6 +61,7 @@ def derive_seed(*words) -> int:
     Hashing keeps streams apart: seed 1's batches are not seed 0's, shifted by one. 32 bits are what the CPU's
     generator looks at.
     """
+    words = tuple(int(word) if isinstance(word, Integral) else word for word in words)  # NumPy's are written otherwise
     return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=4).digest(), "big")
 
 

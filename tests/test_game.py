@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -1027,3 +1028,61 @@ def test_modes_are_restored_when_sampling_fails():
     with pytest.raises(ValueError):
         gt.sample(G, torch.zeros(2, 5))
     assert G.training
+
+
+# --- what a fresh reader broke ----------------------------------------------------------------------------------------
+
+
+def test_players_and_hooks_may_come_from_generators():
+    """They were used up by the first step, and the rest of the training was of nobody."""
+    G, C = networks()
+    players, seen = gt.adversaries(G, C, gt.hinge, gt.adam(1e-3)), []
+    hooks = (hook for hook in [lambda step, log: seen.append(step)])
+    log = gt.fit((player for player in players), gaussian_feed(), 3, hooks=hooks)
+    assert log["critic"]["game"].shape == (3,) and seen == [0, 1, 2]
+
+
+def test_a_schedule_multiplies_a_learning_rate_that_is_a_tensor_too():
+    """The factors once multiplied one another, since the first rate was the same tensor as the present one."""
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.1))
+    player = gt.Player("one", net, lambda b: {"game": net(b.z).mean()}, optimizer, lr_schedule=lambda step: 0.5)
+    gt.fit([player], gaussian_feed(), 3)
+    assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf"), None, "1"])
+def test_a_schedule_that_returns_nonsense_is_refused(factor):
+    net = nn.Linear(3, 1)
+    adam = torch.optim.Adam(net.parameters())
+    player = gt.Player("one", net, lambda b: {"game": net(b.z).mean()}, adam, lr_schedule=lambda step: factor)
+    with pytest.raises(ValueError, match="a factor from 0 on from the lr_schedule of one"):
+        player.update(next(gaussian_feed()))
+
+
+def test_constants_in_place_of_schedules_are_refused():
+    net = nn.Linear(3, 1)
+    for settings in ({"lr_schedule": 0.5}, {"term_weights": {"game": 0.1}}):
+        with pytest.raises(ValueError, match="a function of the number of steps"):
+            gt.Player("one", net, lambda b: {"game": net(b.z).mean()}, torch.optim.Adam(net.parameters()), **settings)
+
+
+@pytest.mark.parametrize("seed", [np.int64(1), np.uint8(1)])
+def test_a_seed_of_numpys_is_the_same_seed(seed):
+    assert torch.equal(next(gaussian_feed(seed=seed)).z, next(gaussian_feed(seed=1)).z)
+
+
+@pytest.mark.parametrize("seed", [1.9, "7", -1, True])
+def test_what_is_not_a_seed_is_refused(seed):
+    with pytest.raises(ValueError, match="Expected a seed"):
+        gaussian_feed(seed=seed)
+
+
+def test_an_error_in_a_hook_keeps_the_history():
+    def fail(step, log):
+        if step == 4:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError) as caught:
+        train(9, hooks=[fail])
+    assert caught.value.log.steps == 5

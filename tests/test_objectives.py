@@ -121,6 +121,20 @@ def test_r1_is_half_the_squared_slope_at_the_real_samples():
     torch.testing.assert_close(gt.r1(critic, real, fake, None, weight=4.0), 4 * expected)
 
 
+def test_r2_is_half_the_squared_slope_at_the_fake_samples():
+    """For f = |x|^2 / 2 the slope is x; the real samples are elsewhere, and do not count."""
+    critic = lambda x: x.square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(2, 9, 3, dtype=torch.float64)
+    expected = fake.square().sum(1).mean() / 2
+    torch.testing.assert_close(gt.r2(critic, real, fake, None), expected)
+    torch.testing.assert_close(gt.r2(critic, real, fake, None, weight=4.0), 4 * expected)
+
+
+def test_no_penalty_takes_the_place_of_the_game():
+    with pytest.raises(ValueError, match="another name"):
+        replace(gt.hinge, penalty={"game": gt.r1})
+
+
 def test_how_often_a_critic_moves():
     """The papers': five critic updates in WGAN (algorithm 1) and WGAN-GP (algorithm 1), else one."""
     often = {name: o.n_critic for name, o in OBJECTIVES.items() if o.n_critic != 1}

@@ -3,6 +3,7 @@
 None of them needs a change in the package: networks, players, batches and the sampler are values of a `Recipe`.
 """
 
+import math
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch.nn.functional import mse_loss
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint
-from gan_tutorial.recipes import DCGAN, MLP, RECIPES, Recipe, Trainer
+from gan_tutorial.recipes import DCGAN, MLP, RECIPES, Clock, Recipe, Trainer
 
 random = torch.Generator().manual_seed(0)
 GREY = gt.Data("squares", (torch.rand(60, 1, 8, 8, generator=random) * 255).byte(), torch.arange(60) % 2)
@@ -330,3 +331,88 @@ def test_an_interrupted_recipe_hands_over_what_it_made():
         MLP.train(data, steps=50, hooks=[press])
     assert torch.equal(caught.value.model.sample(4), MLP.train(data, steps=3).sample(4))
     assert caught.value.log["critic"]["game"].shape == (3,)
+
+
+def test_what_would_fail_after_the_last_step_fails_before_the_first():
+    """A `forward` that does not fit the averaged networks lost a whole training; so did batches without a number."""
+
+    def build(spec):
+        return nn.Sequential(nn.Linear(spec.latent_dim, 2), nn.BatchNorm1d(2))
+
+    def players(recipe, networks):
+        net = networks["gen"]
+        return [gt.Player("gen", net, lambda b: {"mmd": mmd(net(b.z), b.real)}, recipe.optimizer(net.parameters()))]
+
+    own = Recipe("own", {"gen": build}, optimizer=adam, latent_dim=2, batch_size=9, players=players, averaged=("gen",))
+    with pytest.raises(ValueError, match="forward.*gen.*Give the recipe a `forward`"):
+        Trainer(own, POINTS)
+    with pytest.raises(ValueError, match="without `batches_drawn`"):
+        Trainer(replace(GMMN, batches=lambda recipe, data, seed: iter([])), POINTS)
+
+
+def test_an_error_in_a_hook_hands_over_what_was_made():
+    data = gt.Data("few", (torch.rand(70, 1, 8, 8) * 255).byte())
+
+    def fail(step, log):
+        if step == 2:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError) as caught:
+        MLP.train(data, steps=9, hooks=[fail])
+    assert torch.equal(caught.value.model.sample(4), MLP.train(data, steps=3).sample(4))
+
+
+@pytest.mark.parametrize(
+    "amount", [{"steps": -5}, {"steps": 2.5}, {"steps": True}, {"seconds": -3}, {"seconds": math.nan}]
+)
+def test_a_training_of_no_length_is_refused(amount):
+    with pytest.raises(ValueError, match="Expected a (whole )?number of"):
+        GMMN.train(POINTS, **amount)
+
+
+@pytest.mark.filterwarnings("ignore:The recipe")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999), maximize=True)},
+        {"lr_schedule": lambda step: 1 if step < 8 else 0.1},
+    ],
+)
+def test_another_switch_or_schedule_is_another_game(change, tmp_path):
+    recipe = replace(R3GAN, lr_schedule=lambda step: 1 if step < 5 else 0.1)
+    trainer = Trainer(recipe, GREY)
+    trainer.run(steps=2)
+    checkpoint.save(trainer, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="another version"):
+        checkpoint.resume(tmp_path / "a.safetensors", GREY, recipe=replace(recipe, **change))
+
+
+@pytest.mark.filterwarnings("ignore:The recipe")
+def test_schedules_go_on_by_steps_where_a_turn_has_several_updates(tmp_path):
+    """The critic's updates are counted, its schedule is of steps: bit for bit after resuming."""
+    recipe = replace(R3GAN, objective=replace(R3GAN.objective, n_critic=3), lr_schedule=lambda step: 1 / (1 + step))
+    whole, first = Trainer(recipe, GREY), Trainer(recipe, GREY)
+    whole.run(steps=5)
+    first.run(steps=2)
+    checkpoint.save(first, tmp_path / "a.safetensors")
+    second = checkpoint.resume(tmp_path / "a.safetensors", GREY, recipe=recipe)
+    second.run(steps=5)
+    assert all(torch.equal(a, b) for a, b in zip(everything(whole), everything(second), strict=True))
+    assert second.players[0].optimizer.param_groups[0]["lr"] == pytest.approx(4e-3 / 5)
+
+
+def test_a_model_of_another_moment_is_not_saved_with_a_training(tmp_path):
+    trainer = Trainer(MLP, gt.Data("few", (torch.rand(70, 1, 8, 8) * 255).byte()))
+    old = trainer.model()
+    trainer.run(steps=2)
+    with pytest.raises(ValueError, match="give trainer.model"):
+        checkpoint.save(trainer, tmp_path / "a.safetensors", model=old)
+
+
+def test_a_clock_leaves_out_every_pause():
+    clock = Clock(10.0, torch.device("cpu"))
+    for _ in range(2):
+        with clock.paused():
+            clock.start -= 100.0  # as if it had taken so long
+            clock.away += 100.0
+    assert 10.0 <= clock() < 20.0
