@@ -25,7 +25,8 @@ class DiffAugment:
     cutout       side of a rectangle that becomes 0, as a share of the image's; its middle is any pixel
 
     images (batch, channels, height, width) and u (batch, uniforms) give (batch, channels, height, width). At u = 1/2
-    colour and translation change nothing. ValueError for other shapes, and for shares outside [0, 1).
+    colour and translation change nothing. ValueError for other shapes, for shares outside [0, 1), and for images so
+    small that a share is no pixel.
     """
 
     colour: bool = True
@@ -56,6 +57,7 @@ class DiffAugment:
                 f"Expected {self.uniforms} uniform numbers for each of {len(images)} images, got shape "
                 f"{tuple(u.shape)}."
             )
+        self._check_pixels(images.shape[2], images.shape[3])
         columns = iter(u.unbind(1))
         if self.colour:
             images = brightness(images, next(columns))
@@ -66,6 +68,17 @@ class DiffAugment:
         if self.cutout:
             images = cut_out(images, next(columns), next(columns), self.cutout)
         return images
+
+    def _check_pixels(self, height: int, width: int) -> None:
+        """ValueError where translation or cutout would change nothing, its share being less than half a pixel."""
+        moves = max(round(height * self.translation), round(width * self.translation))
+        cuts = min(round(height * self.cutout), round(width * self.cutout))
+        for name, share, pixels in (("translation", self.translation, moves), ("cutout", self.cutout, cuts)):
+            if share and not pixels:
+                raise ValueError(
+                    f"{name}={share} of an image of {height} by {width} pixels is less than one pixel, and changes "
+                    f"nothing: use a greater share, or {name}=0."
+                )
 
 
 def brightness(x: Tensor, u: Tensor) -> Tensor:

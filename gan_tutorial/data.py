@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,10 @@ class Data:
     factors      what each sample was made with, (n,) each: {"slant": …}
     modes        (k, d) float32, the centres of the modes where they are known
     sigma        standard deviation around a mode: a number, or one for each mode, (k,)
-    class_names  of label 0, 1, …, where they have names
+    class_names  of label 0, 1, …, where they have names, all different
     skipped      (file, why) of those that could not be read
-    scale        (offset, factor), which broadcast to samples: `unscale` takes samples back to the units that they were
-                 measured in, by x · factor + offset
+    scale        (offset, factor) float64, which broadcast to samples: `unscale` takes samples back to the units that
+                 they were measured in, by x · factor + offset
 
     `len(d)` samples of shape `d.shape`. `d[:1000]`, or `d[d.label == 3]`, is the data set of these samples alone.
     The package has no validation split of its own: hold samples out, `d[:50_000]` and `d[50_000:]`.
@@ -65,6 +66,9 @@ class Data:
     def __post_init__(self):
         _check_values(self.name, self.values)
         _check_label(self.name, self.label, len(self.values), len(self.class_names))
+        twice = [one for one in self.class_names if list(self.class_names).count(one) > 1]
+        if twice:
+            raise ValueError(f"Two classes of {self.name!r} are called {twice[0]!r}; give each a name of its own.")
         for factor, value in self.factors.items():
             if not isinstance(value, Tensor) or value.shape != (len(self.values),):
                 raise ValueError(
@@ -110,8 +114,8 @@ class Data:
     def unscale(self, samples: Tensor) -> Tensor:
         """Samples (batch, …) in the units that the data were given in: columns in metres, grey levels in 0…255.
 
-        It undoes what `gt.data.array` did to floating-point values, or `take` does to uint8. ValueError for samples of
-        another shape.
+        It undoes what `gt.data.array` did to floating-point values, in float64, since float32 knows seconds since 1970
+        to a minute only; or what `take` does to uint8. ValueError for samples of another shape.
         """
         if samples.shape[1:] != self.shape:
             raise ValueError(
@@ -119,12 +123,18 @@ class Data:
                 f"{tuple(samples.shape)}."
             )
         if self.scale is not None:
-            offset, factor = (part.to(samples.device) for part in self.scale)
-            return samples * factor + offset
+            samples = samples.cpu() if samples.device.type == "mps" else samples  # which has no float64
+            offset, factor = (part.to(samples.device, torch.float64) for part in self.scale)
+            return samples.double() * factor + offset
         return (samples + 1) * 127.5 if self.values.dtype == torch.uint8 else samples
 
     def to(self, device: torch.device | str) -> "Data":
-        """The same data on another device."""
+        """The same data on another device. ValueError where this machine has none of that name."""
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(f'Expected a device of this machine, such as "cpu", got {device!r}: {reason}') from None
 
         def move(value):
             return value.to(device) if isinstance(value, Tensor) else value
@@ -265,6 +275,9 @@ def _tensor(x, name: str) -> Tensor:
             raise ValueError(f"The samples of {name!r} have several shapes, such as {_listed(sorted(shapes)[:2])}.")
         x = torch.stack(list(x))
     if isinstance(x, Tensor):
+        if x.layout != torch.strided or x.is_quantized:
+            kind, remedy = ("quantised", "dequantize") if x.is_quantized else ("sparse", "to_dense")
+            raise ValueError(f"{name!r} is a {kind} tensor: give x.{remedy}().")
         x = x.detach()
     else:
         if np.ma.is_masked(x):
@@ -279,7 +292,9 @@ def _tensor(x, name: str) -> Tensor:
             )
         x = torch.from_numpy(np.array(x, x.dtype.newbyteorder("="), order="C"))  # strides and bytes as PyTorch has them
     if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch knows hardly more than their names
-        x = x.to(torch.int64)
+        big, x = x.dtype == torch.uint64, x.to(torch.int64)
+        if big and bool((x < 0).any()):  # as 2^63 and more come out
+            raise ValueError(f"{name!r} has whole numbers from 2^63 on, beyond int64: give them as floating point.")
     if x.is_complex():
         raise ValueError(f"{name!r} is complex: give its real and imaginary parts as two channels.")
     if x.ndim == 0 or 0 in x.shape:
@@ -320,7 +335,10 @@ def _guess_layout(x: Tensor, name: str) -> str:
 
 def _image_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, Tensor] | None, str]:
     """Images as uint8 where they have whole grey levels 0…255, else in [-1, 1]; their scale; what was done."""
-    x = x.to(torch.uint8) * 255 if x.dtype == torch.bool else x  # False is black
+    if x.dtype == torch.bool:  # False is black
+        if span is not None and _span(span, 0, 1, name) != (0, 1):
+            raise ValueError(f"The images of {name!r} are boolean, with False for black: leave range={span} out.")
+        x, span = x.to(torch.uint8) * 255, None
     low, high = _bounds(x, name)
     if span is None and x.dtype == torch.uint8:
         if high <= 1 and low < high:
@@ -360,7 +378,7 @@ def _standard_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, 
     what = "columns" if x.ndim == 2 else "channels"
     return (
         values,
-        (mean[0].float(), deviation[0].float()),
+        (mean[0], deviation[0]),
         f"{what} standardised, by mean ± deviation: {_listed(columns)}",
     )
 
@@ -393,7 +411,7 @@ def _into_range(x: Tensor, span: tuple[float, float]) -> tuple[Tensor, tuple[Ten
     """The values with `span` as [-1, 1], and the scale that takes them back."""
     middle, half = (span[0] + span[1]) / 2, (span[1] - span[0]) / 2
     values = ((x.double() - middle) / half).float().clamp(-1, 1).contiguous()  # by rounding it might be 1 + 1e-7
-    return values, (torch.tensor(middle), torch.tensor(half))
+    return values, (torch.tensor(middle, dtype=torch.float64), torch.tensor(half, dtype=torch.float64))
 
 
 def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -403,11 +421,21 @@ def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tupl
         if names:
             raise ValueError("class_names are names of labels: give label=… too.")
         return None, ()
-    given = label.detach().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    if isinstance(label, Tensor):
+        label = label.detach().cpu()
+        given = (label.double() if label.is_floating_point() else label).numpy()  # NumPy has no bfloat16
+    else:
+        given = np.asarray(label)
     if given.ndim != 1:
         raise ValueError(
             f"The labels of {name!r} have shape {given.shape}; give one for each sample, such as codes.argmax(1) of "
             "one-hot codes."
+        )
+    most = 2**53 if given.dtype.kind == "f" else 2**63 - 1 if given.dtype.kind == "u" else None
+    if most is not None and bool((abs(given) > most).any()):
+        raise ValueError(
+            f"The labels of {name!r} reach {given[abs(given) > most][0]:.4g}, beyond the whole numbers that "
+            f"{given.dtype} or int64 can tell apart: give them as int64, or as names."
         )
     if given.dtype.kind == "f" and np.array_equal(given, given.round()):
         given = given.astype(np.int64)  # NaN is not equal to itself
@@ -460,12 +488,16 @@ def folder(
     cache       whether images are kept in the cache, until a file or a setting changes
     memory      bytes that the images may take; where it is not given, 80 % of what is free
 
-    16-bit and floating-point pictures are scaled to 8 bits. Raises NotADirectoryError; MemoryError, before any picture
+    16-bit and floating-point pictures are scaled to 8 bits. Where a format does not say which level is white, one rule
+    holds for all pictures that are read: floating point is 0…1, or 0…255 where any exceeds 1; integers of 32 bits are
+    0…255, or 0…65535 where any exceeds 255. Raises NotADirectoryError; MemoryError, before any picture
     is read, with what they would take; and ValueError for settings of no sense, and where no picture can be read.
     """
     form = _format(size, channels, fit, background)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise ValueError(f"Expected the path of a folder, such as 'photographs', got {path!r}.")
     place = Path(os.path.expanduser(os.fsdecode(path)))  # of a user who is not there, it leaves ~ alone
     found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, memory)
     classes = sorted(set(found.kinds))
@@ -474,16 +506,22 @@ def folder(
         name or images.printable(place.resolve().name),
         found.images,
         torch.tensor([classes.index(kind) for kind in found.kinds]) if labelled else None,
-        class_names=tuple(images.printable(kind) for kind in classes) if labelled else (),
+        class_names=_distinct(classes) if labelled else (),
         skipped=tuple(found.skipped),
     )
     print(_report(data, form, classes))
     return data
 
 
+def _distinct(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Names of folders as printable ones. Those that would become the same keep what they differ in, as a code."""
+    names = [images.printable(kind) for kind in kinds]
+    return tuple(ascii(kind)[1:-1] if names.count(name) > 1 else name for kind, name in zip(kinds, names, strict=True))
+
+
 def _format(size, channels: int, fit: str, background: str) -> images.Format:
     """The settings of `folder`. ValueError for those that make no sense."""
-    if channels not in tuple(images.MODES):
+    if type(channels) is not int or channels not in images.MODES:
         raise ValueError(f"Expected 1 channel for grey or 3 for colour, got channels={channels!r}.")
     if fit not in images.FITS:
         raise ValueError(f"Expected one of {', '.join(map(repr, images.FITS))}, got fit={fit!r}.")
@@ -672,7 +710,8 @@ def _mixture(name, n, centres, sigma, seed, weights=None) -> Data:
 
 def _positive(**settings):
     for name, value in settings.items():
+        whole = name in ("n", "size", "modes", "side")
+        if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}; it must be a {'whole ' * whole}number, and positive.")
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")
-        if name in ("n", "size", "modes", "side") and value != int(value):
-            raise ValueError(f"{name} is {value}; it must be a whole number.")

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from .runtime import derive_seed, progress_bar
 FITS = ("crop", "pad", "stretch")
 MODES = {1: "L", 3: "RGB"}
 NEEDS_A_PROGRAM = {"EPS", "WMF"}  # Pillow would start another program to draw these
+READING = 2  # a number to raise where the same files are read in another way, so that no cache has them as before
 AT_ONCE = 256  # files that are read between two looks at the clock, and after Ctrl-C
 
 
@@ -60,27 +61,50 @@ class Pictures(NamedTuple):
 # ------------------------------------------------------------------------------------------------------ one picture
 
 
-def read_picture(path: str | Path, form: Format) -> np.ndarray:
-    """One picture as (channels, height, width) uint8. Raises whatever Pillow raises, and ValueError."""
+class Picture(NamedTuple):
+    """Levels (channels, height, width) uint8, the file's mode, and the level of white if the format does not say it."""
+
+    levels: np.ndarray
+    mode: str
+    white: int | None
+
+
+def read_picture(path: str | Path, form: Format, whites: Mapping[str, int] | None = None) -> Picture:
+    """One picture; its level of white is that of its mode in `whites`, or else `white_level`.
+
+    Raises whatever Pillow raises, and ValueError for grey levels that are beyond their range.
+    """
     formats = [name for name in _formats() if name not in NEEDS_A_PROGRAM]
     with Image.open(path, formats=formats) as picture:
         side = 2 * max(form.height, form.width)
         picture.draft(None, (side, side))  # a large JPEG need not be unpacked in full
         picture.load()
         picture = ImageOps.exif_transpose(picture)
-        picture = fitted(plain(picture, MODES[form.channels], form.background), form)
+        own = picture.mode
+        white = (whites or {}).get(own, white_level(picture))
+        picture = fitted(plain(picture, MODES[form.channels], form.background, white), form)
     levels = np.asarray(picture)
-    return levels[None] if form.channels == 1 else levels.transpose(2, 0, 1)
+    return Picture(levels[None] if form.channels == 1 else levels.transpose(2, 0, 1), own, white)
 
 
-def plain(picture: Image.Image, mode: str, background: str) -> Image.Image:
+def white_level(picture: Image.Image) -> int | None:
+    """What is white in a picture of floating point (F) or of integers of 32 bits (I); None for all other modes.
+
+    Their formats do not say it: 1 or 255, and 255 or 65535, whichever the picture's greatest level does not exceed.
+    """
+    if picture.mode not in ("F", "I"):
+        return None
+    dim, bright = (1, 255) if picture.mode == "F" else (255, 65535)
+    return dim if np.asarray(picture).max() <= dim else bright
+
+
+def plain(picture: Image.Image, mode: str, background: str, white: int | None = None) -> Image.Image:
     """The picture in 8 bits a channel, mode L or RGB, over a background where it is transparent.
 
-    16 bits are scaled to 8. Floating-point grey levels are taken as 0…1, or as 0…255 where one exceeds 1. ValueError
-    for values outside both.
+    Grey levels of more bits, 0…white (65535 without it), are scaled. ValueError for values beyond.
     """
     if picture.mode.startswith("I") or picture.mode == "F":
-        picture = Image.fromarray(_to_bytes(np.asarray(picture)))
+        picture = Image.fromarray(_to_bytes(np.asarray(picture), white or 65535))
     elif picture.has_transparency_data:
         picture = picture.convert("RGBA")
         behind = Image.new("RGBA", picture.size, background)
@@ -88,10 +112,9 @@ def plain(picture: Image.Image, mode: str, background: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _to_bytes(levels: np.ndarray) -> np.ndarray:
-    """Grey levels of 16 bits or of floating point, as 0…255."""
+def _to_bytes(levels: np.ndarray, most: int) -> np.ndarray:
+    """Grey levels 0…most as 0…255."""
     low, high = levels.min(), levels.max()
-    most = 65535 if levels.dtype.kind in "iu" else 1 if high <= 1 else 255
     if not 0 <= low <= high <= most:
         raise ValueError(f"grey levels from {low:.4g} to {high:.4g}, beyond 0…{most}")
     return (levels * (255 / most)).round().astype(np.uint8)
@@ -148,7 +171,9 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
     _check_memory(len(paths), form, memory)
 
     name = hashlib.sha256(repr((os.fsencode(folder.resolve()), form, limit)).encode()).hexdigest()[:12]
-    key = hashlib.sha256(repr([(os.fsencode(file.path), *file[1:]) for file in paths]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(
+        repr([READING, *((os.fsencode(file.path), *file[1:]) for file in paths)]).encode()
+    ).hexdigest()[:12]
     arrays = kept(
         _if_it_fits(cache, len(paths) * _bytes(form)),
         f"folder-{name}",
@@ -202,12 +227,18 @@ def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
 
 
 def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray, list[int], list[tuple[str, str]]]:
-    """The images, the places of their files in the list, and what could not be read, with the reason."""
-    images, places, broken = np.empty((len(files), *form[:3]), np.uint8), [], []
+    """The images, the places of their files in the list, and what could not be read, with the reason.
 
-    def read(file: File) -> np.ndarray | Exception:
+    All pictures of one mode have one level of white, the highest that one of them needs: those that were read with a
+    lower one are read again.
+    """
+    images, places, broken = np.empty((len(files), *form[:3]), np.uint8), [], []
+    found: list[tuple[str, int | None]] = []  # mode and white of each image
+    whites: dict[str, int] = {}
+
+    def read(file: File) -> Picture | Exception:
         try:
-            return read_picture(os.path.join(folder, file.path), form)
+            return read_picture(os.path.join(folder, file.path), form, whites)
         except Exception as error:  # a plug-in of Pillow's raises what it likes at a damaged file
             return error
 
@@ -223,10 +254,15 @@ def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray,
                 if isinstance(result, Exception):
                     broken.append((printable(files[place].path), _reason(result)))
                 else:
-                    images[len(places)] = result
+                    images[len(places)] = result.levels
                     places.append(place)
+                    found.append((result.mode, result.white))
             done += len(part)
             show(done, 0.0)
+    whites.update(sorted((mode, white) for mode, white in found if white is not None))  # the highest comes last
+    for index, (mode, white) in enumerate(found):
+        if white != whites.get(mode):
+            images[index] = read_picture(os.path.join(folder, files[places[index]].path), form, whites).levels
     return images[: len(places)], places, broken
 
 

@@ -170,6 +170,11 @@ def _batched(net: Network, function: Callable[[Tensor], Tensor], samples: Tensor
         parts = [function(part.to(device, dtype)) for part in samples.split(batch)]
     if not all(isinstance(part, Tensor) and part.is_floating_point() for part in parts):
         raise ValueError(f"Expected a floating-point tensor from the network, got {type(parts[0]).__name__}.")
+    if any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
+        raise ValueError(
+            f"Expected a row of numbers for each sample from the network, got shape {tuple(parts[-1].shape)} for "
+            f"samples of shape {tuple(samples.shape[1:])}: return (n, d)."
+        )
     return torch.cat(parts).float()
 
 
@@ -334,7 +339,10 @@ def _accuracy(logits: Tensor, label: Tensor) -> float:
 
 def _labels(label: Tensor | Iterable[int], n: int, classes: int | None = None) -> Tensor:
     """Labels (n,) int64 on the CPU, from a tensor, list or array."""
-    label = torch.as_tensor(label).cpu()
+    try:
+        label = torch.as_tensor(label).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"Labels are whole numbers, one for each sample, but these are {label!r:.80}.") from None
     if label.shape != (n,):
         raise ValueError(f"Expected one label for each of {n} samples, got labels of shape {tuple(label.shape)}.")
     if label.is_floating_point() or label.is_complex() or label.dtype == torch.bool:
@@ -488,8 +496,9 @@ def report(
     classifier  samples -> logits, where there is one
 
     What too few samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more
-    samples than features; the variance within a class, unless each class has two samples. Raises ValueError for
-    samples of different shapes, for data that need `features`, and as `features` and `label_accuracy` do.
+    samples than features; the variance within a class, unless both sets have the same classes and two samples of each.
+    Raises ValueError for samples of different shapes, for data that need `features`, and as `features` and
+    `label_accuracy` do.
     """
     _check_samples(made)
     notes = []
@@ -500,6 +509,10 @@ def report(
         )
     features, classifier = _networks(real, x, features, classifier)
     _copies(made, x, notes)
+    if made.ndim == 4 and made.min() >= 0 > x.min():
+        notes.append(
+            "These images never go below 0, and the real ones do: images are in [-1, 1], rescale [0, 1] to it."
+        )
     a, b = (_features(features, samples) for samples in (made, x))
     n, d = a.shape
     notes.insert(0, f"{n:,} samples, {len(b):,} of {name}; {d} features.")
@@ -620,6 +633,9 @@ def _within(a: Tensor, label: Tensor, b: Tensor, real_label: Tensor | None, note
         if counts.min() < 2:
             notes.append(f"No within-class variance ratio: one {who} sample only of class {values[counts.argmin()]}.")
             return {}
+    if not torch.equal(label.unique(), real_label.cpu().unique()):
+        notes.append("No within-class variance ratio: the samples are of other classes than the real ones.")
+        return {}
     ratio = within_class_variance(a, label) / within_class_variance(b, real_label)
     return {"within-class variance ratio": ratio}
 

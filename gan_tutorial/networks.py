@@ -145,7 +145,7 @@ class MLPGenerator(nn.Module):
         condition: nn.Module | None = None,
     ):
         super().__init__()
-        self.latent_dim, self.shape, self.condition = latent_dim, tuple(shape), condition
+        self.latent_dim, self.shape, self.condition = latent_dim, _sample_shape(shape), condition
         last = output if output is not None else nn.Tanh() if len(self.shape) == 3 else nn.Identity()
         self.layers = nn.Sequential(
             *_hidden(latent_dim + _extra(condition), width, depth, nn.ReLU), nn.Linear(width, prod(self.shape)), last
@@ -176,7 +176,7 @@ class MLPCritic(nn.Module):
         condition: nn.Module | Projection | None = None,
     ):
         super().__init__()
-        self.shape, self.condition = tuple(shape), condition
+        self.shape, self.condition = _sample_shape(shape), condition
         self.layers = nn.Sequential(
             *_hidden(prod(self.shape) + _extra(condition, critic=True), width, depth, lambda: nn.LeakyReLU(0.2))
         )
@@ -480,6 +480,14 @@ def _extra(condition, critic: bool = False, image: bool = False) -> int:
         ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
         raise ValueError(f"Here a condition enters by {', '.join(ways)} or not at all (None), not by {condition!r}.")
     return condition.extra  # pyright: ignore[reportReturnType]  # torch's types have tensors and modules only
+
+
+def _sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of one sample. ValueError unless it is a sequence of positive whole numbers."""
+    sides = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
+    if not sides or any(not isinstance(side, Integral) or isinstance(side, bool) or int(side) < 1 for side in sides):
+        raise ValueError(f"Expected the shape of a sample, such as (2,) or (1, 28, 28), got shape={shape!r}.")
+    return tuple(int(side) for side in sides)
 
 
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -136,6 +136,8 @@ def test_gradients_pass_through(augment):
         (lambda: DiffAugment(translation=1.0), "translation=1.0"),
         (lambda: DiffAugment(cutout=-0.1), "cutout=-0.1"),
         (lambda: DiffAugment(False, 0, 0), "augment=None"),
+        (lambda: DiffAugment(False, 0.01, 0)(torch.zeros(4, 1, 28, 28), torch.zeros(4, 2)), "translation=0.01 .* 28"),
+        (lambda: DiffAugment(True, 0, 0.01)(torch.zeros(4, 1, 28, 28), torch.zeros(4, 5)), "cutout=0.01 .* one pixel"),
     ],
 )
 def test_bad_input_is_refused(call, words):

@@ -58,6 +58,12 @@ def test_to_moves_every_tensor():
     assert gt.data.swiss_roll(10).to("meta").factors["t"].is_meta
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", 3.5])
+def test_a_device_that_is_not_there(device):
+    with pytest.raises(ValueError, match="Expected a device of this machine"):
+        gt.data.ring(10).to(device)
+
+
 def test_what_a_data_set_says_of_itself():
     data = Data("x", images)
     assert len(data) == 4 and data.shape == (1, 28, 28) and "4 of shape (1, 28, 28)" in repr(data)
@@ -320,6 +326,11 @@ def test_bad_settings_of_the_points_are_refused():
     ):
         with pytest.raises(ValueError, match="must be positive"):
             call()
+    for n in (10.0, "10", True, math.inf):
+        with pytest.raises(ValueError, match=r"n is .*; it must be a whole number, and positive"):
+            gt.data.ring(n)
+    with pytest.raises(ValueError, match="sigma is '1'; it must be a number"):
+        gt.data.ring(sigma="1")
     for means, sigmas in (((0.0, 1.0), (1.0,)), ((), ())):
         with pytest.raises(ValueError, match="as many means as sigmas"):
             gt.data.gaussians(10, means, sigmas)

@@ -548,6 +548,31 @@ def test_too_few_samples_leave_a_row_out_and_say_so():
     assert any("no labels" in note for note in unlabelled.notes)
 
 
+def test_images_on_another_scale_are_noticed():
+    data, made = sets()
+    words = "never go below 0"
+    assert any(words in note for note in metrics.report((made + 1) / 2, data, features=halves).notes)
+    assert not any(words in note for note in metrics.report(made, data, features=halves).notes)
+    bright = gt.Data("bright", data.values // 2 + 128)  # real images that have no dark pixel either
+    assert not any(words in note for note in metrics.report((made + 1) / 2, bright, features=halves).notes)
+
+
+@pytest.mark.parametrize("label", [torch.arange(300) % 10, torch.arange(300) % 3])
+def test_other_classes_than_the_real_ones_have_no_variance_to_compare(label):
+    data, made = sets()  # of classes 0 to 3
+    found = metrics.report(made, data, label=label, features=halves)
+    assert "within-class variance ratio" not in found and any("of other classes" in note for note in found.notes)
+    assert "within-class variance ratio" in metrics.report(made, data, label=data.label, features=halves)
+
+
+def test_labels_that_are_names_and_features_that_are_one_number_are_refused():
+    data, made = sets()
+    with pytest.raises(ValueError, match=r"Labels are whole numbers, .* \['a'\]"):
+        metrics.report(made, data, label=["a"], features=halves)
+    with pytest.raises(ValueError, match=r"a row of numbers for each sample from the network, got shape \(\)"):
+        metrics.report(made, data, features=lambda x: x.mean())
+
+
 def test_real_samples_are_drawn_and_too_few_are_said():
     data, made = sets()
     data = gt.Data("sorted", data.values.float().sort(0).values / 127.5 - 1)  # in order, as files often are

@@ -558,6 +558,13 @@ def test_bad_inputs_are_refused_with_a_sentence():
             call()
 
 
+@pytest.mark.parametrize("shape", [2, (), (0,), (2.0,), "2", (True,)])
+def test_what_is_no_shape_of_a_sample_is_refused(shape):
+    for build in (lambda: gt.MLPGenerator(2, shape), lambda: gt.MLPCritic(shape)):
+        with pytest.raises(ValueError, match="Expected the shape of a sample, such as"):
+            build()
+
+
 def test_bad_images_are_refused_with_a_sentence():
     G, C, S = gt.ConvGenerator(3, width=2), gt.ConvCritic(28, 3, width=2), gt.LaplacianLevel(3, 28, width=2)
     z, coarse = torch.zeros(4, 3), torch.zeros(4, 1, 14, 14)

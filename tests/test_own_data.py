@@ -89,7 +89,7 @@ def test_parts_and_copies_keep_what_belongs_to_the_whole():
     data = gt.data.array(np.arange(12.0).reshape(4, 3), label=list("abca"))
     for other in (data[:2], data[data.label == 0], data.to("cpu"), data.to("meta")):
         assert other.class_names == ("a", "b", "c") and other.scale is data.scale
-    torch.testing.assert_close(data[1:].unscale(data[1:].values), torch.arange(3.0, 12).view(3, 3))
+    torch.testing.assert_close(data[1:].unscale(data[1:].values), torch.arange(3.0, 12).view(3, 3).double())
 
 
 # --------------------------------------------------------------------------------------------------- arrays: layout
@@ -185,11 +185,20 @@ def test_a_layout_that_can_be_two_is_refused_with_both(shape, dtype, readings):
         (torch.zeros(3, 2, dtype=torch.complex64), {}, "real and imaginary"),
         (gt.Data("digits", BYTES), {}, "a data set already"),
         (np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)), {}, "masked values"),
+        (np.array([[2**63], [1]], np.uint64), {}, r"from 2\^63 on"),
+        (torch.from_numpy(np.array([[2**64 - 1], [1]], np.uint64)), {}, r"from 2\^63 on"),
+        (torch.eye(3).to_sparse(), {}, r"a sparse tensor: give x.to_dense\(\)"),
     ],
 )
 def test_arrays_that_cannot_be_read(x, arguments, words):
     with pytest.raises(ValueError, match=words):
         gt.data.array(x, **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor:UserWarning")
+def test_a_quantised_tensor_is_refused():
+    with pytest.raises(ValueError, match=r"quantised tensor: give x.dequantize\(\)"):
+        gt.data.array(torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8))
 
 
 # ---------------------------------------------------------------------------------------------------- arrays: range
@@ -212,13 +221,14 @@ def test_a_range_becomes_minus_one_to_one_and_back(span):
     torch.testing.assert_close(
         data.values.double(), torch.from_numpy((x - low) / (high - low) * 2 - 1), atol=1e-6, rtol=0
     )
-    torch.testing.assert_close(data.unscale(data.values), torch.from_numpy(x).float(), atol=1e-4 * high, rtol=0)
+    torch.testing.assert_close(data.unscale(data.values), torch.from_numpy(x), atol=1e-6 * (high - low), rtol=0)
 
 
 def test_images_that_reach_below_zero_need_no_range_and_masks_may_be_bool():
     assert torch.equal(gt.data.array(np.array([[[[-0.5, 1]]]] * 5), "nchw").values[0, 0, 0], torch.tensor([-0.5, 1]))
     data = gt.data.array(np.array([[[True, False]]]), "nhw")
     assert data.values.flatten().tolist() == [255, 0]
+    assert torch.equal(gt.data.array(np.array([[[True, False]]]), "nhw", range=(0, 1)).values, data.values)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +238,7 @@ def test_images_that_reach_below_zero_need_no_range_and_masks_may_be_bool():
         (np.full((5, 3, 8, 8), 254.0), {}, "from 254 to 254: say"),
         (noise(5, 3, 8, 8, dtype=np.uint16), {}, "say which ones are black"),
         (noise(5, 3, 8, 8) % 2, {}, r"0 and 1 only: give range=\(0, 1\)"),
+        (noise(5, 3, 8, 8) > 9, {"range": (0, 255)}, r"boolean, with False for black: leave range=\(0, 255\) out"),
         (np.full((5, 3, 8, 8), 2.0), {"range": (0, 1)}, r"from 2 to 2, beyond range=\(0, 1\)"),
         (np.zeros((5, 2)), {"range": (1, 0)}, "low < high"),
         (np.zeros((5, 2)), {"range": (0, math.inf)}, "low < high"),
@@ -264,6 +275,15 @@ def test_a_large_offset_does_not_drown_a_column():
         atol=1e-5,
         rtol=0,
     )
+
+
+@pytest.mark.parametrize("span", [None, (1.7e9, 1.7e9 + 99)])
+def test_a_large_offset_is_undone(span):
+    seconds = 1.7e9 + np.arange(100.0)
+    data = gt.data.array(seconds, range=span)
+    found = data.unscale(data.take(slice(None)))
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found[:, 0], torch.from_numpy(seconds), atol=1e-4, rtol=0)
 
 
 def test_signals_are_standardised_by_channel_over_samples_and_time():
@@ -318,6 +338,10 @@ def test_names_may_be_given_to_labels_that_count_from_zero():
         ({"label": [1, 2, 3, 4], "class_names": "abcd"}, "count them from 0 to 3"),
         ({"label": list("abca"), "class_names": "abc"}, "names already"),
         ({"class_names": "abc"}, "give label="),
+        ({"label": [0, 1, 2, 1], "class_names": ["cat", "dog", "cat"]}, "Two classes of 'array' are called 'cat'"),
+        ({"label": [1e300, 1.0, 2.0, 3.0]}, r"reach 1e\+300, beyond the whole numbers"),
+        ({"label": [math.inf, 1.0, 2.0, 3.0]}, "reach inf"),
+        ({"label": np.array([2**63, 1, 2, 3], np.uint64), "class_names": "abcd"}, r"reach 9.223e\+18"),
     ],
 )
 def test_labels_that_do_not_fit(arguments, words):
@@ -335,6 +359,10 @@ def form(channels=3, height=8, width=8, fit="stretch", background="white"):
 def saved(tmp_path, picture, name="one.png", **how):
     picture.save(tmp_path / name, **how)
     return tmp_path / name
+
+
+def levels_of(path, form):
+    return images.read_picture(path, form).levels
 
 
 GREY = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
@@ -361,14 +389,14 @@ def test_every_mode_of_pillow_gives_what_its_colours_are(tmp_path, mode, channel
         picture = picture.convert("PA") if mode == "PA" else picture
     assert picture.mode == mode
     kind = "tiff" if mode in ("CMYK", "YCbCr", "PA", "F", "I") else "png"
-    seen = images.read_picture(saved(tmp_path, picture, f"one.{kind}"), form(channels)).astype(int)
+    seen = levels_of(saved(tmp_path, picture, f"one.{kind}"), form(channels)).astype(int)
     assert seen.shape == (channels, 8, 8)
     assert abs(seen - grey).max() <= (3 if mode in ("PA", "P", "YCbCr") else 1)
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     levels = np.array([[0, 256, 32768, 65535]], np.uint16)
-    seen = images.read_picture(saved(tmp_path, Image.fromarray(levels)), form(1, 1, 4))
+    seen = levels_of(saved(tmp_path, Image.fromarray(levels)), form(1, 1, 4))
     assert seen.flatten().tolist() == [0, 1, 128, 255]
 
 
@@ -377,21 +405,43 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
 )
 def test_floating_point_pictures_are_read_as_0_to_1_or_as_0_to_255(tmp_path, levels, expected):
     picture = Image.fromarray(np.array([levels], np.float32))
-    assert images.read_picture(saved(tmp_path, picture, "one.tiff"), form(1, 1, 3)).flatten().tolist() == expected
+    assert levels_of(saved(tmp_path, picture, "one.tiff"), form(1, 1, 3)).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize(("white", "expected"), [(255, [0, 128, 255]), (65535, [0, 128, 255])])
+def test_integers_of_32_bits_are_read_as_8_bits_or_as_16(tmp_path, white, expected):
+    picture = Image.fromarray(np.array([[0, white / 2 + 0.5, white]]).astype(np.int32))
+    assert picture.mode == "I"
+    assert levels_of(saved(tmp_path, picture, "one.tiff"), form(1, 1, 3)).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "dark", "light", "expected"),
+    [(np.float32, 1, 255, 1), (np.int32, 255, 65535, 1), (np.int32, 200, 255, 200), (np.float32, 0.2, 1, 51)],
+)
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_one_level_of_white_holds_for_a_whole_folder(tmp_path, dtype, dark, light, expected, order):
+    root = tmp_path / "scans"
+    root.mkdir()
+    for name, level in zip(order, (dark, light), strict=True):
+        saved(root, Image.fromarray(np.full((4, 4), level, dtype)), f"{name}.tiff")
+    for _ in range(2):  # the second time from the cache
+        data = gt.data.folder(root, size=4, channels=1)
+        assert sorted(data.values[:, 0, 0, 0].tolist()) == [expected, 255] and not data.skipped
 
 
 @pytest.mark.parametrize("levels", [[-1.0, 0.0], [0.0, 1e4], [0.0, math.nan]])
 def test_grey_levels_that_mean_nothing_known_are_refused(tmp_path, levels):
     picture = Image.fromarray(np.array([levels], np.float32))
     with pytest.raises(ValueError, match="grey levels"):
-        images.read_picture(saved(tmp_path, picture, "one.tiff"), form(1))
+        levels_of(saved(tmp_path, picture, "one.tiff"), form(1))
 
 
 @pytest.mark.parametrize(("background", "behind"), [("white", (255, 255, 255)), ("#204060", (32, 64, 96))])
 def test_what_is_transparent_shows_the_background(tmp_path, background, behind):
     """Three pixels of red: opaque, half, and gone. In modes RGBA, P and RGB with a transparent colour."""
     red = Image.fromarray(np.array([[[255, 0, 0, 255], [255, 0, 0, 128], [255, 0, 0, 0]]], np.uint8))
-    seen = images.read_picture(saved(tmp_path, red), form(3, 1, 3, background=background))
+    seen = levels_of(saved(tmp_path, red), form(3, 1, 3, background=background))
     expected = [np.array([255, 0, 0]) * a + np.array(behind) * (1 - a) for a in (1, 128 / 255, 0)]
     assert abs(seen[:, 0].T - np.array(expected)).max() <= 1
     palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
@@ -399,7 +449,7 @@ def test_what_is_transparent_shows_the_background(tmp_path, background, behind):
     colours = Image.fromarray(np.array([[[10, 20, 30], [40, 50, 60]]], np.uint8))
     for picture, transparent in ((palette, 1), (colours, (40, 50, 60))):
         file = saved(tmp_path, picture, transparency=transparent)
-        assert images.read_picture(file, form(3, 1, 2, background=background))[:, 0].T.tolist() == [
+        assert levels_of(file, form(3, 1, 2, background=background))[:, 0].T.tolist() == [
             [10, 20, 30],
             list(behind),
         ]
@@ -411,13 +461,13 @@ def test_a_cameras_note_on_orientation_is_followed(tmp_path):
     exif[0x0112] = 6  # to be turned a quarter clockwise
     file = saved(tmp_path, upright, exif=exif)
     turned = np.rot90(np.asarray(upright), -1)
-    assert (images.read_picture(file, form(3, 16, 8)).transpose(1, 2, 0) == turned).all()
+    assert (levels_of(file, form(3, 16, 8)).transpose(1, 2, 0) == turned).all()
 
 
 def test_of_an_animation_the_first_picture_is_taken(tmp_path):
     first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
     file = saved(tmp_path, first, "one.gif", save_all=True, append_images=[second])
-    assert images.read_picture(file, form())[:, 4, 4].tolist() == [255, 0, 0]
+    assert levels_of(file, form())[:, 4, 4].tolist() == [255, 0, 0]
 
 
 def test_how_pictures_are_fitted(tmp_path):
@@ -425,20 +475,20 @@ def test_how_pictures_are_fitted(tmp_path):
     bands = np.zeros((32, 64, 3), np.uint8)
     bands[:, :16], bands[:, 16:48], bands[:, 48:] = (255, 0, 0), (255, 255, 255), (0, 0, 255)
     file = saved(tmp_path, Image.fromarray(bands))
-    crop, pad, stretch = (images.read_picture(file, form(3, 32, 32, fit, "black")) for fit in images.FITS)
+    crop, pad, stretch = (levels_of(file, form(3, 32, 32, fit, "black")) for fit in images.FITS)
     assert (crop == 255).all()  # the middle
     assert (pad[:, :8] == 0).all() and (pad[:, 24:] == 0).all()  # a margin above and below of a quarter each
     assert pad[:, 16, 3].tolist() == [255, 0, 0] and pad[:, 16, 28].tolist() == [0, 0, 255]
     assert stretch[:, 1, 3].tolist() == [255, 0, 0] and stretch[:, 30, 28].tolist() == [0, 0, 255]
     assert (stretch[:, :, 12:20] == 255).all()
-    tall = images.read_picture(file, form(3, 64, 32, "crop"))  # another proportion: scaled to cover 64 rows
+    tall = levels_of(file, form(3, 64, 32, "crop"))  # another proportion: scaled to cover 64 rows
     assert tall.shape == (3, 64, 32) and (tall == 255).all()
 
 
 def test_small_pictures_are_enlarged(tmp_path):
     file = saved(tmp_path, Image.new("RGB", (1, 1), (9, 8, 7)))
     for fit in ("crop", "pad", "stretch"):
-        assert (images.read_picture(file, form(3, 5, 5, fit)).reshape(3, -1).T == (9, 8, 7)).all()
+        assert (levels_of(file, form(3, 5, 5, fit)).reshape(3, -1).T == (9, 8, 7)).all()
 
 
 def test_a_large_jpeg_is_unpacked_in_part_only_and_looks_the_same(tmp_path):
@@ -446,7 +496,7 @@ def test_a_large_jpeg_is_unpacked_in_part_only_and_looks_the_same(tmp_path):
     large = Image.fromarray(((np.add.outer(wave, wave) + 2) * 63).astype(np.uint8))
     file = saved(tmp_path, large, "one.jpg", quality=95)
     whole = np.asarray(large.resize((40, 40), Image.Resampling.LANCZOS)).astype(int)
-    assert abs(images.read_picture(file, form(1, 40, 40))[0] - whole).max() <= 3
+    assert abs(levels_of(file, form(1, 40, 40))[0] - whole).max() <= 3
 
 
 # ------------------------------------------------------------------------------------------------ pictures: a folder
@@ -548,6 +598,11 @@ def test_names_that_are_no_characters(tmp_path, capsys):
     capsys.readouterr().out.encode()
 
 
+def test_folders_that_differ_in_a_space_of_no_ink_keep_their_own_names(tmp_path):
+    data = gt.data.folder(tree(tmp_path / "pets", **{"a\u00a0b": 1, "a\u2003b": 2, "c\u00a0d": 1}), size=8)
+    assert data.class_names == ("a\\xa0b", "a\\u2003b", "c�d") and data.label.tolist() == [0, 1, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -555,6 +610,7 @@ def test_names_that_are_no_characters(tmp_path, capsys):
         ({"size": (8, 8, 3)}, "size of an image"),
         ({"channels": 4}, "channels=4"),
         ({"channels": [3]}, r"channels=\[3\]"),
+        ({"channels": True}, "channels=True"),
         ({"fit": "cut"}, "'crop', 'pad', 'stretch', got fit='cut'"),
         ({"background": "nothing"}, "background='nothing'"),
         ({"limit": 0}, "limit=0"),
@@ -563,6 +619,11 @@ def test_names_that_are_no_characters(tmp_path, capsys):
 def test_settings_of_a_folder_that_make_no_sense(tmp_path, arguments, words):
     with pytest.raises(ValueError, match=words):
         gt.data.folder(tree(tmp_path / "pets", ant=1), **arguments)
+
+
+def test_a_number_is_no_folder():
+    with pytest.raises(ValueError, match="path of a folder, such as 'photographs', got 3"):
+        gt.data.folder(3)
 
 
 def test_a_folder_without_pictures(tmp_path):
