@@ -434,6 +434,8 @@ def check_sample(options) -> None:
             raise FileExistsError(f"{out} is not an empty folder: name an empty or a new one.")
     elif out.suffix not in (".npy", ".png"):
         raise ValueError(f"Expected --out FILE.png, FILE.npy or DIRECTORY/, got {out}.")
+    elif out.exists() and not out.is_file():
+        raise ValueError(f"{out} is no regular file: name another with --out.")
     check_folder_of(out)
 
 
