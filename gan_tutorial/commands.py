@@ -222,7 +222,8 @@ class Keeper:
         """Sample grids and losses from now on."""
         self.made = made
         take = partial(self.take, SHOWN)
-        self.pictures = [hooks.SampleGrids(folder, take, every_seconds=math.inf, start=trainer.steps)]
+        grids = hooks.SampleGrids(folder, take, every_seconds=math.inf, start=trainer.steps, log=trainer.log)
+        self.pictures = [grids]
 
     def take(self, n: int) -> Tensor:
         """Samples of the latest model, from the same z each time."""

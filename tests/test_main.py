@@ -231,6 +231,10 @@ def test_pictures_of_a_training(train):
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
     penalties = torch.tensor([float(row["critic penalty"]) for row in rows])
     torch.testing.assert_close(penalties, log["critic"]["penalty"], rtol=1e-4, atol=1e-6)
+    before = Path("p/losses.csv").read_bytes()
+    assert train("mlp", "--steps", 1, "--out", "b.safetensors") == 0
+    assert train("--resume", "b.safetensors", "--steps", 2, "--pictures", "p") == 1
+    assert Path("p/losses.csv").read_bytes() == before
 
 
 def test_the_seed_of_the_environment(monkeypatch, capsys, train):
