@@ -74,6 +74,9 @@ def train_one(options) -> int:
         say(f"{line(trainer, keeper.goal)}. Saved. Continue with: {program()} train --resume {keeper.path}")
         return 128 + number
     say(f"{line(trainer, keeper.goal)}. {keeper.path} holds the model.")
+    samples = made.sample(SHOWN)
+    if torch.equal(samples, samples[:1].expand_as(samples)):
+        complain("Warning: all samples of this model are the same, so it learned nothing: train with a lower --lr.")
     if options.evaluate != 0:
         judge_and_keep(keeper, trainer, made, options.evaluate)
     return 0

@@ -237,6 +237,13 @@ def test_pictures_of_a_training(train):
     assert Path("p/losses.csv").read_bytes() == before
 
 
+def test_a_model_that_learned_nothing_is_announced(capsys, train):
+    for rate, words in ((1e2, "all samples of this model are the same"), (1e-3, "")):
+        assert train("mlp", "--lr", rate, "--steps", 20, "--out", f"{rate}.safetensors") == 0
+        told = capsys.readouterr().err
+        assert words in told and bool(words) == bool(told)
+
+
 def test_the_seed_of_the_environment(monkeypatch, capsys, train):
     monkeypatch.setenv("GAN_TUTORIAL_SEED", "7")
     assert train("mlp", "--steps", 1, "--out", "a.safetensors") == 0 and card_of("a.safetensors")["seed"] == 7
