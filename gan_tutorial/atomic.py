@@ -16,7 +16,8 @@ def write(path: str | Path, content: bytes) -> None:
     neither another process nor a link that lies there can be written to. Then it takes the place of `path`.
 
     A file that exists keeps its permissions, a new one gets those that the process gives (its umask). Where `path` is
-    a symbolic link, the file that it points to is replaced, and the link stays.
+    a symbolic link, the file that it points to is replaced, and the link stays. What is no regular file, such as a
+    device, is never replaced.
 
     Raises OSError where that cannot be done: the file is then as it was, and nothing else is left behind. (Only if the
     folder cannot be flushed at the very end, the new content is in place already, but might not survive a power cut.)
@@ -26,6 +27,8 @@ def write(path: str | Path, content: bytes) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():  # a device, a pipe: root could put a file in its place
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     mode = target.stat().st_mode & 0o7777 if target.exists() else None
     part = target.with_name(f".{secrets.token_hex(16)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)

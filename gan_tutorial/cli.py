@@ -7,6 +7,7 @@ Here are its arguments, and what becomes of errors, signals and output that nobo
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -319,7 +320,7 @@ def whole(low: int) -> Callable[[str], int]:
     """A type of argument: a whole number from `low` on."""
 
     def convert(text: str) -> int:
-        if len(text) > 20 or not text.strip().lstrip("+-").isdecimal() or not low <= int(text) <= LARGEST:
+        if len(text) > 20 or not re.fullmatch(r"\s*[+-]?\d+\s*", text) or not low <= int(text) <= LARGEST:
             raise argparse.ArgumentTypeError(f"expected a whole number from {low} to 10^15, got {text[:40]}")
         return int(text)
 
@@ -358,6 +359,8 @@ def name_in(names, kind: str) -> Callable[[str], str]:
     """A type of argument: one of these names."""
 
     def convert(text: str) -> str:
+        if text not in names and text in RECIPES:
+            raise argparse.ArgumentTypeError(f"{text} is a recipe: put it first, before all options")
         if text not in names:
             raise argparse.ArgumentTypeError(f"unknown {kind} {text[:40]!r}; expected one of {', '.join(names)}")
         return text
@@ -432,8 +435,10 @@ def check_sample(options) -> None:
     if options.folder:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FileExistsError(f"{out} is not an empty folder: name an empty or a new one.")
-    elif out.suffix not in (".npy", ".png"):
+    elif out.suffix.lower() not in (".npy", ".png"):
         raise ValueError(f"Expected --out FILE.png, FILE.npy or DIRECTORY/, got {out}.")
+    elif out.exists() and not out.is_file():
+        raise ValueError(f"{out} is no regular file: name another with --out.")
     check_folder_of(out)
 
 

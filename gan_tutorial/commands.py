@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import checkpoint, data, distributed, hooks, metrics, plots
+from . import checkpoint, data, distributed, hooks, images, layout, metrics, plots
 from .acceleration import get_accelerations
 from .cli import DATA, ENDING, FITS, LARGEST, Ended, check_free, complain, program, say
 from .game import Interrupted
@@ -73,6 +74,9 @@ def train_one(options) -> int:
         say(f"{line(trainer, keeper.goal)}. Saved. Continue with: {program()} train --resume {keeper.path}")
         return 128 + number
     say(f"{line(trainer, keeper.goal)}. {keeper.path} holds the model.")
+    samples = made.sample(SHOWN)
+    if torch.equal(samples, samples[:1].expand_as(samples)):
+        complain("Warning: all samples of this model are the same, so it learned nothing: train with a lower --lr.")
     if options.evaluate != 0:
         judge_and_keep(keeper, trainer, made, options.evaluate)
     return 0
@@ -151,7 +155,17 @@ def folder_of(card: Mapping) -> dict:
     """The folder of images that a card names, and how they were read; empty for other data."""
     folder = card.get("folder", {})
     known = isinstance(folder, dict) and isinstance(folder.get("path"), str) and folder.get("fit") in FITS
-    return folder if known else {}
+    return {**folder, "path": unquoted(folder["path"])} if known else {}
+
+
+def quoted(path: str) -> str:
+    """A path as a card can hold it, in which all strings are printable: what is not, and %, as in an address."""
+    return "".join(c if c.isprintable() and c != "%" else urllib.parse.quote(os.fsencode(c)) for c in path)
+
+
+def unquoted(text: str) -> str:
+    """The inverse of `quoted`."""
+    return os.fsdecode(urllib.parse.unquote_to_bytes(os.fsencode(text)))
 
 
 def goal_of(card: dict) -> dict | None:
@@ -222,7 +236,8 @@ class Keeper:
         """Sample grids and losses from now on."""
         self.made = made
         take = partial(self.take, SHOWN)
-        self.pictures = [hooks.SampleGrids(folder, take, every_seconds=math.inf, start=trainer.steps)]
+        grids = hooks.SampleGrids(folder, take, every_seconds=math.inf, start=trainer.steps, log=trainer.log)
+        self.pictures = [grids]
 
     def take(self, n: int) -> Tensor:
         """Samples of the latest model, from the same z each time."""
@@ -326,7 +341,7 @@ def open_data(name: str | None, split: str = "train", size=None, channels=None, 
         how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
         base = Path(name).resolve().name
         found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # what is called so is ours
-        facts = {"folder": {"path": os.path.abspath(name), **how}}
+        facts = {"folder": {"path": quoted(os.path.abspath(name)), **how}}
     names = list(found.class_names)
     return found, {**facts, "class_names": names} if names else facts
 
@@ -363,7 +378,7 @@ def sample(options) -> int:
     label = class_of(made, options.label)
     if options.folder:
         write = write_folder
-    elif options.out.suffix == ".npy":
+    elif options.out.suffix.lower() == ".npy":
         write = write_array
     else:
         write = write_grid
@@ -381,13 +396,15 @@ def class_of(made: TrainedModel, text: str | None) -> int | None:
     if not made.recipe.labelled:
         raise ValueError(f"The model {made.recipe.name} is unconditional: leave --label out.")
     names = class_names(made)
-    if text in names:
-        return names.index(text)
-    if text.isdecimal() and len(text) < 10 and int(text) < made.spec.classes:
+    for said in (text, images.printable(text), layout.printable(text)):  # as `data.folder` writes names, and a card
+        if names.count(said) == 1:
+            return names.index(said)
+    numbered = any(name.isdecimal() for name in names)  # then a number is a name
+    if not numbered and text.isdecimal() and len(text) < 10 and int(text) < made.spec.classes:
         return int(text)
+    expected = "one of the classes" if numbered else f"a label from 0 to {made.spec.classes - 1}, or one of"
     raise ValueError(
-        f"Expected a label from 0 to {made.spec.classes - 1}"
-        + (f", or one of {', '.join(names)}" if names else "")
+        (f"Expected {expected} {', '.join(names)}" if names else f"Expected a label from 0 to {made.spec.classes - 1}")
         + f"; got {text or 'nothing'}."
     )
 
@@ -410,7 +427,7 @@ def pieces(made: TrainedModel, n: int, label: int | None, seed: int) -> Iterator
 
 def write_array(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
     """All samples as one array, float32 in [-1, 1]."""
-    refuse_above(n, 4 * math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on this disk")
+    refuse_above(n, 4 * math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on the disk of --out")
     refuse_above(n, 16, available_memory(), "in memory")  # labels
     with replaced(out) as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (n, *made.spec.shape)}
@@ -422,14 +439,14 @@ def write_array(made: TrainedModel, n: int, label: int | None, seed: int, out: P
 def write_grid(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
     """All samples as one picture."""
     refuse_above(n, 12 * math.prod(made.spec.shape), available_memory(), "in memory")
-    images = torch.cat(list(pieces(made, n, label, seed)))
+    grid = plots.png(torch.cat(list(pieces(made, n, label, seed))))
     with replaced(out) as file:
-        file.write(plots.png(images))
+        file.write(grid)
 
 
 def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
     """One PNG a sample, numbered; in a folder for each class where the model has classes."""
-    refuse_above(n, 4096 + math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on this disk")
+    refuse_above(n, 4096 + math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on the disk of --out")
     refuse_above(n, 16, available_memory(), "in memory")
     asked = made.conditions(n, label)
     folders = [out / name for name in folder_names(made)] if asked is not None else [out]
@@ -492,6 +509,8 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
 
 def refuse_above(n: int, each: int, there: int | None, where: str) -> None:
     """ValueError, with the number that fits, where n samples of `each` so many bytes need more than is there."""
+    if there is not None and each > there:
+        raise ValueError(f"A sample takes {human(each)}, and {human(there)} are free {where}: make room there.")
     if there is not None and n * each > there:
         raise ValueError(
             f"{n:,} samples take {human(n * each)}, and {human(there)} are free {where}: expected --n {there // each} "

@@ -4,7 +4,7 @@ import csv
 import io
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,6 +96,7 @@ class SampleGrids:
     every_seconds  between pictures; every: steps between them. Of both, what comes first
     start          steps that were done before, where a training is resumed: rows of losses.csv from there on are
                    replaced, those before are kept
+    log            what these steps logged, as `Trainer.log` has it: losses.csv is made whole by it
     clock          () -> seconds, that `every_seconds` is counted by
 
         grids = gt.hooks.SampleGrids("run", lambda: gt.sample(G, z), every_seconds=30)
@@ -106,7 +107,8 @@ class SampleGrids:
     are known before training: OSError or ValueError. After that nothing here ends a training: what fails is left out,
     with one warning. Losses that could not be written are tried again at the next picture. PyTorch's global random
     generators are put back, as by `Film`. Raises ValueError where neither number is given or one is not positive, and
-    for a folder with losses of another training, which `start` would not continue.
+    for a folder with losses of another training: where `start` is 0, or other rows than those of `log` are there.
+    Without `log` a gap before `start` gets a warning, and a table with other columns is left as it is.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class SampleGrids:
         every: int | None = None,
         start: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        log: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
     ):
         for value in (every_seconds, every):
             if value is not None and not value > 0:
@@ -128,7 +131,7 @@ class SampleGrids:
         self.log, self.written, self.warned, self.clock = {}, 0, False, clock
         self.folder.mkdir(parents=True, exist_ok=True)
         self.losses = self.folder / "losses.csv"
-        self._resume()
+        self._resume(log or {})
         self._picture()
         self.last = clock()
 
@@ -162,36 +165,55 @@ class SampleGrids:
 
     def _rows(self) -> None:
         """Append the steps since the last time."""
-        columns = {f"{player} {term}": values for player, terms in self.log.items() for term, values in terms.items()}
-        names, steps = ["step", *columns], max(map(len, columns.values()), default=0)
-        if steps == self.written:
+        header, *rows = _table(self.log, self.start, self.written)
+        if not rows:
             return
         size = self.losses.stat().st_size if self.losses.exists() else 0
-        table = csv.writer(text := io.StringIO())
-        if size == 0:
-            table.writerow(names)
-        rows = zip(*(values[self.written :].tolist() for values in columns.values()), strict=True)
-        for step, row in enumerate(rows, self.start + self.written + 1):
-            table.writerow([step, *(f"{value:.6g}" for value in row)])
+        if size:
+            with open(self.losses, "rb") as file:
+                if file.readline() != header:
+                    raise ValueError("its losses.csv has other columns")
         try:
-            with open(self.losses, "a", encoding="utf-8", newline="") as file:
-                file.write(text.getvalue())
+            with open(self.losses, "ab") as file:
+                file.write(b"".join(rows if size else [header, *rows]))
         except OSError:
             with open(self.losses, "r+b") as file:  # half a row would spoil the table
                 file.truncate(size)
             raise
-        self.written = steps
+        self.written += len(rows)
 
-    def _resume(self) -> None:
+    def _resume(self, log: Mapping) -> None:
         """Keep the rows of losses.csv up to `start`, or refuse those of another training."""
-        if not self.losses.exists():
-            return
-        if self.start == 0:
-            raise ValueError(f"{self.losses} already exists, of another training. Name another folder, or remove it.")
-        header, *rows = self.losses.read_bytes().splitlines(keepends=True) or [b""]
-        steps = [row.partition(b",")[0] for row in rows]
-        kept = [row for row, step in zip(rows, steps, strict=True) if step.isdigit() and int(step) <= self.start]
-        _put(self.losses, b"".join([header, *kept]))
+        another = f"{self.losses} already exists, of another training. Name another folder, or remove it."
+        there = self.losses.read_bytes().splitlines(keepends=True) if self.losses.exists() else []
+        if self.losses.exists() and self.start == 0:
+            raise ValueError(another)
+        header, *rows = there or [b""]
+        whole = [row for row in rows if row.endswith(b"\n") and row.partition(b",")[0].isdigit()]
+        kept = [row for row in whole if int(row.partition(b",")[0]) <= self.start]
+        made = _table(log, 0)
+        if len(made) == self.start + 1 > 1:
+            if there and (header != made[0] or not {*kept} <= {*made}):
+                raise ValueError(another)
+            header, *kept = made
+        elif there and len(kept) != self.start:
+            warnings.warn(
+                f"{self.losses} has {len(kept):,} of the {self.start:,} steps before: the others are missing there.",
+                stacklevel=3,
+            )
+        if there or kept:
+            _put(self.losses, b"".join([header, *kept]))
+
+
+def _table(log: Mapping, start: int, since: int = 0) -> list[bytes]:
+    """The lines of losses.csv: its header, and a row for each step of a log from number `since` on."""
+    columns = {f"{player} {term}": values for player, terms in log.items() for term, values in terms.items()}
+    rows = zip(*(values[since:].tolist() for values in columns.values()), strict=True)
+    table = csv.writer(text := io.StringIO())
+    table.writerow(["step", *columns])
+    for step, row in enumerate(rows, start + since + 1):
+        table.writerow([step, *(f"{value:.6g}" for value in row)])
+    return text.getvalue().encode().splitlines(keepends=True)
 
 
 def _put(path: Path, content: bytes) -> None:

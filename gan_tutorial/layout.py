@@ -52,9 +52,14 @@ def named(kind: Callable) -> Callable[[object], bool]:
     return lambda x: isinstance(x, dict) and all(map(kind, x.values()))
 
 
-def is_option(x) -> bool:
-    """Whether it can be an option of a recipe."""
-    return isinstance(x, bool | str) or (is_number(x) and x > 0)
+def is_flag(x) -> bool:
+    """Whether it is true or false."""
+    return isinstance(x, bool)
+
+
+def is_positive(x) -> bool:
+    """Whether it is a positive number."""
+    return is_number(x) and x > 0
 
 
 def is_shape(x) -> bool:
@@ -62,10 +67,26 @@ def is_shape(x) -> bool:
     return listed(whole(1))(x) and 1 <= len(x) <= 8 and math.prod(x) <= 2**32
 
 
+#: What `Recipe.configure` can change.
+OPTIONS: dict[str, Callable[[object], bool]] = {
+    "batch_size": whole(1, 2**32),
+    "latent_dim": whole(1, 2**32),
+    "lr": is_positive,
+    "half_life": is_positive,
+    "flip": is_flag,
+    "augment": is_flag,
+}
+
+
+def are_options(x) -> bool:
+    """Whether a recipe can be configured with it."""
+    return isinstance(x, dict) and all(name in OPTIONS and OPTIONS[name](value) for name, value in x.items())
+
+
 #: What a card holds, and in words what each entry must be.
 ENTRIES: dict[str, tuple[Callable[[object], bool], str]] = {
     "recipe": (is_text, "a name"),
-    "options": (named(is_option), "a dictionary of positive numbers and words"),
+    "options": (are_options, f"a dictionary of what a recipe can be configured with: {', '.join(OPTIONS)}"),
     "shape": (is_shape, "the shape of a sample"),
     "classes": (whole(0), "a number of classes"),
     "step": (whole(0), "a number of steps"),

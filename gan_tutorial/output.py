@@ -45,6 +45,8 @@ def test_write(path: str | Path, room: int = ROOM) -> None:
         target = Path(path).resolve(strict=False)
         if target.is_dir():
             raise IsADirectoryError("it is a folder")
+        if target.exists() and not target.is_file():
+            raise OSError("it is no regular file")
         with suppress(FileNotFoundError):
             target.lstat()  # says whether the name is too long
         with tempfile.TemporaryFile(dir=target.parent) as file:

@@ -171,3 +171,15 @@ def test_the_tools_can_load_it_alone():
     """By its path, in a Python that has neither torch nor the package's other modules."""
     result = child("assert 'torch' not in sys.modules and 'gan_tutorial' not in sys.modules", "nowhere")
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path):
+    """Root could: a file took the place of the null device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="no regular file"):
+            atomic.write(tmp_path / name, NEW)
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode) and (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]

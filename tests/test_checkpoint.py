@@ -1,5 +1,6 @@
 """Files of trainings: going on is as if never stopped, and whatever kills a process leaves a file that can be read."""
 
+import inspect
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import gan_tutorial as gt
-from gan_tutorial import acceleration, checkpoint
+from gan_tutorial import acceleration, checkpoint, layout
 from gan_tutorial.game import Feed, adversaries
 from gan_tutorial.objectives import gradient_penalty, r1, weight_clipping
 from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, RECIPES, WGAN, Recipe, Trainer
@@ -659,3 +660,10 @@ def test_what_is_not_whole_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="its card's 'curve' is not a list of dictionaries of numbers"):
         checkpoint.save(trained(), path, curve="steep")
     assert not path.exists()
+
+
+def test_the_table_of_options_has_what_a_recipe_can_be_configured_with():
+    configurable = inspect.signature(gt.recipes.Recipe.configure).parameters.keys() - {"self"}
+    assert layout.OPTIONS.keys() == configurable
+    layout_takes = {"batch_size": 8, "latent_dim": 9, "lr": 1e-3, "half_life": 10, "flip": False, "augment": True}
+    assert layout.are_options(layout_takes) and layout.are_options({})

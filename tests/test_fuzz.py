@@ -243,6 +243,20 @@ def described(tensors: dict, prefix: str) -> dict:
     }
 
 
+NO_OPTIONS = [
+    {"latent_dim": -3},
+    {"latent_dim": "9"},
+    {"latent_dim": 2.5},
+    {"latent_dim": 2**53},
+    {"batch_size": True},
+    {"lr": "abc"},
+    {"half_life": 0},
+    {"flip": 1},
+    {"foo": 1},
+    [],
+]
+
+
 @pytest.mark.parametrize(
     "card, words",
     [
@@ -258,7 +272,7 @@ def described(tensors: dict, prefix: str) -> dict:
         ({"classes": True}, "'classes' is not a number of classes"),
         ({"shape": [10**9, 10**9]}, "'shape' is not the shape of a sample"),
         ({"shape": [2**14, 2**14]}, "shape"),
-        ({"options": {"latent_dim": -3}}, "'options' is not"),
+        *(({"options": options}, "'options' is not") for options in NO_OPTIONS),
         ({"losses_ahead": {"critic": {"game": None}, "generator": {}}}, "'losses_ahead' is not"),
         ({"groups": {"critic": [{"lr": -1.0}], "generator": [{}]}}, "an optimiser's lr is 0.001 and was -1"),
         ({"groups": {"critic": [{"betas": [0.5, 1.5]}], "generator": [{}]}}, "an optimiser's betas"),

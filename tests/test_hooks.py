@@ -310,6 +310,37 @@ def test_a_training_that_is_resumed_goes_on_with_its_table(tmp_path):
         train(2, 0)
 
 
+def test_a_table_of_another_training_is_not_continued(tmp_path):
+    """Other columns, or other losses; and what is missing is said, or taken from the log."""
+    log = {"critic": {"game": torch.tensor([0.5, 0.25, 1 / 3, 4.0])}}
+    rows = ["step,critic game", "1,0.5", "2,0.25", "3,0.333333", "4,4"]
+    losses = tmp_path / "losses.csv"
+
+    def there(*lines):
+        losses.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+
+    def resumed(start=4, **settings):
+        return gt.hooks.SampleGrids(tmp_path, lambda: torch.zeros(3, 2), every=2, start=start, **settings)
+
+    for other in (["step,critic game,critic penalty", "1,0.5,2"], [*rows[:2], "2,0.26"]):
+        there(*other)
+        before = losses.read_bytes()
+        with pytest.raises(ValueError, match="of another training"):
+            resumed(log=log)
+        assert losses.read_bytes() == before
+    for found in ([], rows[:3], [*rows, "5,7", "6,7"]):
+        there(*found)
+        resumed(log=log)
+        assert losses.read_text().splitlines() == rows
+
+    with pytest.warns(UserWarning, match="4 of the 100 steps before"):
+        grids = resumed(start=100)
+    grids.log = {"generator": log["critic"]}
+    with pytest.warns(UserWarning, match="other columns"):
+        grids.write()
+    assert losses.read_text().splitlines() == rows
+
+
 def test_pictures_change_nothing(tmp_path):
     def train(watched):
         G, players, feed = game()

@@ -231,6 +231,17 @@ def test_pictures_of_a_training(train):
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
     penalties = torch.tensor([float(row["critic penalty"]) for row in rows])
     torch.testing.assert_close(penalties, log["critic"]["penalty"], rtol=1e-4, atol=1e-6)
+    before = Path("p/losses.csv").read_bytes()
+    assert train("mlp", "--steps", 1, "--out", "b.safetensors") == 0
+    assert train("--resume", "b.safetensors", "--steps", 2, "--pictures", "p") == 1
+    assert Path("p/losses.csv").read_bytes() == before
+
+
+def test_a_model_that_learned_nothing_is_announced(capsys, train):
+    for rate, words in ((1e2, "all samples of this model are the same"), (1e-3, "")):
+        assert train("mlp", "--lr", rate, "--steps", 20, "--out", f"{rate}.safetensors") == 0
+        told = capsys.readouterr().err
+        assert words in told and bool(words) == bool(told)
 
 
 def test_the_seed_of_the_environment(monkeypatch, capsys, train):
@@ -331,11 +342,37 @@ def test_a_card_names_no_folder_elsewhere(names, folder):
 
 
 def test_classes_by_number_and_by_name():
-    named = toy(["7", "cat", "dog"])
-    assert [commands.class_of(named, text) for text in (None, "cat", "7", "2")] == [None, 1, 0, 2]
+    named = toy(["ant", "cat", "dog"])
+    assert [commands.class_of(named, text) for text in (None, "cat", "ant", "2")] == [None, 1, 0, 2]
     for text in ("3", "-1", "bird", "²"):
-        with pytest.raises(ValueError, match=f"from 0 to 2, or one of 7, cat, dog; got {text}"):
+        with pytest.raises(ValueError, match=f"from 0 to 2, or one of ant, cat, dog; got {text}"):
             commands.class_of(named, text)
+
+
+def test_where_classes_are_called_by_numbers_a_number_is_a_name():
+    named = toy(["1", "2", "3"])
+    assert [commands.class_of(named, text) for text in "123"] == [0, 1, 2]
+    for text in ("0", "4"):
+        with pytest.raises(ValueError, match=f"one of the classes 1, 2, 3; got {text}"):
+            commands.class_of(named, text)
+
+
+ODD = ["a\xa0b", "100%", "%41", "caf\xe9", os.fsdecode(b"caf\xe9"), "new\nline"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_folders_with_odd_names_come_back(name, capsys):
+    """What a card holds is printable, and names of folders need not be."""
+    paint(Path(name), each=4)
+    (Path(name) / "cats").rename(Path(name) / name)
+    words = ("--size", 8, "--batch-size", 4, "--steps", 1, "--evaluate", 0, "--out", "a.safetensors")
+    assert run("train", "conditional", "--data", name, *words) == 0
+    assert commands.folder_of(card_of("a.safetensors"))["path"] == os.path.abspath(name)
+    assert train_own("--resume", "a.safetensors", "--steps", 2) == 0
+    assert run("evaluate", "a.safetensors") == 0
+    assert run("sample", "a.safetensors", "--n", 2, "--label", name, "--out", "b.npy") == 0
+    expected = checkpoint.load("a.safetensors").sample(2, sorted([name, "dogs", "snails"]).index(name))
+    assert np.array_equal(np.load("b.npy"), expected.numpy())
 
 
 @pytest.mark.parametrize(
@@ -359,6 +396,16 @@ def test_what_was_written_before_the_end_is_told(end, sentence):
     assert not [path for path in Path().iterdir() if path.name != "out"]
 
 
+def test_samples_may_be_called_in_capitals_and_replace_no_pipe(capsys):
+    assert (
+        run("sample", "mlp", "--n", 4, "--out", "A.PNG") == 0 and run("sample", "mlp", "--n", 4, "--out", "B.NPY") == 0
+    )
+    assert Image.open("A.PNG").format == "PNG" and np.load("B.NPY").shape[0] == 4
+    os.mkfifo("pipe.png")
+    assert run("sample", "mlp", "--out", "pipe.png") == 1 and "no regular file" in capsys.readouterr().err
+    assert Path("pipe.png").is_fifo()
+
+
 def test_an_array_is_what_numpy_would_have_saved():
     commands.write_array(toy(), 2500, None, 0, Path("a.npy"))
     expected = io.BytesIO()
@@ -377,6 +424,8 @@ def test_more_than_fits_is_refused_with_the_number_that_fits(capsys):
     commands.refuse_above(10, 100, 1000, "in memory")
     with pytest.raises(ValueError, match="11 samples take .* in memory: expected --n 10 or less"):
         commands.refuse_above(11, 100, 1000, "in memory")
+    with pytest.raises(ValueError, match="A sample takes 100 bytes, and 99 bytes are free in memory"):
+        commands.refuse_above(11, 100, 99, "in memory")
     assert 2**20 < commands.available_memory() < 2**50
     for place in ("a.npy", "a.png", "many/"):
         assert run("sample", "mlp", "--n", 10**15, "--out", place) == 1
@@ -397,6 +446,7 @@ FORTY = [
     (2, ["train", "nobody"], "unknown recipe 'nobody'; expected one of mlp"),
     (2, ["train", "mlp", "--steps", "0"], "whole number from 1 to 10^15, got 0"),
     (2, ["train", "mlp", "--steps", "1.5"], "got 1.5"),
+    (2, ["train", "mlp", "--steps", "+-5"], "whole number from 1 to 10^15, got +-5"),
     (2, ["train", "mlp", "--steps", str(2**63)], "got 9223372036854775808"),
     (2, ["train", "mlp", "--steps", "9" * 5000], "got 999"),
     (2, ["train", "mlp", "--seconds", "nan"], "positive number, got nan"),
@@ -411,6 +461,7 @@ FORTY = [
     (2, ["train", "mlp", "--size", "1x2x3"], "got 1x2x3"),
     (2, ["train", "mlp", "--channels", "2"], "invalid choice: 2"),
     (2, ["train", "mlp", "--accelerate", "magic"], "unknown acceleration 'magic'"),
+    (2, ["train", "--accelerate", "fused", "mlp"], "mlp is a recipe: put it first"),
     (2, ["train", "mlp", "--steps", "\x1b[31m"], "got ?[31m"),
     (1, ["train", "mlp", "--data", "nowhere"], "There is no folder nowhere: expected one with images, or --data mnist"),
     (1, ["train", "mlp", "--data", "folder"], "folder"),

@@ -57,11 +57,13 @@ def bad_places(folder):
     (folder / "file").write_text("x")
     (folder / "one").symlink_to("two")
     (folder / "two").symlink_to("one")
+    os.mkfifo(folder / "pipe")
     return [
         folder / "none" / "a.safetensors",
         folder / "file" / "a.safetensors",
         folder,
         folder / "one",
+        folder / "pipe",
         folder / ("n" * 300),
         folder / "zero\0byte",
     ]
