@@ -717,5 +717,5 @@ def _positive(**settings):
         whole = name in ("n", "size", "modes", "side")
         if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
             raise ValueError(f"{name} is {value!r}; it must be a {'whole ' * whole}number, and positive.")
-        if not value > 0:
+        if not float(value) > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")
