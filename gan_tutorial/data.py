@@ -13,6 +13,7 @@ GAN_TUTORIAL_CACHE     where downloads and drawings are kept; where it is not se
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
@@ -66,9 +67,9 @@ class Data:
     def __post_init__(self):
         _check_values(self.name, self.values)
         _check_label(self.name, self.label, len(self.values), len(self.class_names))
-        twice = [one for one in self.class_names if list(self.class_names).count(one) > 1]
-        if twice:
-            raise ValueError(f"Two classes of {self.name!r} are called {twice[0]!r}; give each a name of its own.")
+        for name, count in Counter(self.class_names).items():
+            if count > 1:
+                raise ValueError(f"{count} classes of {self.name!r} are called {name!r}; give each a name of its own.")
         for factor, value in self.factors.items():
             if not isinstance(value, Tensor) or value.shape != (len(self.values),):
                 raise ValueError(
@@ -422,6 +423,8 @@ def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tupl
             raise ValueError("class_names are names of labels: give label=… too.")
         return None, ()
     if isinstance(label, Tensor):
+        if label.layout != torch.strided or label.is_quantized:
+            raise ValueError(f"The labels of {name!r} are a sparse or quantised tensor: give plain int64.")
         label = label.detach().cpu()
         given = (label.double() if label.is_floating_point() else label).numpy()  # NumPy has no bfloat16
     else:
@@ -516,7 +519,8 @@ def folder(
 def _distinct(kinds: Sequence[str]) -> tuple[str, ...]:
     """Names of folders as printable ones. Those that would become the same keep what they differ in, as a code."""
     names = [images.printable(kind) for kind in kinds]
-    return tuple(ascii(kind)[1:-1] if names.count(name) > 1 else name for kind, name in zip(kinds, names, strict=True))
+    counts = Counter(names)
+    return tuple(ascii(kind)[1:-1] if counts[name] > 1 else name for kind, name in zip(kinds, names, strict=True))
 
 
 def _format(size, channels: int, fit: str, background: str) -> images.Format:
