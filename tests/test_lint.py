@@ -30,7 +30,9 @@ def test_the_code_is_clean(check):
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_check_can_fail(check, tmp_path):
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
-    (tmp_path / "tools").mkdir()
+    for name in ("tools", "gan_tutorial"):  # what the configuration names has to be there
+        (tmp_path / name).mkdir()
+    (tmp_path / "conftest.py").write_text("")
     (tmp_path / "tools" / "a.py").write_text("x = 1\n")
     assert run(check, cwd=tmp_path).returncode == 0
     (tmp_path / "tools" / "a.py").write_text(FAULTS[check])
