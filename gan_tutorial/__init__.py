@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the same names once more, for type checkers and editors
     from . import acceleration, augment, checkpoint, data, distributed, flops, hooks, metrics, plots, recipes
     from .checkpoint import pretrained
-    from .claims import ClaimFailed, claim
+    from .claims import ClaimFailed, check, claim
     from .data import Data
     from .ema import EMA
     from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample, turns
@@ -56,7 +56,7 @@ __version__ = "0.1.0"
 NAMES = {
     "": "acceleration augment checkpoint data distributed flops hooks metrics plots recipes",
     "checkpoint": "pretrained",
-    "claims": "ClaimFailed claim",
+    "claims": "ClaimFailed check claim",
     "data": "Data",
     "ema": "EMA",
     "game": "Batch Feed Interrupted Log NonFiniteLoss Player adam adversaries fit sample turns",

@@ -74,3 +74,23 @@ def test_the_record_holds_what_failed_too(monkeypatch, capsys, tmp_path):
         ("1.2", 2.0, False, False),
         ("1.3", 2.0, False, False),
     ]
+
+
+@pytest.mark.parametrize("answer", [None, ...])
+def test_an_exercise_without_an_answer(capsys, answer):
+    assert not gt.check("Exercise 2", answer, high=1)
+    assert capsys.readouterr().out == "… Exercise 2: no answer yet\n"
+
+
+@pytest.mark.parametrize("value, right", [(0.5, True), (1.0, True), (1.1, False), (-1, False), (float("nan"), False)])
+def test_an_answer_is_judged_without_telling_the_solution(capsys, value, right):
+    assert gt.check("Exercise 2", torch.tensor(value), low=0, high=1, hint="Mind the sign.") is right
+    told = "✓ Exercise 2: right\n" if right else "✗ Exercise 2: not yet. Mind the sign.\n"
+    assert capsys.readouterr().out == told  # neither the value nor the bounds
+    assert gt.check("Exercise 3", True) and not gt.check("Exercise 3", torch.tensor(False))
+
+
+def test_an_answer_is_not_judged_by_a_training_at_smoke_scale(monkeypatch, capsys):
+    monkeypatch.setenv("GAN_TUTORIAL_SCALE", "smoke")
+    assert gt.check("Exercise 2", 7, high=1)
+    assert capsys.readouterr().out == ""

@@ -569,3 +569,16 @@ def test_a_hook_that_collects_other_frames_makes_the_chapters_that_film_stale():
     stale = {name for name in changed.notebooks if changed.key(name) != book.sources.key(name)}
     filming = {path.name for path in notebooks.chapters() if "hooks.Film(" in path.read_text(encoding="utf-8")}
     assert filming and filming <= stale
+
+
+def test_what_an_earlier_version_recorded_is_not_run_again_where_only_what_is_missing_is_wanted(done):
+    before = done.record["runs"]
+    done.change("gan_tutorial/toy.py", "return 1", "return 2")
+    assert done.claims("--missing") == 1  # the strict verdict is about all of it
+    assert done.record["runs"] == before
+    new = 'gt.claim("1.3", "Two and two is four", 2 * total, low=4, high=4, exact=True)'
+    done.chapter(*CELLS, new)
+    done.write("book/sabotages.toml", SABOTAGES.replace('claims = ["1.1"]', 'claims = ["1.1", "1.3"]'))
+    done.claims("--missing", "--seeds", "1")
+    ran = [run for run in done.record["runs"] if run not in before]
+    assert [(run["seed"], run["sabotage"]) for run in ran] == [(0, None), (0, "a wrong sum")]

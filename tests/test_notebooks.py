@@ -268,3 +268,18 @@ def test_a_run_that_fails_leaves_the_notebook_as_it_was(tmp_path):
     assert path.read_bytes() == before
     assert (tmp_path / "failed" / "01_x.ipynb").is_file()
     assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    "tags, input_hidden, output_hidden",
+    [([], False, False), (["hide-input"], True, False), (["hide-cell"], True, True)],
+)
+def test_what_the_pages_fold_is_folded_in_jupyter_and_on_colab(tags, input_hidden, output_hidden):
+    made = notebook(code("x = 1", tags=tags))
+    made["cells"][-1]["metadata"]["jupyter"] = {"source_hidden": True}  # the tags alone decide
+    notebooks.normalise(made)
+    metadata = made["cells"][-1]["metadata"]
+    assert metadata.get("jupyter", {}).get("source_hidden", False) is input_hidden
+    assert (metadata.get("cellView") == "form") is input_hidden
+    assert metadata.get("jupyter", {}).get("outputs_hidden", False) is output_hidden
+    assert metadata.get("collapsed", False) is output_hidden

@@ -4,6 +4,7 @@
     python -m tools.claims --check               run nothing; fail if anything is missing, out of date or wrong
     python -m tools.claims --check --allow-stale run nothing; fail if a claim fails, has no record or no sabotage
     python -m tools.claims --only 01 --seeds 2   a part, for development
+    python -m tools.claims --missing --seeds 1   only what has no record at all: what was recorded earlier stays
     python -m tools.claims --page                run nothing; write the page of claims anew
 
 A run is one chapter's code cells, in order, in a process of its own. Runs are kept in book/claims.json with a hash of
@@ -63,10 +64,13 @@ def save(book: Book, runs: list[dict]) -> None:
         atomic_write(path, text)
 
 
-def run_stale(book: Book, only: list[str], seeds: int, workers: int) -> list[Problem]:
-    """Run what is not up to date, saving after each run. Returns what went wrong."""
+def run_stale(book: Book, only: list[str], seeds: int, workers: int, missing: bool = False) -> list[Problem]:
+    """Run what is not up to date (or `missing`: what lacks a claim), saving after each run. Returns what went wrong."""
     jobs, known = wanted(book, only, seeds), {identity(run): run for run in stored(book)}
-    stale = [job for job in jobs if not shows(known.get(job.identity), job.key, job.must if job.sabotage else [])]
+    if missing:
+        stale = [job for job in jobs if not recorded(known.get(job.identity), job)]
+    else:
+        stale = [job for job in jobs if not shows(known.get(job.identity), job.key, job.must if job.sabotage else [])]
     print(f"{len(jobs) - len(stale)} of {len(jobs)} runs are up to date", flush=True)
 
     def keep(run: dict) -> None:
@@ -76,6 +80,12 @@ def run_stale(book: Book, only: list[str], seeds: int, workers: int) -> list[Pro
     crashes = asyncio.run(execute(stale, book, workers, list(known.values()), keep))
     save(book, list(known.values()))
     return crashes
+
+
+def recorded(run: dict | None, job: Job) -> bool:
+    """Whether a run of any version of the code holds the job's claims (an exact fact is recorded with seed 0 alone)."""
+    exact = {number for number, claim in job.chapter.claims.items() if claim.exact and job.seed > 0}
+    return run is not None and set(job.must) - exact <= set(run["claims"])
 
 
 def report(book: Book, runs: list[dict], problems: list[Problem], options: argparse.Namespace) -> int:
@@ -108,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=cores(), help="runs side by side (default: one a core)")
     parser.add_argument("--check", action="store_true", help="run nothing; is the record complete and up to date?")
     parser.add_argument("--allow-stale", action="store_true", help="with --check: code may have changed meanwhile")
+    parser.add_argument("--missing", action="store_true", help="run only what no version of the code has recorded")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page of claims anew")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -118,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
         busy = "Another `make claims` is at work on this book: wait for it, or stop it."
         with locked(book.root / "book", busy, wait=False):
             try:
-                crashes = run_stale(book, options.only, options.seeds, max(1, options.jobs))
+                crashes = run_stale(book, options.only, options.seeds, max(1, options.jobs), options.missing)
             except KeyboardInterrupt:
                 print("Stopped. What was finished is kept; the same command goes on from there.")
                 return 130

@@ -106,6 +106,16 @@ def normalise(notebook: dict) -> None:
         seen[digest] = seen.get(digest, 0) + 1
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         cell["metadata"] = {k: cell["metadata"][k] for k in ("mystnb", "tags") if cell["metadata"].get(k)}
+        cell["metadata"] |= folded(cell["metadata"].get("tags", []))
+
+
+def folded(tags: Sequence[str]) -> dict:
+    """What the pages fold by these tags, told to JupyterLab (`jupyter`) and to Colab (`cellView`, `collapsed`)."""
+    if "hide-cell" in tags:
+        return {"cellView": "form", "collapsed": True, "jupyter": {"outputs_hidden": True, "source_hidden": True}}
+    if "hide-input" in tags:
+        return {"cellView": "form", "jupyter": {"source_hidden": True}}
+    return {}
 
 
 def execute(path: Path, failed: Path = ROOT / "_build" / "failed") -> None:
