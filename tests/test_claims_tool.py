@@ -513,7 +513,7 @@ def test_layout_does_not_count_but_strings_and_blocks_do():
     assert key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'ab'") != plain
     assert key("gt.claim('1.1', 'short', x,\n  low=1)") == key("gt.claim('1.1', 'long '\n         'text', x, low=1)")
     assert key("gt.claim('1.1', 'short', x, low=1)") != key("gt.claim('1.1', 'short', x, low=11)")
-    assert key("x = 1", "# Set-up. One.") == key("x = 1", "# Set-up. Two.")
+    assert key("x = 1", "# Set-up. One.") == key("x = 1", "# @title Set-up\nprint(2)")
 
 
 DEFS = {"toy": "from . import far\n\ndef measure(x):\n    return far.A + 1\n", "far": "A = 1\n", "other": "B = 1\n"}
