@@ -178,10 +178,10 @@ def test_output_on_stderr():
 @pytest.mark.parametrize(
     "text",
     [
-        "seed 1 · device cpu (no GPU found) · precision float32 · scale cpu (no GPU found)\n",
-        "x\nseed 0 · device cuda (H200) · precision float32 · scale gpu (H200)\n",
+        "seed 1 · device cpu (no GPU found) · float32 · scale cpu (no GPU found)\n",
+        "x\nseed 0 · device cuda (H200) · float32 · scale gpu (H200)\n",
         "digits: drawn, 60,000 training images\n",
-        "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · precision float32 · scale smoke\n",
+        "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · float32 · scale smoke\n",
     ],
 )
 def test_an_output_that_is_not_the_published_one(text):
