@@ -20,6 +20,7 @@ from .cells import code_cells, is_folded, readings, section, source
 PACE = 200  # words a minute
 COLUMNS = 80
 FIRST_WORDS, FIRST_LINES = 2500, 200  # at most, of a first reading
+START_WORDS, START_LINES = 1200, 60  # at most, of the chapter before all others
 LOOP_WORDS, DIGIT_WORDS = 600, 1500  # goals on the way from the title page
 
 DETAILS = re.compile(r"<details\b.*?</details>", re.S | re.I)
