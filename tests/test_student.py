@@ -62,7 +62,7 @@ def test_what_is_written_is_valid_and_alone_in_its_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["01_x.ipynb"]
     nbformat.validate(nbformat.read(tmp_path / "01_x.ipynb", as_version=4))
     with pytest.raises(nbformat.ValidationError):
-        student.write(tmp_path, {"01_x": {**MADE, "cells": [{"cell_type": "code"}]}})
+        student.write(tmp_path, {"01_x": {**MADE, "cells": [{"cell_type": "code", "id": "a"}]}})
 
 
 def test_a_student_s_notebook_runs_without_an_answer():
