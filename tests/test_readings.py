@@ -234,6 +234,7 @@ def test_without_exercises_the_first_reading_ends_before_what_is_deeper():
 )
 def test_exercises_and_their_stars(text, found):
     assert readings.exercises(notebook([markdown("## Exercises\n\n" + text)])) == found
+    assert readings.exercises(notebook([markdown("## Deeper: more exercises\n\n" + text)])) == found
     assert readings.exercises(notebook([markdown("## Sources\n\n" + text)])) == {}
 
 

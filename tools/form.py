@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from . import readings, setup_cell
-from .cells import code_cells, is_folded, parts, section, source, tags, title
+from .cells import code_cells, is_folded, parts, source, tags, title
 from .dependency_hash import claims_in
 
 BEHIND = {"Exercises", "Common mistakes", "Sources"}  # sections behind the first reading that are not "Deeper: …"
@@ -117,7 +117,7 @@ def prediction_faults(notebook: dict) -> Iterator[str]:
 def exercise_faults(notebook: dict) -> Iterator[str]:
     """Exercises without stars or a solution, and too few of one star that check themselves."""
     stars = readings.exercises(notebook)
-    cells = section(notebook, "Exercises")
+    cells = readings.exercise_cells(notebook)
     code = {title(cell): cell for cell in cells if cell["cell_type"] == "code"}
     prose = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
     easy = 0
