@@ -116,16 +116,19 @@ BROKEN = {
     "a section that is not deeper": (replaced("## Deeper: a proof", "## A proof"), "begins with 'Deeper: '"),
     "deeper too early": (replaced("## The idea", "## Deeper: the idea"), "stands in the first reading"),
     "mistakes too early": (replaced("## The idea", "## Common mistakes"), "stands in the first reading"),
-    "a folded cell without title": (replaced("# @title Set-up\n", ""), "folded cell without `# @title"),
+    "a folded cell without title": (replaced("# @title Solution 2\n", ""), "folded cell without `# @title"),
     "an open claim": (without_tag("hide-input", "gt.claim"), "claim 2.1: its cell is not folded"),
     "a claim's other number": (replaced("# @title Claim 2.1", "# @title Claim 2.2"), "not `# @title Claim 2.1`"),
     "a claim without a title": (replaced("# @title Claim 2.1\n", "# @title A check\n"), "not `# @title Claim 2.1`"),
     "an open box": (replaced("Prose.\n\n</details>", "Prose."), "does not end in its cell"),
     "no caption": (replaced("**Figure 2.1.** Two", "Two"), "no caption"),
-    "a caption too late": (inserted(3, code("y = 1")), "no caption"),
+    "a caption too late": (inserted(3, markdown("Words.")), "no caption"),
+    "two pictures and one caption": (inserted(3, code("plot()", PNG)), "no caption"),
+    "a picture at the end": ([*chapter(), code("plot()", PNG)], "no caption"),
+    "a caption twice": (inserted(4, markdown("**Figure 2.1.** Again.")), "a caption without a picture"),
     "a figure without a picture": (
         inserted(6, code("# @title Figure 2.9\nplot()", tags=["hide-input"])),
-        "a figure without a picture: 'Figure 2.9'",
+        "the cell 'Figure 2.9' shows no picture",
     ),
     "figures out of order": (replaced("Figure 2.2", "Figure 2.3"), "figures are numbered 2.1, 2.3"),
     "figures of another chapter": (replaced("Figure 2.", "Figure 3."), "expected 2.1, 2.2"),
@@ -147,6 +150,21 @@ BROKEN = {
 def test_a_chapter_that_breaks_one_rule(made, words):
     found = faults(made)
     assert [fault for fault in found if words in fault], found
+
+
+def test_the_chapter_before_all_others_is_shorter():
+    made = replaced("A sentence.", "word " * 1201)
+    assert faults(made) == []
+    assert "more than 1,200" in " ".join(faults(made, "start"))
+    made = replaced("x = 1", "x = 1\n" * 61)
+    assert faults(made) == []
+    assert "more than 60" in " ".join(faults(made, "start"))
+
+
+def test_a_claim_may_stand_between_a_picture_and_its_caption():
+    made = [cell for cell in chapter() if "gt.claim" not in cell["source"]]
+    made.insert(3, next(cell for cell in chapter() if "gt.claim" in cell["source"]))
+    assert faults(made) == []
 
 
 def test_what_is_summed_up_after_the_exercises():
@@ -216,6 +234,7 @@ def test_without_exercises_the_first_reading_ends_before_what_is_deeper():
 )
 def test_exercises_and_their_stars(text, found):
     assert readings.exercises(notebook([markdown("## Exercises\n\n" + text)])) == found
+    assert readings.exercises(notebook([markdown("## Deeper: more exercises\n\n" + text)])) == found
     assert readings.exercises(notebook([markdown("## Sources\n\n" + text)])) == {}
 
 

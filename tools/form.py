@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from . import readings
-from .cells import code_cells, is_folded, parts, section, source, tags, title
+from . import readings, setup_cell
+from .cells import code_cells, is_folded, parts, source, tags, title
 from .dependency_hash import claims_in
 
 BEHIND = {"Exercises", "Common mistakes", "Sources"}  # sections behind the first reading that are not "Deeper: …"
 EASY, PREDICTIONS = 2, 3  # at least
-CLAIM_TITLE = re.compile(r"Claims? (?:\d+\.\d+(?:, | and |, and )?)+$")
+CLAIM_TITLE = re.compile(r"Claims? (?:\w+\.\d+(?:, | and |, and )?)+$")
 STARTED, ENDED = re.compile(r"<details\b", re.I), re.compile(r"</details>", re.I)
 
 
 def faults(notebook: dict, name: str = "") -> Iterator[str]:
     """Everything in which a chapter is not in the form. `name` is the file's, such as "02_first_gan"."""
     if readings.converted(notebook):
-        yield from length_faults(notebook)
+        yield from length_faults(notebook, name)
         yield from section_faults(notebook)
         yield from fold_faults(notebook)
         yield from figure_faults(notebook, str(int(name[:2])) if name[:2].isdigit() else "")
@@ -29,14 +29,22 @@ def faults(notebook: dict, name: str = "") -> Iterator[str]:
         yield from exercise_faults(notebook)
 
 
-def length_faults(notebook: dict) -> Iterator[str]:
+def written(notebook: dict) -> list[dict]:
+    """The code cells that are the chapter's own: all but the set-up cell."""
+    return [cell for cell in code_cells(notebook) if not setup_cell.is_setup(source(cell))]
+
+
+def length_faults(notebook: dict, name: str = "") -> Iterator[str]:
     """A first reading that is too long, lines that are too wide."""
     found = readings.measure("", notebook)
-    if found.first_words > readings.FIRST_WORDS:
-        yield f"the first reading has {found.first_words:,} words, more than {readings.FIRST_WORDS:,}"
-    if found.first_lines > readings.FIRST_LINES:
-        yield f"the first reading has {found.first_lines} lines of visible code, more than {readings.FIRST_LINES}"
-    for cell in code_cells(notebook):
+    words, lines = (readings.FIRST_WORDS, readings.FIRST_LINES)
+    if name == "start":
+        words, lines = (readings.START_WORDS, readings.START_LINES)
+    if found.first_words > words:
+        yield f"the first reading has {found.first_words:,} words, more than {words:,}"
+    if found.first_lines > lines:
+        yield f"the first reading has {found.first_lines} lines of visible code, more than {lines}"
+    for cell in written(notebook):
         if wide := readings.wide_lines(cell):
             yield f"{len(wide)} lines wider than {readings.COLUMNS} columns, such as {wide[0].strip()[:50]!r}"
 
@@ -60,13 +68,13 @@ def section_faults(notebook: dict) -> Iterator[str]:
 
 def fold_faults(notebook: dict) -> Iterator[str]:
     """Folded cells without a title, claims that are not folded, folded boxes that do not end in their cell."""
-    for cell in code_cells(notebook):
+    for cell in written(notebook):
         if is_folded(cell) and not title(cell):
             yield f"a folded cell without `# @title …` in its first line: {source(cell).splitlines()[0][:50]!r}"
         numbers = [claim.number for claim in claims_in(source(cell))]
         if numbers and "hide-input" not in tags(cell):
             yield f"claim {', '.join(numbers)}: its cell is not folded (tag hide-input)"
-        if numbers and not (CLAIM_TITLE.match(title(cell)) and re.findall(r"\d+\.\d+", title(cell)) == numbers):
+        if numbers and not (CLAIM_TITLE.match(title(cell)) and re.findall(r"\w+\.\d+", title(cell)) == numbers):
             yield f"claim {', '.join(numbers)}: its cell's title is not `# @title Claim {' and '.join(numbers)}`"
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and len(STARTED.findall(source(cell))) != len(ENDED.findall(source(cell))):
@@ -74,19 +82,20 @@ def fold_faults(notebook: dict) -> Iterator[str]:
 
 
 def figure_faults(notebook: dict, chapter: str = "") -> Iterator[str]:
-    """Pictures without a caption in the cell behind them, and captions out of order. `chapter` is its number."""
-    cells = [cell for cell in notebook["cells"] if source(cell).strip()]
-    for cell, behind in zip(cells, [*cells[1:], {"cell_type": "", "source": ""}], strict=True):
-        caption = behind["cell_type"] == "markdown" and readings.CAPTION.match(source(behind).lstrip())
-        named = title(cell).startswith("Figure ")
-        picture = cell["cell_type"] == "code" and readings.shows_picture(cell)
-        folded = picture and "hide-cell" in tags(cell)  # in a solution
-        if picture and not caption and not folded:
-            yield f"no caption `**Figure …**` behind the picture of the cell {source(cell).splitlines()[0][:50]!r}"
-        if (named or caption) and not picture:
-            yield f"a figure without a picture: {(title(cell) or source(behind))[:50]!r}"
-        if named and caption and title(cell) != f"Figure {caption[1]}":
-            yield f"the cell {title(cell)!r} has the caption of figure {caption[1]}"
+    """Pictures without a caption in the next Markdown cell, and captions out of order. `chapter` is its number."""
+    waiting: dict | None = None  # the last cell with a picture that has no caption yet
+    for cell in [*(cell for cell in notebook["cells"] if source(cell).strip()), {"cell_type": "", "source": ""}]:
+        picture = cell["cell_type"] == "code" and readings.shows_picture(cell) and "hide-cell" not in tags(cell)
+        caption = readings.CAPTION.match(source(cell).lstrip()) if cell["cell_type"] == "markdown" else None
+        if waiting is not None and not caption and (picture or cell["cell_type"] != "code"):
+            yield f"no caption `**Figure …**` behind the picture of the cell {source(waiting).splitlines()[0][:50]!r}"
+        if caption and waiting is None:
+            yield f"a caption without a picture before it: {source(cell)[:50]!r}"
+        if caption and waiting is not None and title(waiting) not in ("", f"Figure {caption[1]}"):
+            yield f"the cell {title(waiting)!r} has the caption of figure {caption[1]}"
+        if cell["cell_type"] == "code" and title(cell).startswith("Figure ") and not picture:
+            yield f"the cell {title(cell)!r} shows no picture"
+        waiting = cell if picture else waiting if cell["cell_type"] == "code" else None
     numbers = readings.captions(notebook)
     prefix = f"{chapter}." if chapter else numbers[0].rpartition("1")[0] if numbers else ""
     if numbers != [f"{prefix}{count}" for count in range(1, len(numbers) + 1)]:
@@ -108,7 +117,7 @@ def prediction_faults(notebook: dict) -> Iterator[str]:
 def exercise_faults(notebook: dict) -> Iterator[str]:
     """Exercises without stars or a solution, and too few of one star that check themselves."""
     stars = readings.exercises(notebook)
-    cells = section(notebook, "Exercises")
+    cells = readings.exercise_cells(notebook)
     code = {title(cell): cell for cell in cells if cell["cell_type"] == "code"}
     prose = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
     easy = 0

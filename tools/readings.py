@@ -20,6 +20,7 @@ from .cells import code_cells, is_folded, readings, section, source
 PACE = 200  # words a minute
 COLUMNS = 80
 FIRST_WORDS, FIRST_LINES = 2500, 200  # at most, of a first reading
+START_WORDS, START_LINES = 1200, 60  # at most, of the chapter before all others
 LOOP_WORDS, DIGIT_WORDS = 600, 1500  # goals on the way from the title page
 
 DETAILS = re.compile(r"<details\b.*?</details>", re.S | re.I)
@@ -97,9 +98,14 @@ def shows_picture(cell: dict) -> bool:
     )
 
 
+def exercise_cells(notebook: dict) -> list[dict]:
+    """The cells of the exercises, in both readings."""
+    return [*section(notebook, "Exercises"), *section(notebook, "Deeper: more exercises")]
+
+
 def exercises(notebook: dict) -> dict[int, int]:
     """The numbers of the exercises with their stars, 0 where one has none."""
-    texts = (source(cell) for cell in section(notebook, "Exercises") if cell["cell_type"] == "markdown")
+    texts = (source(cell) for cell in exercise_cells(notebook) if cell["cell_type"] == "markdown")
     found = [match for text in texts for match in EXERCISE.finditer(DETAILS.sub("", text))]
     return {int(match["named"] or match["bare"]): match[0].count("★") for match in found}
 
