@@ -1,7 +1,8 @@
 """A Sphinx extension: marks in the Markdown that the pages fill in, so that what they show cannot go stale.
 
-    <!-- output: start.ipynb, Figure S.2 -->    the picture or film of the cell with this title, with its caption
-    <!-- minutes: 00, 01, S -->                 how long these chapters take to read, such as "35 minutes"
+    <!-- output: start.ipynb, Figure S.2 -->           the picture or film of the cell with this title, with its caption
+    <!-- output: start.ipynb, Figure S.2, alone -->    the same without the caption
+    <!-- minutes: 00, 01, S -->                        how long these chapters take to read, such as "35 minutes"
 
 Outputs come from the committed notebooks. A mark that leads to nothing stops the build. Jupyter, Colab and GitHub show
 nothing in the place of a mark.
@@ -66,7 +67,7 @@ def filled(text: str, folder: Path) -> str:
 
     def fill(mark: re.Match) -> str:
         kind, given = mark[1], [word.strip() for word in mark[2].split(",")]
-        return output(folder / given[0], given[1]) if kind == "output" else minutes(given)
+        return output(folder / given[0], given[1], "alone" not in given) if kind == "output" else minutes(given)
 
     return MARK.sub(fill, text)
 
