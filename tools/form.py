@@ -14,7 +14,7 @@ from .dependency_hash import claims_in
 
 BEHIND = {"Exercises", "Common mistakes", "Sources"}  # sections behind the first reading that are not "Deeper: …"
 EASY, PREDICTIONS = 2, 3  # at least
-CLAIM_TITLE = re.compile(r"Claims? (?:\d+\.\d+(?:, | and |, and )?)+$")
+CLAIM_TITLE = re.compile(r"Claims? (?:\w+\.\d+(?:, | and |, and )?)+$")
 STARTED, ENDED = re.compile(r"<details\b", re.I), re.compile(r"</details>", re.I)
 
 
@@ -66,7 +66,7 @@ def fold_faults(notebook: dict) -> Iterator[str]:
         numbers = [claim.number for claim in claims_in(source(cell))]
         if numbers and "hide-input" not in tags(cell):
             yield f"claim {', '.join(numbers)}: its cell is not folded (tag hide-input)"
-        if numbers and not (CLAIM_TITLE.match(title(cell)) and re.findall(r"\d+\.\d+", title(cell)) == numbers):
+        if numbers and not (CLAIM_TITLE.match(title(cell)) and re.findall(r"\w+\.\d+", title(cell)) == numbers):
             yield f"claim {', '.join(numbers)}: its cell's title is not `# @title Claim {' and '.join(numbers)}`"
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and len(STARTED.findall(source(cell))) != len(ENDED.findall(source(cell))):
