@@ -172,9 +172,10 @@ def test_a_chapter_needs_what_the_map_says():
     for path in notebooks.chapters():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "\n\n".join(notebooks.source(cell) for cell in cells if cell["cell_type"] == "markdown")
-        passages = re.findall(r"What you need.*?(?=\n#|\Z)", text, re.S | re.I)
+        passages = re.findall(r"^(?:#+ |\*\*)?(?:What y|Y)ou need\b.*?(?=^#|\Z)", text, re.S | re.M)
         linked = {number for passage in passages for number in re.findall(r"\((\d\d)_\w+\.ipynb", passage)}
         background = {"00", path.name[:2]}  # the primer is linked wherever it helps
+        assert passages, f"{path.name} does not say what one needs"
         assert linked - background <= needed(path.name[:2], boxes), path.name
 
 
