@@ -55,4 +55,4 @@ def test_words_are_those_that_one_reads_at_first(tmp_path):
 
 def test_minutes_of_a_route_are_those_of_its_chapters():
     total = sum(reused_outputs.words(path) for path in notebooks.chapters(["1", "6"]))
-    assert reused_outputs.minutes(["1", "6"]) == f"{round(total / 200)} minutes" and total > 1000
+    assert reused_outputs.minutes(["1", "6"]) == f"{round(total / 200)}\N{NO-BREAK SPACE}minutes" and total > 1000

@@ -59,7 +59,7 @@ def words(path: Path) -> int:
 
 def minutes(chapters: list[str]) -> str:
     total = sum(words(path) for path in notebooks.chapters(chapters))
-    return f"{max(1, round(total / WORDS_A_MINUTE))} minutes"
+    return f"{max(1, round(total / WORDS_A_MINUTE))}\N{NO-BREAK SPACE}minutes"
 
 
 def filled(text: str, folder: Path) -> str:
