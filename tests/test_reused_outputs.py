@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tools import notebooks, reused_outputs
+from tools import readings, reused_outputs
 
 
 def notebook(tmp_path, data):
@@ -42,17 +42,7 @@ def test_a_mark_that_leads_nowhere(tmp_path, title, data):
         reused_outputs.output(notebook(tmp_path, data), title)
 
 
-def test_words_are_those_that_one_reads_at_first(tmp_path):
-    path = tmp_path / "a.ipynb"
-    texts = [
-        "# One two\n\n<details><summary>Answer</summary>\n\nfolded words\n\n</details>\n\nthree",
-        "## Exercises\n\nx",
-    ]
-    cells = [{"cell_type": "markdown", "source": text} for text in texts]
-    path.write_text(json.dumps({"cells": [*cells, {"cell_type": "code", "source": "y = 1"}]}), encoding="utf-8")
-    assert reused_outputs.words(path) == 4  # the mark of the heading counts
-
-
-def test_minutes_of_a_route_are_those_of_its_chapters():
-    total = sum(reused_outputs.words(path) for path in notebooks.chapters(["1", "6"]))
+def test_minutes_of_a_route_are_those_of_its_first_readings():
+    lengths = {length.name[:2]: length for length in readings.lengths()}
+    total = lengths["01"].first_words + lengths["06"].first_words
     assert reused_outputs.minutes(["1", "6"]) == f"{round(total / 200)}\N{NO-BREAK SPACE}minutes" and total > 1000

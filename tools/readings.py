@@ -184,7 +184,9 @@ def chapters(root: Path = ROOT) -> dict[str, dict]:
 
 def lengths(root: Path = ROOT) -> list[Length]:
     times = running_times(root)
-    return [measure(name, notebook, times.get(chapter_number(f"{name}.ipynb"))) for name, notebook in chapters(root).items()]
+    return [
+        measure(name, notebook, times.get(chapter_number(f"{name}.ipynb"))) for name, notebook in chapters(root).items()
+    ]
 
 
 # ------------------------------------------------------------------------------------------- from the title page

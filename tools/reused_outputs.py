@@ -2,7 +2,7 @@
 
     <!-- output: start.ipynb, Figure S.2 -->           the picture or film of the cell with this title, with its caption
     <!-- output: start.ipynb, Figure S.2, alone -->    the same without the caption
-    <!-- minutes: 00, 01, S -->                        how long these chapters take to read, such as "35 minutes"
+    <!-- minutes: 00, 01, S -->                        how long their first readings take, such as "35 minutes"
 
 Outputs come from the committed notebooks. A mark that leads to nothing stops the build. Jupyter, Colab and GitHub show
 nothing in the place of a mark.
@@ -15,17 +15,15 @@ import json
 import re
 from pathlib import Path
 
-from . import notebooks
+from . import cells, notebooks, readings
 
 MARK = re.compile(r"<!-- (output|minutes): (.+?) -->")
-WORDS_A_MINUTE = 200
-FOLDED = re.compile(r"<details>.*?</details>", re.S)
 
 
 def cell_titled(notebook: dict, title: str) -> int:
     """The place of the code cell whose first line is `# @title` and this title. LookupError where there is none."""
     for place, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] == "code" and notebooks.source(cell).split("\n")[0] == f"# @title {title}":
+        if cell["cell_type"] == "code" and cells.source(cell).split("\n")[0] == f"# @title {title}":
             return place
     raise LookupError(f"no cell is titled {title!r}")
 
@@ -45,21 +43,16 @@ def output(path: Path, title: str, caption: bool = True) -> str:
         made = f'<img src="data:image/png;base64,{pictures[-1]}" alt="{html.escape(alt)}">'
     else:
         raise LookupError(f"the cell titled {title!r} shows no picture")
-    after = notebooks.source(notebook["cells"][place + 1]) if caption and place + 1 < len(notebook["cells"]) else ""
+    after = cells.source(notebook["cells"][place + 1]) if caption and place + 1 < len(notebook["cells"]) else ""
     words = after.split("\n\n")[0] if after.startswith(f"**{title}.**") else ""
     return f'```{{raw}} html\n<div class="reused-output">\n{made}\n</div>\n```\n\n{words}'
 
 
-def words(path: Path) -> int:
-    """Words of a chapter's first reading: its Markdown before the exercises, without what is folded."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n\n".join(notebooks.source(cell) for cell in cells if cell["cell_type"] == "markdown")
-    return len(FOLDED.sub("", re.split(r"^## Exercises\b", text, flags=re.M)[0]).split())
-
-
 def minutes(chapters: list[str]) -> str:
-    total = sum(words(path) for path in notebooks.chapters(chapters))
-    return f"{max(1, round(total / WORDS_A_MINUTE))}\N{NO-BREAK SPACE}minutes"
+    """How long the first readings of these chapters take together; numbers such as "S" or "03"."""
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in notebooks.chapters(chapters)]
+    words = sum(readings.words(cells.readings(notebook)[0]) for notebook in contents)
+    return f"{readings.minutes(words)}\N{NO-BREAK SPACE}minutes"
 
 
 def filled(text: str, folder: Path) -> str:
@@ -82,7 +75,7 @@ def fill_in(app, docname: str, source: list[str]) -> None:
     notebook = json.loads(source[0])
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = filled(notebooks.source(cell), path.parent)
+            cell["source"] = filled(cells.source(cell), path.parent)
     source[0] = json.dumps(notebook)
 
 
