@@ -26,7 +26,7 @@ def test_a_film_has_ids_of_its_own_and_its_caption(tmp_path):
     notebook(tmp_path, {"text/html": film, "image/png": "aGk="})
     text = reused_outputs.filled("before <!-- output: a.ipynb, Figure S.2 --> after", tmp_path)
     assert text.count("film-0a1b-1-again") == 2 and 'film-0a1b-1"' not in text
-    assert "**Figure S.2.** A film." in text and "More." not in text and "aGk" not in text
+    assert "*Figure S.2.* A film." in text and "**" not in text and "More." not in text and "aGk" not in text
     assert text.startswith("before ```{raw} html\n") and text.endswith(" after")
     assert "A film." not in reused_outputs.filled("<!-- output: a.ipynb, Figure S.2, alone -->", tmp_path)
 

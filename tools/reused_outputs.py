@@ -44,7 +44,9 @@ def output(path: Path, title: str, caption: bool = True) -> str:
     else:
         raise LookupError(f"the cell titled {title!r} shows no picture")
     after = cells.source(notebook["cells"][place + 1]) if caption and place + 1 < len(notebook["cells"]) else ""
-    words = after.split("\n\n")[0] if after.startswith(f"**{title}.**") else ""
+    # Not in bold: the caption below the figure has the anchor `#figure-s-2`, and there is only one.
+    named = after.startswith(f"**{title}.**")
+    words = after.split("\n\n")[0].replace(f"**{title}.**", f"*{title}.*") if named else ""
     return f'```{{raw}} html\n<div class="reused-output">\n{made}\n</div>\n```\n\n{words}'
 
 
