@@ -23,7 +23,7 @@ def claim(
 ) -> None:
     """Check low <= value <= high and print `✓ number text`, a line that is the same on every machine.
 
-    number  "chapter.count", such as "7.3".
+    number  "chapter.count", such as "7.3", or "S.1" for the start.
     value   a number (a tensor of one element will do), or a bool where no bound is given: it must then be true.
     exact   marks a fact that holds to rounding whatever the seed, so that one run is enough to check it.
 

@@ -15,8 +15,10 @@ def test_the_chapter_is_in_order(path):
     assert notebooks.check(path) == []
 
 
-def test_there_are_chapters():
+def test_there_are_chapters_and_the_start_is_the_first():
     assert len(notebooks.chapters()) >= 3
+    assert notebooks.chapters()[0].name == "start.ipynb" == notebooks.chapters(["S"])[0].name
+    assert [path.name[:3] for path in notebooks.chapters(["3", "s", "00"])] == ["03_", "sta", "00_"]
 
 
 # -------------------------------------------------------------------------------------- the check can fail

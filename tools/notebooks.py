@@ -1,7 +1,7 @@
 """Execute the chapters in place, and say what is wrong with a committed notebook.
 
     python -m tools.notebooks run                           every notebook of the book
-    python -m tools.notebooks run book/02_first_gan.ipynb 03
+    python -m tools.notebooks run book/02_first_gan.ipynb 03 S
     python -m tools.notebooks check                         the form of the notebooks, without running them
     python -m tools.notebooks find 3                        the path of a chapter
 
@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from . import ROOT, atomic_write, form, option_parser, setup_cell
+from . import ROOT, START, atomic_write, chapter_number, chapter_of, form, option_parser, setup_cell
 from .cells import code_cells, source
 from .dependency_hash import claims_in
 
@@ -33,14 +33,14 @@ CLAIM_TAG = "nbval-check-output"
 
 
 def chapters(names: Sequence[str] = ()) -> list[Path]:
-    """The notebooks named by path or by number ("03", "3"); all of the book where no name is given."""
-    every = sorted((ROOT / "book").glob("*.ipynb"))
+    """The notebooks named by path or by number ("03", "3", "S"); all of the book, in order, where no name is given."""
+    every = sorted((ROOT / "book").glob("*.ipynb"), key=lambda path: (path.name != START, path.name))
     if not names:
         return every
     found = []
     for name in names:
-        if name.isdigit():
-            match = [p for p in every if p.name.startswith(f"{int(name):02d}_")]
+        if name.isdigit() or name.upper() == "S":
+            match = [p for p in every if chapter_number(p.name) == chapter_of(name)]
         else:
             match = [Path(name).resolve()] if Path(name).is_file() else []
         if not match:

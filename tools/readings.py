@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import ROOT
+from . import ROOT, chapter_number
 from .cells import code_cells, is_folded, readings, section, source
 
 PACE = 200  # words a minute
@@ -190,7 +190,9 @@ def chapters(root: Path = ROOT) -> dict[str, dict]:
 
 def lengths(root: Path = ROOT) -> list[Length]:
     times = running_times(root)
-    return [measure(name, notebook, times.get(name[:2])) for name, notebook in chapters(root).items()]
+    return [
+        measure(name, notebook, times.get(chapter_number(f"{name}.ipynb"))) for name, notebook in chapters(root).items()
+    ]
 
 
 # ------------------------------------------------------------------------------------------- from the title page

@@ -21,7 +21,7 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode, depart_HideCellInput
 from sphinx.util.docutils import SphinxDirective
 
-from . import readings
+from . import chapter_number, readings
 from .cells import TITLE
 
 CAPTION = re.compile(r"Figure ([\w.]+)\.$")
@@ -124,7 +124,7 @@ def add_reading_time(app, doctree) -> None:
     if path.suffix != ".ipynb" or title is None:
         return
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    seconds = running_times(Path(app.srcdir)).get(path.stem[:2])
+    seconds = running_times(Path(app.srcdir)).get(chapter_number(path.name))
     words = " · ".join(time_words(readings.measure(path.stem, notebook, seconds)))
     title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", words, classes=["reading-time"]))
 
