@@ -102,6 +102,7 @@ def adversarial_players(recipe: "Recipe", networks: Networks) -> Sequence[Player
         lr_schedule=recipe.lr_schedule,
         term_weights=recipe.term_weights,
         augment=recipe.augment,
+        share_batch=recipe.share_batch,
     )
 
 
@@ -132,6 +133,7 @@ class Recipe:
     steps             in about a minute on two CPU cores
     latent_dim        dimensions of z
     batch_size        samples in a batch
+    share_batch       whether critic and generator learn on one batch, see `adversaries`
     labelled          whether networks are told the label
     half_life         of the moving average of weights, in images
     lr_schedule       steps done -> factor of the learning rates
@@ -154,6 +156,7 @@ class Recipe:
     steps: int = 3_000
     latent_dim: int = 64
     batch_size: int = 64
+    share_batch: bool = False
     labelled: bool = False
     half_life: float = 50_000
     lr_schedule: Callable[[int], float] | None = None
