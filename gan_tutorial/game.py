@@ -384,9 +384,7 @@ def adversaries(
             lr_schedule,
             term_weights,
         ),
-        Player(
-            names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule, share_batch=share_batch
-        ),
+        Player(names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule, share_batch=share_batch),
     )
     return players
 
@@ -565,11 +563,11 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
         player.rest()
         player.net.train()
     while True:
-        terms = {}
+        terms, batch = {}, None
         for player in players:
             for _ in range(player.updates):
                 try:
-                    batch = batch if player.share_batch else next(feed)
+                    batch = next(feed) if batch is None or not player.share_batch else batch
                 except StopIteration:
                     raise ValueError("The feed has no more batches: a feed is endless, as a Feed is.") from None
                 terms[player.name] = player.update(batch)
