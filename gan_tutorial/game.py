@@ -5,14 +5,13 @@ one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from .data import Data
 from .objectives import Objective
@@ -355,9 +354,7 @@ def adversaries(
         else:
             made = imitate(batch)
         real, fake = seen(batch.real, batch, fake=False), seen(made, batch, fake=True)
-        # Spectral normalisation takes one look at the weights for both.
-        with nullcontext() if torch.compiler.is_compiling() else parametrize.cached():
-            terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
+        terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
         for name, penalty in objective.penalties.items():
             with torch.autocast(real.device.type, enabled=False):  # in 8 bits its gradient would be off by thousandths
                 terms[name] = penalty(lambda x: critic(x, batch.condition), real, fake, batch.eps)
@@ -365,7 +362,7 @@ def adversaries(
 
     def generator_loss(batch: Batch) -> dict[str, Tensor]:
         whole, batch = batch, prepare(batch) if prepare else batch
-        made = kept.take(whole)
+        made = None if torch.compiler.is_compiling() else kept.take(whole)
         made = imitate(batch) if made is None else made
         scores = [score(seen(made, batch, fake=True), batch)]
         if objective.relativistic:
