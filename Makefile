@@ -3,7 +3,7 @@
 # Works with GNU make 3.81 and BSD tools, so on macOS as it comes.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test quick lint format chapters chapter notebooks claims classifiers pretrained serve repository lock clean
+.PHONY: help book test quick lint format chapters chapter notebooks readings student instructor slides claims classifiers pretrained serve repository lock clean
 SHELL := /bin/sh
 ENV := .venv
 PY := $(ENV)/bin/python
@@ -53,6 +53,18 @@ chapter: $(ENV)/.ready  ## run one chapter's cells and claims: make chapter N=03
 
 notebooks: $(ENV)/.ready  ## execute chapters in place and store their outputs: all, or make notebooks N=03
 	@$(PY) -m tools.notebooks run $(N)
+
+readings: $(ENV)/.ready  ## measure how long the chapters are to read, and the way to the first digits
+	@$(PY) -m tools.readings
+
+student: $(ENV)/.ready  ## notebooks without solutions, in _build/student
+	@$(PY) -m tools.student
+
+instructor: $(ENV)/.ready  ## notebooks with solutions, and the exam's answers, in _build/instructor.zip
+	@$(PY) -m tools.student --instructor
+
+slides: $(ENV)/.ready  ## slides of the chapters' figures, in _build/slides: all, or make slides N=03
+	@$(PY) -m tools.slides $(N)
 
 claims: $(ENV)/.ready  ## rerun stale claims over seeds, data sets and sabotages; writes book/claims.json (hours)
 	@$(PY) -m tools.claims $(ARGS)

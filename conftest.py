@@ -18,14 +18,14 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parent
-CLAIM = re.compile(r"""\bclaim\(\s*["'](\d+\.\d+)["']""")
+CLAIM = re.compile(r"""\bclaim\(\s*["']((?:\d+|S)\.\d+)["']""")
 matplotlib.use("agg")
 
 
 # Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
 SLOW = """
 acceleration baselines checkpoint claims_tool conftest distributed environment files main open_recipes pages pretrained
-recipes set_repository setup_cell speed
+recipes set_repository setup_cell speed sphinx_reading
 """.split()
 
 

@@ -10,7 +10,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names once more, for type checkers and editors
-    from . import acceleration, augment, checkpoint, data, distributed, flops, hooks, metrics, plots, recipes
+    from . import (
+        acceleration,
+        augment,
+        checkpoint,
+        data,
+        distributed,
+        flops,
+        hooks,
+        kernels,
+        metrics,
+        neighbours,
+        plots,
+        recipes,
+    )
     from .checkpoint import pretrained
     from .claims import ClaimFailed, check, claim
     from .data import Data
@@ -54,7 +67,7 @@ __version__ = "0.1.0"
 
 #: Which module each name comes from; "" for the modules themselves.
 NAMES = {
-    "": "acceleration augment checkpoint data distributed flops hooks metrics plots recipes",
+    "": "acceleration augment checkpoint data distributed flops hooks kernels metrics neighbours plots recipes",
     "checkpoint": "pretrained",
     "claims": "ClaimFailed check claim",
     "data": "Data",

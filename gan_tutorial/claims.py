@@ -23,7 +23,7 @@ def claim(
 ) -> None:
     """Check low <= value <= high and print `✓ number text`, a line that is the same on every machine.
 
-    number  "chapter.count", such as "7.3".
+    number  "chapter.count", such as "7.3", or "S.1" for the start.
     value   a number (a tensor of one element will do), or a bool where no bound is given: it must then be true.
     exact   marks a fact that holds to rounding whatever the seed, so that one run is enough to check it.
 
@@ -60,12 +60,13 @@ def check(exercise: str, value, *, low: float | None = None, high: float | None 
               that there is no answer yet.
     hint      a sentence for a wrong answer.
 
-    It never raises for a wrong answer, so that a notebook runs on. At scale "smoke" everything passes, as for a claim.
+    It never raises for a wrong answer, so that a notebook runs on. At scale "smoke" everything passes, as for a claim;
+    and so it does under `make claims`, whose sabotages are to end in a claim that fails, not in a solution that does.
     """
     if value is None or value is ...:
         print(f"… {exercise}: no answer yet")
         return False
-    if scale_from_environment() == "smoke":
+    if scale_from_environment() == "smoke" or os.environ.get("GAN_TUTORIAL_RECORD_ONLY") == "1":
         return True
     if low is None and high is None:
         low = 1.0

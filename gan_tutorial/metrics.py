@@ -10,6 +10,7 @@ MNIST and once on synthetic digits.
 """
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -330,6 +331,19 @@ def label_accuracy(classifier: Network, samples: Tensor, label: Tensor) -> float
     another number of labels, and labels that are not whole numbers from 0 to its number of classes less one.
     """
     return _accuracy(logits(classifier, samples), label)
+
+
+def classifier_score(logits: Tensor) -> float:
+    r"""$\exp \mathbb E_x\, \mathrm{KL}(p(y \mid x) \,\Vert\, p(y))$, from the logits (n, classes) of n samples.
+
+    From 1, where the classifier says the same of all samples, to the number of classes, where it is sure of each and
+    all classes are equally frequent. It compares with no real sample: one good image a class has the best score.
+    Salimans et al. 2016, section 4, with Inception's logits (the Inception Score). Raises ValueError for logits of
+    another shape, and for values that are not finite.
+    """
+    log_p = _rows(logits).log_softmax(1)
+    marginal = log_p.logsumexp(0) - math.log(len(log_p))
+    return (log_p.exp() * (log_p - marginal)).sum(1).mean().exp().item()
 
 
 def _accuracy(logits: Tensor, label: Tensor) -> float:

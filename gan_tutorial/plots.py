@@ -14,6 +14,7 @@ import io
 import math
 from typing import Any
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -92,7 +93,12 @@ def _styled(draw):
     @functools.wraps(draw)
     def within(*args, **kwargs):
         with plt.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            made = draw(*args, **kwargs)
+            interactive = plt.isinteractive()
+        # The first figure of a process loads the backend, and Jupyter's turns this on: without it no later cell shows
+        # its figure.
+        matplotlib.interactive(interactive)
+        return made
 
     return within
 

@@ -155,7 +155,7 @@ class Run:
         print(
             f"seed {self.seed}{' (from GAN_TUTORIAL_SEED)' if asked_seed is not None else ''}",
             f"device {self.device.type} ({device_reason})",
-            f"precision {precision}",
+            precision,
             f"scale {self.scale_name} ({'from GAN_TUTORIAL_SCALE' if asked_scale else device_reason})",
             sep=" · ",
         )

@@ -28,3 +28,23 @@ def test_every_source_is_in_the_bibliography(notebook):
     assert cited(notebook), "a chapter without a source"
     unknown = set(cited(notebook)) - labels() - {"bibliography"}
     assert not unknown, f"not in book/references.bib, or under other words: {sorted(unknown)}"
+
+
+def test_every_source_has_a_link():
+    """To the paper by DOI or arXiv; a book that is free on the web, to its own page."""
+    entries = parse_file(ROOT / "book" / "references.bib").entries
+    links = {name: entry.fields.get("url", "") for name, entry in entries.items()}
+    lasting = ("https://doi.org/10.", "https://arxiv.org/abs/")
+    others = {name for name, link in links.items() if not link.startswith(lasting)}
+    assert {name: links[name] for name in others} == {
+        "prince2023": "https://udlbook.github.io/udlbook/",
+        "zhang2023": "https://d2l.ai",
+    }
+    assert len(set(links.values())) == len(links)  # no two sources by one link
+
+
+def test_the_glossary_has_the_words_of_the_field():
+    text = (ROOT / "book" / "appendix" / "glossary.md").read_text(encoding="utf-8")
+    terms = {name.strip() for line in re.findall(r"^(\w.*)\n  ", text, re.M) for name in line.split(",")}
+    wanted = "discriminator, generator loss, critic loss, label accuracy, EMA, mixed precision, distributed training"
+    assert set(f"{wanted}, FID-like, KID-like, conditional distribution, distribution".split(", ")) <= terms

@@ -90,7 +90,8 @@ def test_an_answer_is_judged_without_telling_the_solution(capsys, value, right):
     assert gt.check("Exercise 3", True) and not gt.check("Exercise 3", torch.tensor(False))
 
 
-def test_an_answer_is_not_judged_by_a_training_at_smoke_scale(monkeypatch, capsys):
-    monkeypatch.setenv("GAN_TUTORIAL_SCALE", "smoke")
+@pytest.mark.parametrize("variable, value", [("SCALE", "smoke"), ("RECORD_ONLY", "1")])
+def test_an_answer_is_not_judged_at_smoke_scale_or_under_sabotage(monkeypatch, capsys, variable, value):
+    monkeypatch.setenv(f"GAN_TUTORIAL_{variable}", value)
     assert gt.check("Exercise 2", 7, high=1)
     assert capsys.readouterr().out == ""

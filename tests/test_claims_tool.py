@@ -486,6 +486,33 @@ def test_the_cell_of_a_claim_has_an_anchor():
     assert list(app.env.metadata["01_toy"]["myst_slugs"]) == ["claim-1-1", "claim-1-2"]
 
 
+def test_the_start_is_a_chapter_whose_claims_begin_with_an_s(toy, capsys):
+    """It is recorded, listed before the others, run alone by its letter, sabotaged, and its runs outlive a new text."""
+    claim = 'gt.claim("S.1", "Two and one is three", total, low=3, high=3, exact=True)'
+    toy.chapter("import gan_tutorial as gt", "total = 2 + 1", claim, name="start")
+    sabotage = """
+[[sabotage]]
+name = "a worse sum"
+file = "book/start.ipynb"
+old = "2 + 1"
+new = "2 + 2"
+claims = ["S.1"]
+"""
+    toy.write("book/sabotages.toml", SABOTAGES + sabotage)
+    assert toy.claims("--only", "s") == 0
+    assert {run["chapter"] for run in toy.record["runs"]} == {"S"} and "S.1" in toy.record["texts"]
+    assert "| [S.1](../start.ipynb#claim-S-1) **Two and one is three** | = 3 |" in toy.page
+    assert toy.page.index("S.1") < toy.page.index("1.1") and "✗ a worse sum | 4 |" in toy.page
+    toy.change("book/start.ipynb", "Two and one", "One and two")
+    toy.change("book/start.ipynb", "total = 2 + 1", "total = 2 + 1 + 0")
+    toy.change("book/sabotages.toml", 'old = "2 + 1"', 'old = "2 + 1 + 0"')
+    capsys.readouterr()
+    assert toy.claims("--check", "--allow-stale", "--only", "S") == 0, capsys.readouterr().out
+    toy.change("book/start.ipynb", "S.1", "S.2")
+    assert toy.claims("--check", "--only", "S") == 1
+    assert "claim S.2 stands where S.1 is expected" in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------------------------------- by hand
 
 
@@ -513,7 +540,7 @@ def test_layout_does_not_count_but_strings_and_blocks_do():
     assert key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'ab'") != plain
     assert key("gt.claim('1.1', 'short', x,\n  low=1)") == key("gt.claim('1.1', 'long '\n         'text', x, low=1)")
     assert key("gt.claim('1.1', 'short', x, low=1)") != key("gt.claim('1.1', 'short', x, low=11)")
-    assert key("x = 1", "# Set-up. One.") == key("x = 1", "# Set-up. Two.")
+    assert key("x = 1", "# Set-up. One.") == key("x = 1", "# @title Set-up\nprint(2)")
 
 
 DEFS = {"toy": "from . import far\n\ndef measure(x):\n    return far.A + 1\n", "far": "A = 1\n", "other": "B = 1\n"}

@@ -775,3 +775,18 @@ def test_modes_need_modes_and_points():
     for points in (torch.zeros(3, 1), torch.zeros(3), torch.zeros(0, 2)):
         with pytest.raises(ValueError, match=r"\(n, 2\)"):
             metrics.modes(points, gt.data.ring(8))
+
+
+def test_the_classifier_score_by_probabilities():
+    scores = 3 * normal(50, 4)
+    p = scores.softmax(1).numpy()
+    expected = np.exp((p * np.log(p / p.mean(0))).sum(1).mean())
+    assert metrics.classifier_score(scores) == pytest.approx(expected)
+    assert metrics.classifier_score(scores + normal(50, 1, seed=1)) == pytest.approx(expected)
+
+
+def test_the_classifier_score_is_from_one_to_the_number_of_classes():
+    sure = 1000 * torch.eye(10).repeat(5, 1)
+    assert metrics.classifier_score(sure) == pytest.approx(10)
+    assert metrics.classifier_score(sure[::10]) == pytest.approx(1)  # one class, however sure
+    assert metrics.classifier_score(torch.zeros(20, 10)) == pytest.approx(1)

@@ -15,8 +15,10 @@ def test_the_chapter_is_in_order(path):
     assert notebooks.check(path) == []
 
 
-def test_there_are_chapters():
+def test_there_are_chapters_and_the_start_is_the_first():
     assert len(notebooks.chapters()) >= 3
+    assert notebooks.chapters()[0].name == "start.ipynb" == notebooks.chapters(["S"])[0].name
+    assert [path.name[:3] for path in notebooks.chapters(["3", "s", "00"])] == ["03_", "sta", "00_"]
 
 
 # -------------------------------------------------------------------------------------- the check can fail
@@ -178,10 +180,10 @@ def test_output_on_stderr():
 @pytest.mark.parametrize(
     "text",
     [
-        "seed 1 · device cpu (no GPU found) · precision float32 · scale cpu (no GPU found)\n",
-        "x\nseed 0 · device cuda (H200) · precision float32 · scale gpu (H200)\n",
+        "seed 1 · device cpu (no GPU found) · float32 · scale cpu (no GPU found)\n",
+        "x\nseed 0 · device cuda (H200) · float32 · scale gpu (H200)\n",
         "digits: drawn, 60,000 training images\n",
-        "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · precision float32 · scale smoke\n",
+        "seed 0 (from GAN_TUTORIAL_SEED) · device cpu (no GPU found) · float32 · scale smoke\n",
     ],
 )
 def test_an_output_that_is_not_the_published_one(text):
@@ -283,3 +285,12 @@ def test_what_the_pages_fold_is_folded_in_jupyter_and_on_colab(tags, input_hidde
     assert (metadata.get("cellView") == "form") is input_hidden
     assert metadata.get("jupyter", {}).get("outputs_hidden", False) is output_hidden
     assert metadata.get("collapsed", False) is output_hidden
+
+
+def test_the_setup_cell_as_it_was_is_known_and_is_no_change_of_code():
+    made = notebook(code("x = 1"))
+    before = notebooks.fingerprint(made)
+    made["cells"][1]["source"] = setup_cell.former(SETUP)
+    assert made["cells"][1]["source"] != SETUP
+    assert notebooks.fingerprint(made) == before
+    assert notebooks.problems(made) == []

@@ -4,15 +4,18 @@ The pages are built here if they are older than what they are made from.
 """
 
 import html.parser
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 
-from tools import book, setup_cell
+from tools import book, notebooks, setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -121,7 +124,7 @@ def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
         link
         for path, page in pages.items()
         for link in page.links
-        if "colab.research.google.com" in link and path.name[:2].isdigit()
+        if "colab.research.google.com" in link and (path.name[:2].isdigit() or path.stem == "start")
     ]
     chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
     if not repository:
@@ -129,6 +132,58 @@ def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
     else:
         for name in chapters:
             assert any(link.endswith(f"/blob/{release}/book/{name}.ipynb") for link in colab), name
+
+
+# -------------------------------------------------------------------------------------------------- the title page
+
+INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+BOX = re.compile(r'<a href="(\w+)\.html" data-needs="([\d ]*)"><b>(.+?)</b>')
+
+
+def in_contents():
+    """Chapter files of the table of contents, in order, with their titles."""
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    every = [chapter for part in parts for chapter in part["chapters"]]
+    return {chapter["file"].removeprefix("book/"): chapter["title"] for chapter in every if "title" in chapter}
+
+
+def test_the_map_has_a_box_for_each_chapter_and_no_other():
+    boxes = {file: title for file, _, title in BOX.findall(INTRO)}
+    assert boxes == {file: title.replace(". ", " ", 1) for file, title in in_contents().items()}
+    assert next(iter(in_contents())) == "start"
+
+
+def test_the_title_page_speaks_of_no_chapter_that_is_not_there():
+    numbers = {file[:2] for file in in_contents() if file[:2].isdigit()}
+    text = re.sub(r"<!--.*?-->", "", INTRO)
+    spoken = re.findall(r"[Cc]hapters? (\d+)", text) + re.findall(r"\[(\d+)\]", text)
+    assert len(spoken) > 5 and {f"{int(number):02d}" for number in spoken} <= numbers
+
+
+def needed(chapter, boxes):
+    """All that a chapter needs by the map, and what that needs."""
+    return {need for direct in boxes[chapter] for need in {direct} | needed(direct, boxes)}
+
+
+def test_a_chapter_needs_what_the_map_says():
+    """Its own words on what one needs link to no chapter that the map leaves out."""
+    boxes = {file[:2]: [f"{int(n):02d}" for n in needs.split()] for file, needs, _ in BOX.findall(INTRO)}
+    assert sum(map(len, boxes.values())) > 10
+    for path in notebooks.chapters():
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n\n".join(notebooks.source(cell) for cell in cells if cell["cell_type"] == "markdown")
+        passages = re.findall(r"^(?:#+ |\*\*)?(?:What y|Y)ou need\b.*?(?=^#|\Z)", text, re.S | re.M)
+        linked = {number for passage in passages for number in re.findall(r"\((\d\d)_\w+\.ipynb", passage)}
+        background = {"00", path.name[:2]}  # the primer is linked wherever it helps
+        assert passages, f"{path.name} does not say what one needs"
+        assert linked - background <= needed(path.name[:2], boxes), path.name
+
+
+def test_the_first_picture_of_the_title_page_is_what_the_start_trains(pages):
+    intro = (book.HTML / "book" / "intro.html").read_text(encoding="utf-8")
+    assert intro.index('class="start-button"') < intro.index('class="gt-film"') < intro.index("chapter-map")
+    start = (book.HTML / "book" / "start.html").read_text(encoding="utf-8")
+    assert start.count('class="gt-film"') == 2 and start.index('class="gt-film"') < start.index("importlib")
 
 
 # ---------------------------------------------------------------------------------------- the checks can fail

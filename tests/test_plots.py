@@ -705,3 +705,14 @@ def test_labels_stand_at_their_lines_on_a_logarithmic_scale_too():
     plots.label(ax)
     for text in ax.texts:
         assert abs(text.xyann[1]) < 1e-6, "there is room for both where their lines end"
+
+
+def test_what_the_first_figure_turns_on_stays_on():
+    """Jupyter's backend becomes interactive while it is loaded, within the first drawing; later cells rely on it."""
+    before = matplotlib.is_interactive()
+    try:
+        for on in (True, False):
+            plots._styled(lambda on=on: matplotlib.interactive(on))()
+            assert matplotlib.is_interactive() is on
+    finally:
+        matplotlib.interactive(before)

@@ -21,7 +21,7 @@ def test_one_line_says_it_all(capsys):
     run = gt.Run(seed=3)
     out = capsys.readouterr().out
     assert out.count("\n") == 1
-    for word in ("seed 3", f"device {run.device.type}", "precision float32", f"scale {run.scale_name}"):
+    for word in ("seed 3", f"device {run.device.type}", "float32", f"scale {run.scale_name}"):
         assert word in out
 
 

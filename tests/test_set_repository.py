@@ -27,8 +27,9 @@ def copy(tmp_path):
     (tmp_path / "book").mkdir(exist_ok=True)
     cell = {"cell_type": "code", "source": ["# Set-up.\n"], "metadata": {}, "outputs": [], "execution_count": 1}
     (tmp_path / "book" / "99_x.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
-    set_repository.move(tmp_path, "")  # whatever the address of this copy of the book
-    set_repository.write(tmp_path)
+    for name in ("someone/book", ""):  # whatever the address of this copy of the book, and the age of its cells
+        set_repository.move(tmp_path, name)
+        set_repository.write(tmp_path)
     return tmp_path
 
 

@@ -157,5 +157,8 @@ def test_putting_the_cell_into_a_notebook():
     assert notebook["cells"][1]["source"] == ["# Set-up.\n", "new"]
     assert notebook["cells"][1]["metadata"]["tags"] == ["hide-cell"]
     assert not setup_cell.put(notebook, "# Set-up.\nnew")
+    assert setup_cell.put(notebook, setup_cell.text())  # the cell as it is takes the place of the cell as it was
+    assert setup_cell.put(notebook, setup_cell.text("https://example.org"))
+    assert "".join(notebook["cells"][1]["source"]) == setup_cell.text("https://example.org")
     with pytest.raises(ValueError, match="no set-up cell"):
         setup_cell.put({"cells": []}, "# Set-up.")

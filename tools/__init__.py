@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+START = "start.ipynb"  # the way into the book, before chapter 0: its claims are numbered S.1, S.2, …
 ROOT = Path(__file__).resolve().parent.parent
 
 # The package's own module, loaded by its path: importing the package would need torch.
@@ -61,3 +62,14 @@ def option_parser(doc: str | None) -> argparse.ArgumentParser:
 def cores() -> int:
     """How many processors this process may use: on a shared machine fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chapter_number(notebook: str) -> str:
+    """What the record calls a chapter, from the name of its file: "03" for 03_conditional.ipynb, "S" for the start."""
+    return "S" if notebook == START else notebook[:2]
+
+
+def chapter_of(number: str) -> str:
+    """The same from the number of a chapter or of a claim in it: "03" for "3", "03" and "3.2", "S" for "S.1"."""
+    chapter = number.split(".")[0].upper()
+    return chapter if chapter == "S" else f"{int(chapter):02d}"

@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import notebooks
+from . import START, chapter_number, chapter_of, notebooks
 from .dependency_hash import PACKAGE, Claim, claims_in, dependency_hash, until_last_claim
 
 SETS = ("mnist", "synthetic")  # the digits that a chapter is run on
@@ -77,7 +77,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Chapter:
-    number: str  # "01"
+    number: str  # "01", or "S" for the start
     notebook: str
     title: str
     claims: dict[str, Claim]
@@ -106,16 +106,16 @@ class Book:
         self.problems: list[tuple[str, str]] = []
         self.chapters: dict[str, Chapter] = {}
         self.sabotages: dict[str, Sabotage] = {}
-        paths = sorted((root / "book").glob("[0-9][0-9]_*.ipynb"))
+        paths = [*(root / "book").glob(START), *sorted((root / "book").glob("[0-9][0-9]_*.ipynb"))]
         contents = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
         self.sources = Sources.read(root, contents)
         for name, content in contents.items():
             try:
-                self.chapters[name[:2]] = self.chapter(name, content)
+                self.chapters[chapter_number(name)] = self.chapter(name, content)
             except (ValueError, SyntaxError) as error:
-                self.problems.append((name[:2], f"{name}: {error}"))
+                self.problems.append((chapter_number(name), f"{name}: {error}"))
         self.numbers = {number: chapter for chapter in self.chapters.values() for number in chapter.claims}
-        self.existing = {name[:2] for name in contents}  # also chapters that cannot be read at the moment
+        self.existing = set(map(chapter_number, contents))  # also chapters that cannot be read at the moment
         path = root / "book" / "sabotages.toml"
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("sabotage", []) if path.exists() else []
         self.names = {entry.get("name") for entry in entries}
@@ -126,7 +126,7 @@ class Book:
                 error = (
                     "it needs name, file, old, new and claims, and nothing else" if type(error) is TypeError else error
                 )
-                where = {f"{int(number.split('.')[0]):02d}" for number in entry.get("claims", [])} or {"?"}
+                where = {chapter_of(number) for number in entry.get("claims", [])} or {"?"}
                 self.problems += [(chapter, f"sabotage {entry.get('name')!r}: {error}") for chapter in sorted(where)]
         for chapter in self.chapters.values():
             broken = {number for s in self.sabotages.values() for number in s.claims.get(chapter.number, [])}
@@ -138,11 +138,12 @@ class Book:
         text = "\n".join(notebooks.source(c) for c in content["cells"] if c["cell_type"] == "markdown")
         title = re.search(r"^# (.+)$", text, re.M)
         claims = {claim.number: claim for claim in self.sources.claims(name)}
+        number = chapter_number(name)
         for count, claim in enumerate(self.sources.claims(name), 1):
-            if claim.number != f"{int(name[:2])}.{count}":
-                raise ValueError(f"claim {claim.number} stands where {int(name[:2])}.{count} is expected")
+            if claim.number != (expected := f"{number.removeprefix('0')}.{count}"):
+                raise ValueError(f"claim {claim.number} stands where {expected} is expected")
         sets = SETS if re.search(r"\bdigits\(", source) else ("none",)
-        return Chapter(name[:2], name, title[1].strip() if title else name, claims, self.sources.key(name), sets)
+        return Chapter(number, name, title[1].strip() if title else name, claims, self.sources.key(name), sets)
 
     def add_sabotage(self, name: str, file: str, old: str, new: str, claims: list[str]) -> None:
         """Check an entry and work out the keys of the code that it makes."""

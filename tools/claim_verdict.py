@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from . import chapter_of
 from .claim_sources import FRESH_SEEDS, SEEDS, Book, Chapter
 from .dependency_hash import Claim
 
@@ -90,7 +91,7 @@ def carried(book: Book, stored: dict) -> list[dict]:
     for run in stored["runs"]:
         chapter = book.chapters.get(run["chapter"])
         if chapter and run["key"] != current_key(book, run):
-            own = {n: text for n, text in stored["texts"].items() if int(n.split(".")[0]) == int(run["chapter"])}
+            own = {n: text for n, text in stored["texts"].items() if chapter_of(n) == run["chapter"]}
             numbers, today = {text: n for n, text in own.items()}, {claim.text for claim in chapter.claims.values()}
             claims = {}
             for number, claim in chapter.claims.items():

@@ -25,7 +25,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import ROOT, atomic_write, claims_page, cores, locked, option_parser
+from . import ROOT, atomic_write, chapter_of, claims_page, cores, locked, option_parser
 from .claim_runs import Job, execute
 from .claim_sources import SEEDS, Book
 from .claim_verdict import Problem, Record, carried, identity, judge, shows
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", action="store_true", help="run nothing; write the page of claims anew")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    options.only, crashes = [f"{int(n):02d}" for n in options.only], []
+    options.only, crashes = [chapter_of(number) for number in options.only], []
 
     book = Book(options.root.resolve())
     if not (options.check or options.page):

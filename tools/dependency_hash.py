@@ -17,7 +17,8 @@ from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
-SETUP = "# Set-up."
+from .setup_cell import is_setup
+
 PACKAGE = "gan_tutorial"
 SILENT = {"ctx", "kind", "type_comment", "type_ignores"}  # fields that say nothing
 EMPTY = {"[]", "f[]"}  # some Pythons lack these fields
@@ -138,7 +139,7 @@ def dependency_hash(cells: list[str], package: dict[str, str], data: dict[str, s
 
     What any module does on import counts, since all may be imported; its definitions only where they are used.
     """
-    chapter = [read_cell(cell) for cell in until_last_claim([cell for cell in cells if not cell.startswith(SETUP)])]
+    chapter = [read_cell(cell) for cell in until_last_claim([cell for cell in cells if not is_setup(cell)])]
     names = named(set().union(*(cell.bound for cell in chapter)), set().union(*(cell.used for cell in chapter)))
     modules = {name: read_module(source) for name, source in sorted(package.items())}
     exports, reached, left = modules["__init__"].exports, set(), names

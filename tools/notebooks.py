@@ -1,7 +1,7 @@
 """Execute the chapters in place, and say what is wrong with a committed notebook.
 
     python -m tools.notebooks run                           every notebook of the book
-    python -m tools.notebooks run book/02_first_gan.ipynb 03
+    python -m tools.notebooks run book/02_first_gan.ipynb 03 S
     python -m tools.notebooks check                         the form of the notebooks, without running them
     python -m tools.notebooks find 3                        the path of a chapter
 
@@ -24,7 +24,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from . import ROOT, atomic_write, option_parser, setup_cell
+from . import ROOT, START, atomic_write, chapter_number, chapter_of, form, option_parser, setup_cell
+from .cells import code_cells, source
 from .dependency_hash import claims_in
 
 LARGEST = 1_500_000  # bytes of one notebook
@@ -32,14 +33,14 @@ CLAIM_TAG = "nbval-check-output"
 
 
 def chapters(names: Sequence[str] = ()) -> list[Path]:
-    """The notebooks named by path or by number ("03", "3"); all of the book where no name is given."""
-    every = sorted((ROOT / "book").glob("*.ipynb"))
+    """The notebooks named by path or by number ("03", "3", "S"); all of the book, in order, where no name is given."""
+    every = sorted((ROOT / "book").glob("*.ipynb"), key=lambda path: (path.name != START, path.name))
     if not names:
         return every
     found = []
     for name in names:
-        if name.isdigit():
-            match = [p for p in every if p.name.startswith(f"{int(name):02d}_")]
+        if name.isdigit() or name.upper() == "S":
+            match = [p for p in every if chapter_number(p.name) == chapter_of(name)]
         else:
             match = [Path(name).resolve()] if Path(name).is_file() else []
         if not match:
@@ -49,18 +50,9 @@ def chapters(names: Sequence[str] = ()) -> list[Path]:
     return found
 
 
-def source(cell: dict) -> str:
-    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
-
-
-def code_cells(notebook: dict) -> list[dict]:
-    """The code cells that hold something, in order."""
-    return [c for c in notebook["cells"] if c["cell_type"] == "code" and source(c).strip()]
-
-
 def fingerprint(notebook: dict) -> str:
     """A hash of the code that makes the outputs: all code cells but the set-up cell, which does nothing here."""
-    sources = [source(c).rstrip() for c in code_cells(notebook) if not source(c).startswith(setup_cell.MARK)]
+    sources = [source(c).rstrip() for c in code_cells(notebook) if not setup_cell.is_setup(source(c))]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 
@@ -126,7 +118,7 @@ def execute(path: Path, failed: Path = ROOT / "_build" / "failed") -> None:
 
     notebook = nbformat.read(path, as_version=4)
     notebook["cells"] = [cell for cell in notebook["cells"] if source(cell).strip()]
-    if any(source(cell).startswith(setup_cell.MARK) for cell in code_cells(notebook)):
+    if any(setup_cell.is_setup(source(cell)) for cell in code_cells(notebook)):
         setup_cell.put(notebook, setup_cell.text())
     # One stream an output, however often the kernel flushed: that is an accident of timing.
     options = {"timeout": 1800, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
@@ -233,8 +225,8 @@ def code_faults(cell: dict) -> Iterator[str]:
         yield f"a claim without the tag {CLAIM_TAG}"
 
 
-def problems(notebook: dict, size: int = 0, setup: str | None = None) -> list[str]:
-    """Every fault in the form of a committed notebook, each a sentence that begins with the cell's place."""
+def problems(notebook: dict, size: int = 0, name: str = "") -> list[str]:
+    """Every fault in the form of a committed notebook, each a sentence; `name` is its file's, without the suffix."""
     found = []
     if size > LARGEST:
         found.append(f"{size / 1e6:.2f} MB, over {LARGEST / 1e6} MB: fewer or smaller pictures")
@@ -244,7 +236,7 @@ def problems(notebook: dict, size: int = 0, setup: str | None = None) -> list[st
         found.append(f"not executed in order from a fresh kernel: execution counts {counts}")
     if notebook["metadata"].get("gan_tutorial", {}).get("executed") != fingerprint(notebook):
         found.append("the code is not the code that made the outputs: run `make notebooks N=` with its number")
-    if not cells or source(cells[0]) != (setup_cell.text() if setup is None else setup):
+    if not cells or source(cells[0]) not in (setup_cell.text(), setup_cell.former(setup_cell.text())):
         found.append("the first code cell is not the set-up cell: `python -m tools.setup_cell NOTEBOOK` writes it")
     ids = [c.get("id") for c in notebook["cells"]]
     if len(set(ids)) != len(ids):
@@ -253,12 +245,12 @@ def problems(notebook: dict, size: int = 0, setup: str | None = None) -> list[st
         checks = {"markdown": lambda cell: markdown_faults(source(cell)), "code": code_faults}
         check = checks.get(cell["cell_type"], lambda cell: [f"a {cell['cell_type']} cell"])
         found += [f"cell {place}: {fault}" for fault in check(cell)]
-    return found
+    return found + list(form.faults(notebook, name))
 
 
 def check(path: Path) -> list[str]:
     """The faults of the notebook at `path`."""
-    return problems(json.loads(path.read_text(encoding="utf-8")), path.stat().st_size)
+    return problems(json.loads(path.read_text(encoding="utf-8")), path.stat().st_size, path.stem)
 
 
 def main() -> None:

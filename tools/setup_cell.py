@@ -1,7 +1,7 @@
 """The set-up cell: one text, the same in every notebook.
 
     python -m tools.setup_cell                  prints the cell
-    python -m tools.setup_cell book/03_x.ipynb  puts it in place of the first code cell that begins with MARK
+    python -m tools.setup_cell book/03_x.ipynb  puts it in place of the first code cell that begins with MARK or FORMER
 
 On Colab the cell installs the package from the book's repository, at the release that the notebook belongs to, and
 pins torch and numpy to what Colab already has, so that pip cannot replace them. Anywhere else it does nothing.
@@ -20,11 +20,13 @@ from pathlib import Path
 
 from . import ROOT, atomic_write
 
-MARK = "# Set-up."
+MARK = "# @title Set-up"
+FORMER = "# Set-up."  # how the cell began before it had a title; it is rewritten when its notebook is run
 
 # Laid out as `ruff format` lays out a notebook's cell.
 TEMPLATE = """\
-# Set-up. On Colab this installs the book's package; anywhere else it does nothing.
+# @title Set-up
+# On Colab this installs the book's package; anywhere else it does nothing.
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -62,10 +64,19 @@ def text(repository: str | None = None, release: str | None = None) -> str:
     ).rstrip("\n")
 
 
+def former(source: str) -> str:
+    """The cell as it was before it had a title. It does the same, and stands until its notebook is run."""
+    return source.replace(f"{MARK}\n#", FORMER, 1)
+
+
+def is_setup(source: str) -> bool:
+    return source.startswith((MARK, FORMER))
+
+
 def put(notebook: dict, source: str) -> bool:
     """Write `source` into the notebook's set-up cell; True if that changed it. ValueError where there is none."""
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "code" and "".join(cell["source"]).startswith(MARK):
+        if cell["cell_type"] == "code" and is_setup("".join(cell["source"])):
             changed = "".join(cell["source"]) != source
             as_lines = isinstance(cell["source"], list)  # as on disk; nbformat in memory holds one string
             cell["source"] = source.splitlines(keepends=True) if as_lines else source

@@ -1,0 +1,105 @@
+r"""Metrics that look at nearest neighbours: which real samples are met, which generated ones are real, and copies.
+
+Every function takes features (n, d), as `metrics.features` makes them, and every set is seen as the union of balls
+around its samples, each as wide as the distance to its k-th neighbour in the same set.
+
+    a, b = metrics.features(net, made), metrics.features(net, real)
+    precision_recall(a, b)                  # quality and variety apart
+    density_coverage(a, b)                  # the same, less moved by outliers
+    authenticity(a, metrics.features(net, training_images))
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .metrics import _rows, _two_sets
+
+
+class Nearest(NamedTuple):
+    """distance and index of the nearest neighbour of each sample, both (n,)."""
+
+    distance: Tensor
+    index: Tensor
+
+
+def nearest(a: Tensor, b: Tensor, block: int = 1000) -> Nearest:
+    """For each row of a (n, d) the nearest row of b (m, d). Raises ValueError as `metrics.frechet_distance` does."""
+    a, b = _two_sets(a, b)
+    found = [_distances(part, b).min(1) for part in a.split(block)]
+    return Nearest(torch.cat([one.values for one in found]), torch.cat([one.indices for one in found]))
+
+
+class PrecisionRecall(NamedTuple):
+    """precision: the share of generated samples in real balls; recall: the share of real ones in generated balls."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> PrecisionRecall:
+    """Improved precision and recall of generated features (n, d) against real ones (m, d), each from 0 to 1.
+
+    A sample is in a set's support if it lies in a ball around one of the set's samples, as wide as the distance to its
+    k-th neighbour there. Both sets should have the same number of samples; two halves of one set do not have 1, and
+    one outlier with a wide ball raises both. Kynkäänniemi et al. 2019, eqs. 1 and 2. Raises ValueError unless each set
+    has more than k samples.
+    """
+    made, real = _two_sets(made, real)
+    return PrecisionRecall(_within_any(made, real, k), _within_any(real, made, k))
+
+
+class DensityCoverage(NamedTuple):
+    """density: the real balls that a generated sample lies in, over k; coverage: the share of real balls met."""
+
+    density: float
+    coverage: float
+
+
+def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
+    r"""Density and coverage of generated features (n, d) against real ones (m, d).
+
+    density $\frac{1}{kn} \sum_j \sum_i 1[y_j \in B_k(x_i)]$, coverage $\frac 1m \sum_i 1[\exists j: y_j \in B_k(x_i)]$
+    for generated y and real x, whose balls $B_k$ are as wide as the distance to the k-th neighbour among the real.
+
+    Equal distributions have density 1 on average, which may be exceeded, and coverage
+    $1 - \frac{(m-1) \cdots (m-k)}{(n+m-1) \cdots (n+m-k)}$, about $1 - 2^{-k}$ for n = m. Naeem et al. 2020, eqs. 3
+    to 8. Raises ValueError unless there are more than k real samples.
+    """
+    made, real = _two_sets(made, real)
+    radius = _radii(real, k)
+    inside = [_distances(part, real) <= radius for part in made.split(1000)]
+    density = sum(float(part.sum()) for part in inside) / (k * len(made))
+    met = torch.stack([part.any(0) for part in inside]).any(0)
+    return DensityCoverage(density, met.double().mean().item())
+
+
+def authenticity(made: Tensor, train: Tensor) -> float:
+    """The share of generated samples that are no copies of training samples, from features (n, d) and (m, d).
+
+    A sample counts as a copy where its nearest training sample is nearer to it than to any other training sample. That
+    happens by chance too: new samples of the data's own distribution have less than 1, how much less depends on the
+    dimension. So compare with held-out data. Alaa et al. 2022, section 3. Raises ValueError unless there
+    are two training samples.
+    """
+    distance, index = nearest(made, train)
+    return (distance >= _radii(_rows(train), 1)[index]).double().mean().item()
+
+
+def _within_any(x: Tensor, support: Tensor, k: int) -> float:
+    """The share of x in a ball around any sample of the support."""
+    radius = _radii(support, k)
+    return torch.cat([(_distances(part, support) <= radius).any(1) for part in x.split(1000)]).double().mean().item()
+
+
+def _radii(x: Tensor, k: int) -> Tensor:
+    """(n,): the distance of each sample to its k-th neighbour in the same set; it is none itself, its copies are."""
+    if not 1 <= k < len(x):
+        raise ValueError(f"Expected more than k = {k} samples, with k at least 1, got {len(x)}.")
+    return torch.cat([_distances(part, x).topk(k + 1, largest=False).values[:, k] for part in x.split(1000)])
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """(n, m). Not by inner products: a copy has distance 0 to the last bit."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,0 +1,175 @@
+"""The questions for an exam: each has an answer, and the numbers in the answers are computed here in other ways."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from torch.nn import functional as F
+
+from tools import ROOT
+
+
+def entries(name):
+    """Number -> text of each numbered paragraph."""
+    text = (ROOT / "book" / name).read_text(encoding="utf-8")
+    return {int(number): words for number, words in re.findall(r"^\*\*(\d+)\.\*\* (.+)$", text, re.M)}
+
+
+QUESTIONS, ANSWERS = entries("instructors.md"), entries("instructors_answers.md")
+
+
+def test_each_question_has_stars_a_chapter_that_exists_and_an_answer():
+    assert list(QUESTIONS) == list(ANSWERS) == list(range(1, len(QUESTIONS) + 1))
+    found = [re.match(r"(★{1,3}) \((\d+)\) ", words) for words in QUESTIONS.values()]
+    assert all(found)
+    chapters = {int(match[2]) for match in found}
+    assert chapters == {int(path.name[:2]) for path in (ROOT / "book").glob("[0-9][0-9]_*.ipynb")}
+    stars = [len(match[1]) for match in found]
+    assert len(stars) >= 24 and min(map(stars.count, (1, 2, 3))) >= 4
+
+
+def kl(p, q):
+    return integrate.quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), -30, 30)[0]
+
+
+def js(p, q):
+    p, q = np.asarray(p, float), np.asarray(q, float)
+    m = (p + q) / 2
+    return sum(float((a[a > 0] * np.log(a[a > 0] / m[a > 0])).sum()) for a in (p, q)) / 2
+
+
+def slopes(a):
+    """Of the two generator losses at a logit, by automatic differentiation."""
+    losses = (lambda a: torch.log(1 - torch.sigmoid(a)), lambda a: -torch.log(torch.sigmoid(a)))
+    return [torch.func.grad(loss)(torch.tensor(a, dtype=torch.float64)).item() for loss in losses]
+
+
+def simultaneous(steps, eta):
+    theta, phi = 1.0, 0.0
+    for _ in range(steps):
+        theta, phi = theta - eta * phi, phi + eta * theta
+    return math.hypot(theta, phi)
+
+
+def seen_by_last(layers):
+    """The receptive field, by the gradient of one output."""
+    x = torch.zeros(1, 1, 200, requires_grad=True)
+    y = x
+    for _ in range(layers):
+        y = F.conv1d(y, torch.ones(1, 1, 4), stride=2)
+    y[0, 0, 5].backward()
+    return int((x.grad != 0).sum())
+
+
+narrow, wide = stats.norm(0, 1), stats.norm(0, 2)
+slope = max(np.linspace(0, 3, 30_001), key=lambda s: 4 * s - 10 * (s - 1) ** 2)
+bound = np.prod([0.01 * math.sqrt(64 * 2), 0.01 * 64, 0.01 * math.sqrt(64)])
+NUMBERS = {
+    1: [stats.norm(1, 2).pdf(1)],
+    3: [kl(narrow, wide), kl(wide, narrow)],
+    6: [0.3 / 0.4, torch.logit(torch.tensor(0.75, dtype=torch.float64)).item()],
+    9: slopes(math.log(0.001 / 0.999)),
+    10: [simultaneous(100, 0.1)],
+    15: [js([1 / 8] * 8, [1 / 4] * 4 + [0] * 4)],
+    24: [seen_by_last(3)],
+    29: [stats.wasserstein_distance([0, 1, 5], [2, 3, 4])],
+    30: [bound, math.floor(1 / bound)],
+    33: [slope, 4 * slope],
+    36: [1 / (0.2 + 0.8 / 4), 1 / 0.2],
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_numbers_of_an_answer(number):
+    """Each value stands in the answer, rounded to as many digits as it is given with; a whole number is exact."""
+    said = re.findall(r"-?\d+(?:\.\d+)?", ANSWERS[number])
+    for value in NUMBERS[number]:
+        rounded = {f"{value:.{len(one.partition('.')[2])}f}" for one in said if "." in one} | {str(round(value, 9))}
+        assert rounded & {*said, *(f"{one}.0" for one in said)}, (value, said)
+
+
+def test_answer_2_by_the_layers():
+    out = F.conv2d(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 4, 4), stride=2, padding=1)
+    assert out.shape[-1] == 14
+    assert F.conv_transpose2d(out, torch.zeros(1, 1, 4, 4), stride=2, padding=1).shape[-1] == 28
+
+
+def test_answer_4_by_counting():
+    for theta in (0.0, 0.25, 0.5, 1.0, 2.0):
+        cells = np.arange(400)
+        p, q = [((cells >= 100 * a) & (cells < 100 * a + 100)) / 100 for a in (0, theta)]
+        assert js(p, q) == pytest.approx(min(theta, 1) * math.log(2))
+
+
+def test_answer_5_by_the_layer():
+    def norm(*x):
+        return F.batch_norm(torch.tensor(x).view(-1, 1), None, None, training=True, eps=1e-12).flatten().tolist()
+
+    assert norm(1.0, 3.0) == pytest.approx([-1, 1])
+    assert norm(1.0, -1.0) == pytest.approx([1, -1])
+
+
+def test_answer_11_by_playing():
+    eta, theta, phi = 0.7, 0.3, -1.1
+    before = theta**2 + phi**2 + eta * theta * phi
+    for _ in range(1000):
+        phi += eta * theta
+        theta -= eta * phi
+    assert theta**2 + phi**2 + eta * theta * phi == pytest.approx(before)
+
+
+def test_answer_14_by_descent():
+    targets = torch.tensor([0.0, 1.0, 1.0, 1.0])
+    scores = torch.randn(4, 1, requires_grad=True)
+    for _ in range(200):
+        (slope,) = torch.autograd.grad(((scores - targets) ** 2).mean(), scores)
+        scores = (scores - slope).detach().requires_grad_()
+    assert torch.allclose(scores, torch.full((4, 1), 0.75), atol=1e-4)
+    with pytest.raises(ValueError):
+        F.binary_cross_entropy_with_logits(scores, targets)
+
+
+def test_answer_25_by_the_layer():
+    def painted(kernel):
+        out = F.conv_transpose2d(torch.ones(1, 1, 8, 8), torch.ones(1, 1, kernel, kernel), stride=2)
+        return set(out[0, 0, 4:-4, 4:-4].flatten().tolist())
+
+    assert painted(3) == {1, 2, 4}
+    assert painted(4) == {4}
+
+
+def test_answer_26_by_drawing():
+    z1, z2 = torch.randn(2, 100, 10_000, generator=torch.Generator().manual_seed(0))
+    assert ((z1 + z2) / 2).norm(dim=1).mean().item() == pytest.approx(math.sqrt(5000), rel=0.01)
+    assert ((z1 + z2) * math.sqrt(0.5)).norm(dim=1).mean().item() == pytest.approx(100, rel=0.01)
+
+
+def test_answer_35_by_descent():
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    w = torch.tensor([0.3, 0.2, 0.1], requires_grad=True)
+    for _ in range(500):
+        points = x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad((points @ w).sum(), points, create_graph=True)
+        (slope,) = torch.autograd.grad((gradient.norm() - 1) ** 2, w)
+        w = (w - 0.005 * slope).detach().requires_grad_()
+    assert w.norm().item() == pytest.approx(1 / 8, abs=1e-4)
+
+
+def test_answer_38_by_adding():
+    x = torch.randn(128, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    w = torch.ones(3, dtype=torch.float64)
+
+    def gradient(x, norm):
+        def loss(w):
+            scores = x @ w
+            scores = (scores - scores.mean()) / scores.std() if norm else scores
+            return F.softplus(scores + x[:, 0]).mean()
+
+        return torch.func.grad(loss)(w)
+
+    for norm in (False, True):
+        parts = torch.stack([gradient(part, norm) for part in x.split(32)]).mean(0)
+        assert torch.allclose(parts, gradient(x, norm), rtol=1e-10) is not norm

@@ -1,0 +1,101 @@
+"""Metrics of nearest neighbours against a search by SciPy, by hand, and by counting orders."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+
+from gan_tutorial import neighbours
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_nearest_is_that_of_a_tree():
+    a, b = normal(37, 3), normal(23, 3, seed=1)
+    distance, index = cKDTree(b.numpy()).query(a.numpy())
+    for block in (5, 1000):
+        found = neighbours.nearest(a, b, block)
+        np.testing.assert_allclose(found.distance, distance)
+        assert found.index.tolist() == index.tolist()
+
+
+def by_tree(x, support, k):
+    tree = cKDTree(support.numpy())
+    radius = tree.query(support.numpy(), k + 1)[0][:, k]
+    return np.linalg.norm(x.numpy()[:, None] - support.numpy(), axis=2) <= radius
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_by_a_tree(k):
+    made, real = normal(40, 2) * 0.5, normal(30, 2, seed=1)
+    found = neighbours.precision_recall(made, real, k)
+    assert found.precision == pytest.approx(by_tree(made, real, k).any(1).mean())
+    assert found.recall == pytest.approx(by_tree(real, made, k).any(1).mean())
+    back = neighbours.precision_recall(real, made, k)
+    assert (back.precision, back.recall) == (found.recall, found.precision)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_density_and_coverage_by_a_tree(k):
+    made, real = normal(40, 2) * 0.5, normal(30, 2, seed=1)
+    inside = by_tree(made, real, k)
+    found = neighbours.density_coverage(made, real, k)
+    assert found.density == pytest.approx(inside.sum() / (k * len(made)))
+    assert found.coverage == pytest.approx(inside.any(0).mean())
+
+
+def test_a_line_by_hand():
+    """Real 0, 1, 3: balls of radius 1, 1, 2 for k = 1. Made 0.5 lies in two of them (and at 1 off 3: no), 9 in none."""
+    real, made = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [9.0]])
+    assert neighbours.density_coverage(made, real, 1) == (1.0, pytest.approx(2 / 3))
+    assert neighbours.precision_recall(made, real, 1).precision == 0.5
+    assert neighbours.precision_recall(made, real, 1).recall == 1.0  # made balls have radius 8.5
+
+
+def test_equal_distributions_have_the_coverage_of_counting_orders():
+    n, m, k = 60, 40, 3
+    expected = 1 - math.prod((m - i) / (n + m - i) for i in range(1, k + 1))
+    found = [neighbours.density_coverage(normal(n, 3, seed=2 * s), normal(m, 3, seed=2 * s + 1), k) for s in range(300)]
+    for values, wanted in (([f.coverage for f in found], expected), ([f.density for f in found], 1.0)):
+        assert abs(np.mean(values) - wanted) < 4 * np.std(values) / len(values) ** 0.5
+
+
+def test_what_each_one_sees():
+    """Half of the data missing lowers recall and coverage, noise lowers precision and density."""
+    real = torch.cat([normal(200, 2), normal(200, 2, seed=1) + 20])
+    half, noise = normal(400, 2, seed=2), torch.cat([normal(200, 2, seed=3), normal(200, 2, seed=4) * 40 + 200])
+    assert (
+        neighbours.precision_recall(half, real).recall < 0.55 < 0.9 < neighbours.precision_recall(half, real).precision
+    )
+    assert neighbours.density_coverage(half, real).coverage < 0.55
+    assert neighbours.precision_recall(noise, real).precision < 0.55
+    assert neighbours.density_coverage(noise, real).density < 0.6
+
+
+def test_copies_are_not_authentic_and_far_samples_are():
+    train = normal(100, 4)
+    assert neighbours.authenticity(train[:50] + 1e-9, train) == 0.0
+    assert neighbours.authenticity(normal(50, 4, seed=1) + 100, train) == 1.0
+    new = neighbours.authenticity(normal(500, 4, seed=2), train)
+    mixed = neighbours.authenticity(torch.cat([normal(500, 4, seed=2), train.repeat(5, 1)]), train)
+    assert mixed == pytest.approx(new / 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: neighbours.precision_recall(x, x, 0),
+        lambda x: neighbours.precision_recall(x, x, 10),
+        lambda x: neighbours.density_coverage(x, x, 10),
+        lambda x: neighbours.density_coverage(x, x[:, :1]),
+        lambda x: neighbours.nearest(x, x / 0),
+        lambda x: neighbours.authenticity(x, x[:1]),
+    ],
+)
+def test_bad_input_gets_a_sentence(call):
+    with pytest.raises(ValueError):
+        call(torch.ones(10, 2))

@@ -1,0 +1,99 @@
+"""Slides of a chapter: one a figure, in order, complete in themselves."""
+
+import base64
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tools import slides
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+FILM = '<figure class="gt-film"><img src="data:image/png;base64,AA" alt="A film."><script>let a = 1</script></figure>'
+
+
+def shown(alt, **data):
+    kinds = {kind.replace("_", "/"): value for kind, value in data.items()}
+    return {
+        "cell_type": "code",
+        "source": "plot()",
+        "metadata": {"mystnb": {"image": {"alt": alt}}},
+        "outputs": [{"output_type": "display_data", "data": kinds, "metadata": {}}],
+    }
+
+
+def code(source):
+    return {"cell_type": "code", "source": source, "metadata": {}, "outputs": []}
+
+
+def markdown(source):
+    return {"cell_type": "markdown", "source": source, "metadata": {}}
+
+
+def chapter(formula="x"):
+    return {
+        "cells": [
+            markdown("# A game & more\n\nHow does it *go*? See [there](02_x.ipynb)."),
+            markdown("## First"),
+            shown('Two "curves".', image_png=PNG + "\n"),
+            code("gt.claim('1.1', 'text', 0)"),
+            markdown(f"**Figure 1.1.** Curves of {formula}.\n\nMore text.\n\n## Second"),
+            shown("A still.", image_png=PNG, text_html=FILM),
+            shown("No caption.", image_png=PNG),
+            markdown("## In short\n\n- one\n- two"),
+            markdown("## Exercises"),
+        ]
+    }
+
+
+def test_a_slide_for_the_title_each_figure_and_the_summary():
+    made = list(slides.slides(chapter()))
+    assert len(made) == 5
+    assert "<h1>A game &amp; more</h1>" in made[0] and "<em>go</em>? See there." in made[0]
+    assert "<h2>First</h2>" in made[1] and "<strong>Figure 1.1.</strong> Curves of x." in made[1]
+    assert "More text" not in "".join(made)
+    assert 'alt="Two &quot;curves&quot;."' in made[1] and f'src="data:image/png;base64,{PNG}"' in made[1]
+    assert "<h2>Second</h2>" in made[2] and "<p>A still.</p>" in made[2]
+    assert f'class="picture played">{FILM}' in made[2] and 'class="picture printed"><img' in made[2]
+    assert "<p>No caption.</p>" in made[3]
+    assert "<h2>In short</h2>" in made[4] and made[4].count("<li>") == 2
+
+
+def test_a_page_needs_nothing_from_elsewhere():
+    page = slides.page(chapter())
+    assert page.count("<section>") == 5
+    assert "<title>A game &amp; more</title>" in page
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "http" not in page
+    assert "break-after: page" in page
+    assert "MathJax" not in page
+
+
+def test_formulas_bring_mathjax_along():
+    page = slides.page(chapter(r"$a < b$"))
+    assert re.search(r"Curves of <span[^>]*>\\\(a &lt; b\\\)<", page)
+    assert len(page) > 1_000_000
+    assert re.findall(r"<script[^>]*src=", page) == []
+    assert page.count("</script>") == 4  # MathJax's settings, MathJax, the film's, the keys: none is cut short
+
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+def test_one_slide_a_printed_page(tmp_path):
+    (tmp_path / "a.html").write_text(slides.page(chapter(r"$a < b$")), encoding="utf-8")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--no-pdf-header-footer"]
+    pdf = tmp_path / "a.pdf"
+    subprocess.run(
+        [*command, f"--print-to-pdf={pdf}", (tmp_path / "a.html").as_uri()], capture_output=True, timeout=120
+    )
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) == 5
+
+
+def test_the_picture_of_these_tests_is_one():
+    assert base64.b64decode(PNG).startswith(b"\x89PNG")

@@ -1,0 +1,140 @@
+"""The form of a chapter with two readings: each rule yields sentences, and nothing where it is kept.
+
+A chapter is in this form once it has a section `## In short`. `python -m tools.notebooks check 03` prints the faults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from . import readings, setup_cell
+from .cells import code_cells, is_folded, parts, source, tags, title
+from .dependency_hash import claims_in
+
+BEHIND = {"Exercises", "Common mistakes", "Sources"}  # sections behind the first reading that are not "Deeper: …"
+EASY, PREDICTIONS = 2, 3  # at least
+CLAIM_TITLE = re.compile(r"Claims? (?:\w+\.\d+(?:, | and |, and )?)+$")
+STARTED, ENDED = re.compile(r"<details\b", re.I), re.compile(r"</details>", re.I)
+
+
+def faults(notebook: dict, name: str = "") -> Iterator[str]:
+    """Everything in which a chapter is not in the form. `name` is the file's, such as "02_first_gan"."""
+    if readings.converted(notebook):
+        yield from length_faults(notebook, name)
+        yield from section_faults(notebook)
+        yield from fold_faults(notebook)
+        yield from figure_faults(notebook, str(int(name[:2])) if name[:2].isdigit() else "")
+        yield from prediction_faults(notebook)
+        yield from exercise_faults(notebook)
+
+
+def written(notebook: dict) -> list[dict]:
+    """The code cells that are the chapter's own: all but the set-up cell."""
+    return [cell for cell in code_cells(notebook) if not setup_cell.is_setup(source(cell))]
+
+
+def length_faults(notebook: dict, name: str = "") -> Iterator[str]:
+    """A first reading that is too long, lines that are too wide."""
+    found = readings.measure("", notebook)
+    words, lines = (readings.FIRST_WORDS, readings.FIRST_LINES)
+    if name == "start":
+        words, lines = (readings.START_WORDS, readings.START_LINES)
+    if found.first_words > words:
+        yield f"the first reading has {found.first_words:,} words, more than {words:,}"
+    if found.first_lines > lines:
+        yield f"the first reading has {found.first_lines} lines of visible code, more than {lines}"
+    for cell in written(notebook):
+        if wide := readings.wide_lines(cell):
+            yield f"{len(wide)} lines wider than {readings.COLUMNS} columns, such as {wide[0].strip()[:50]!r}"
+
+
+def section_faults(notebook: dict) -> Iterator[str]:
+    """Sections that are missing, out of order, or behind the exercises without "Deeper"."""
+    sections = [heading for level, heading, _ in parts(notebook) if level == 2]
+    if "Exercises" not in sections:
+        yield "no section `## Exercises`"
+        return
+    first = sections.index("Exercises")
+    if sections.index("In short") > first:
+        yield "`## In short` stands behind the exercises; it closes the first reading"
+    for heading in sections[:first]:
+        if heading.startswith("Deeper") or heading in BEHIND:
+            yield f"`## {heading}` stands in the first reading"
+    for heading in sections[first:]:
+        if heading not in BEHIND and not heading.startswith("Deeper: "):
+            yield f"`## {heading}` stands in the second reading: its heading begins with 'Deeper: '"
+
+
+def fold_faults(notebook: dict) -> Iterator[str]:
+    """Folded cells without a title, claims that are not folded, folded boxes that do not end in their cell."""
+    for cell in written(notebook):
+        if is_folded(cell) and not title(cell):
+            yield f"a folded cell without `# @title …` in its first line: {source(cell).splitlines()[0][:50]!r}"
+        numbers = [claim.number for claim in claims_in(source(cell))]
+        if numbers and "hide-input" not in tags(cell):
+            yield f"claim {', '.join(numbers)}: its cell is not folded (tag hide-input)"
+        if numbers and not (CLAIM_TITLE.match(title(cell)) and re.findall(r"\w+\.\d+", title(cell)) == numbers):
+            yield f"claim {', '.join(numbers)}: its cell's title is not `# @title Claim {' and '.join(numbers)}`"
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and len(STARTED.findall(source(cell))) != len(ENDED.findall(source(cell))):
+            yield f"a <details> that does not end in its cell: {source(cell)[:50]!r}"
+
+
+def figure_faults(notebook: dict, chapter: str = "") -> Iterator[str]:
+    """Pictures without a caption in the next Markdown cell, and captions out of order. `chapter` is its number."""
+    waiting: dict | None = None  # the last cell with a picture that has no caption yet
+    for cell in [*(cell for cell in notebook["cells"] if source(cell).strip()), {"cell_type": "", "source": ""}]:
+        picture = cell["cell_type"] == "code" and readings.shows_picture(cell) and "hide-cell" not in tags(cell)
+        caption = readings.CAPTION.match(source(cell).lstrip()) if cell["cell_type"] == "markdown" else None
+        if waiting is not None and not caption and (picture or cell["cell_type"] != "code"):
+            yield f"no caption `**Figure …**` behind the picture of the cell {source(waiting).splitlines()[0][:50]!r}"
+        if caption and waiting is None:
+            yield f"a caption without a picture before it: {source(cell)[:50]!r}"
+        if caption and waiting is not None and title(waiting) not in ("", f"Figure {caption[1]}"):
+            yield f"the cell {title(waiting)!r} has the caption of figure {caption[1]}"
+        if cell["cell_type"] == "code" and title(cell).startswith("Figure ") and not picture:
+            yield f"the cell {title(cell)!r} shows no picture"
+        waiting = cell if picture else waiting if cell["cell_type"] == "code" else None
+    numbers = readings.captions(notebook)
+    prefix = f"{chapter}." if chapter else numbers[0].rpartition("1")[0] if numbers else ""
+    if numbers != [f"{prefix}{count}" for count in range(1, len(numbers) + 1)]:
+        yield f"figures are numbered {', '.join(numbers)}; expected {prefix}1, {prefix}2 and so on"
+
+
+def prediction_faults(notebook: dict) -> Iterator[str]:
+    """Too few questions to predict, or some without an answer."""
+    first, _ = readings.readings(notebook)
+    count = readings.predictions(first)
+    if count < PREDICTIONS:
+        yield f"{count} questions to predict in the first reading (`**Predict.** …`); expected {PREDICTIONS}"
+    for cell in first:
+        text = source(cell) if cell["cell_type"] == "markdown" else ""
+        if text.count("**Predict.**") > len(re.findall(r"<details><summary>Answer</summary>", text)):
+            yield f"a question to predict without `<details><summary>Answer</summary>`: {text[:50]!r}"
+
+
+def exercise_faults(notebook: dict) -> Iterator[str]:
+    """Exercises without stars or a solution, and too few of one star that check themselves."""
+    stars = readings.exercises(notebook)
+    cells = readings.exercise_cells(notebook)
+    code = {title(cell): cell for cell in cells if cell["cell_type"] == "code"}
+    prose = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
+    easy = 0
+    for number, count in stars.items():
+        check, solution = code.get(f"Check {number}"), code.get(f"Solution {number}")
+        if not 1 <= count <= 3:
+            yield f"exercise {number} has {count} stars; expected one to three"
+        if not solution and f"<summary>Solution {number}</summary>" not in prose:
+            yield f"exercise {number} has no solution (`# @title Solution {number}`)"
+        if solution and "hide-cell" not in tags(solution):
+            yield f"the solution of exercise {number} is not folded (tag hide-cell)"
+        if check and "hide-input" not in tags(check):
+            yield f"the check of exercise {number} is not folded (tag hide-input)"
+        if check and f"def check_{number}(" not in source(check):
+            yield f"the check of exercise {number} does not define check_{number}"
+        if check and solution and f"assert check_{number}(" not in source(solution):
+            yield f"the solution of exercise {number} does not end with `assert check_{number}(…)`"
+        easy += bool(count == 1 and check and solution)
+    if easy < EASY:
+        yield f"{easy} exercises of one star with a check and a folded solution; expected at least {EASY}"

@@ -1,0 +1,306 @@
+"""How long the chapters are to read: measured, and printed as Markdown tables.
+
+    python -m tools.readings
+
+A first reading is what stands before `## Exercises`. Words are those of the Markdown outside folded boxes; a formula in
+a line counts as one word, a displayed one as five. Lines are those of visible code, blank ones left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import ROOT, chapter_number
+from .cells import code_cells, is_folded, readings, section, source
+
+PACE = 200  # words a minute
+COLUMNS = 80
+FIRST_WORDS, FIRST_LINES = 2500, 200  # at most, of a first reading
+START_WORDS, START_LINES = 1200, 60  # at most, of the chapter before all others
+LOOP_WORDS, DIGIT_WORDS = 600, 1500  # goals on the way from the title page
+
+DETAILS = re.compile(r"<details\b.*?</details>", re.S | re.I)
+PICTURE = re.compile(r"<(svg|script|style)\b.*?</\1>", re.S | re.I)
+DISPLAYED = re.compile(r"\$\$.+?\$\$|^\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S | re.M)
+INLINE = re.compile(r"(?<![\\$])\$(?! )[^$\n]+(?:\n[^$\n]+)?\$")
+LINK = re.compile(r"(!?)\[([^\]]*)\]\([^)]*\)")
+TAG = re.compile(r"</?[a-z][^>]*>|<!--.*?-->", re.S | re.I)
+CAPTION = re.compile(r"\*\*Figure ([\w.]+?)\.\*\*")
+EXERCISE = re.compile(
+    r"^(?:#{3,6} +|\*\*|(?=Exercise ))(?:★+ *)?(?:Exercise +(?P<named>\d+)\b|(?P<bare>\d+)(?=[.:)]| *★))[^\n]*", re.M
+)
+LOOP = re.compile(r"\.backward\(|\bgt\.fit\(")
+
+
+def without_fences(text: str) -> tuple[str, int]:
+    """Markdown without its fenced code, and how many lines of code that was."""
+    kept, lines, fence = [], 0, ""
+    for line in text.splitlines():
+        mark = re.match(r" {0,3}(```+|~~~+)", line)
+        if mark and (not fence or mark[1].startswith(fence)):
+            fence = "" if fence else mark[1]
+        elif fence:
+            lines += bool(line.strip())
+        else:
+            kept.append(line)
+    return "\n".join(kept), lines
+
+
+def word_count(text: str) -> int:
+    """The words of Markdown that are read without unfolding anything."""
+    text, _ = without_fences(DETAILS.sub(" ", text))
+    text = PICTURE.sub(" ", text)
+    text = LINK.sub(lambda link: " " if link[1] else link[2], text)
+    text = INLINE.sub(" formula ", DISPLAYED.sub(" a formula of five words ", text))
+    return sum(any(map(str.isalnum, word)) for word in TAG.sub(" ", text).split())
+
+
+def line_count(cell: dict) -> int:
+    """The lines of code that one sees: of a code cell that is not folded, or fenced in Markdown."""
+    if cell["cell_type"] == "markdown":
+        return without_fences(DETAILS.sub("", source(cell)))[1]
+    return 0 if is_folded(cell) else sum(bool(line.strip()) for line in source(cell).splitlines())
+
+
+def words(cells: Iterable[dict]) -> int:
+    return sum(word_count(source(cell)) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def lines(cells: Iterable[dict]) -> int:
+    return sum(map(line_count, cells))
+
+
+def minutes(count: int) -> int:
+    """The time that so many words take to read, at least one minute."""
+    return max(1, round(count / PACE))
+
+
+def wide_lines(cell: dict) -> list[str]:
+    """The lines of a code cell, and of the text that it printed, that are wider than a column."""
+    texts = [source(cell)]
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        shown = output.get("text", "") if len(data) == 0 else data.get("text/plain", "") if len(data) == 1 else ""
+        texts.append("".join(shown))
+    return [line for text in texts for line in text.splitlines() if len(line) > COLUMNS]
+
+
+def shows_picture(cell: dict) -> bool:
+    """Whether a code cell's output is a picture or a film."""
+    kinds = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return any(
+        any(kind.startswith("image/") for kind in data) or "<img" in "".join(data.get("text/html", ""))
+        for data in kinds
+    )
+
+
+def exercise_cells(notebook: dict) -> list[dict]:
+    """The cells of the exercises, in both readings."""
+    return [*section(notebook, "Exercises"), *section(notebook, "Deeper: more exercises")]
+
+
+def exercises(notebook: dict) -> dict[int, int]:
+    """The numbers of the exercises with their stars, 0 where one has none."""
+    texts = (source(cell) for cell in exercise_cells(notebook) if cell["cell_type"] == "markdown")
+    found = [match for text in texts for match in EXERCISE.finditer(DETAILS.sub("", text))]
+    return {int(match["named"] or match["bare"]): match[0].count("★") for match in found}
+
+
+def captions(notebook: dict) -> list[str]:
+    """The numbers of the figures that have a caption, in order."""
+    texts = (source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    return [found[1] for text in texts if (found := CAPTION.match(text.lstrip()))]
+
+
+def predictions(cells: Iterable[dict]) -> int:
+    """How many questions are to be answered before the result is seen."""
+    return sum(source(cell).count("**Predict.**") for cell in cells if cell["cell_type"] == "markdown")
+
+
+def converted(notebook: dict) -> bool:
+    """Whether the chapter has two readings."""
+    return bool(section(notebook, "In short"))
+
+
+@dataclass(frozen=True)
+class Length:
+    """What is measured of one chapter."""
+
+    name: str
+    first_words: int
+    first_lines: int
+    words: int
+    lines: int
+    wide_cells: int
+    wide_lines: int
+    stars: tuple[int, int, int]  # exercises of one, two, three stars
+    figures: int  # with captions
+    pictures: int
+    predictions: int
+    seconds: float | None  # of processor time, one thread
+
+    @property
+    def first_minutes(self) -> int:
+        return minutes(self.first_words)
+
+    @property
+    def deeper_minutes(self) -> int:
+        """Of the second reading; 0 where there is none."""
+        rest = self.words - self.first_words
+        return minutes(rest) if rest else 0
+
+
+def measure(name: str, notebook: dict, seconds: float | None = None) -> Length:
+    first, _ = readings(notebook)
+    wide = [len(wide_lines(cell)) for cell in code_cells(notebook)]
+    stars = list(exercises(notebook).values())
+    return Length(
+        name=name,
+        first_words=words(first),
+        first_lines=lines(first),
+        words=words(notebook["cells"]),
+        lines=lines(notebook["cells"]),
+        wide_cells=sum(map(bool, wide)),
+        wide_lines=sum(wide),
+        stars=(stars.count(1), stars.count(2), stars.count(3)),
+        figures=len(captions(notebook)),
+        pictures=sum(map(shows_picture, code_cells(notebook))),
+        predictions=predictions(first),
+        seconds=seconds,
+    )
+
+
+def running_times(root: Path = ROOT) -> dict[str, float]:
+    """Seconds of each chapter's run with seed 0, from the record of the claims: {"02": 63.0}."""
+    path = root / "book" / "claims.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    runs = [run for run in runs if run["seed"] == 0 and run["sabotage"] is None and run.get("seconds")]
+    return {run["chapter"]: run["seconds"] for run in sorted(runs, key=lambda run: run["digits"] == "mnist")}
+
+
+def chapters(root: Path = ROOT) -> dict[str, dict]:
+    """The book's notebooks by name, the first one first."""
+    paths = sorted((root / "book").glob("*.ipynb"), key=lambda path: (path.stem != "start", path.stem))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def lengths(root: Path = ROOT) -> list[Length]:
+    times = running_times(root)
+    return [
+        measure(name, notebook, times.get(chapter_number(f"{name}.ipynb"))) for name, notebook in chapters(root).items()
+    ]
+
+
+# ------------------------------------------------------------------------------------------- from the title page
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How much one has read when one meets something for the first time."""
+
+    where: str
+    words: int
+    lines: int
+
+
+def title_page(root: Path = ROOT) -> dict:
+    text = (root / "book" / "intro.md").read_text(encoding="utf-8")
+    return {"cells": [{"cell_type": "markdown", "source": text, "metadata": {}}]}
+
+
+def route(root: Path = ROOT) -> Iterator[tuple[str, dict]]:
+    """(page, cell) from the title page through the beginning and the chapters, first readings only."""
+    pages = {"intro": title_page(root), **chapters(root)}
+    for name, notebook in pages.items():
+        if not name.startswith("00_"):  # background, looked up where it is needed
+            yield from ((name, cell) for cell in readings(notebook)[0])
+
+
+def arrivals(cells: Iterable[tuple[str, dict]]) -> tuple[Arrival | None, Arrival | None]:
+    """Where the first training loop comes, and behind it the first picture of generated digits; None if nowhere.
+
+    A loop is visible code that takes a backward pass, or calls the package's training. A picture shows digits if its
+    alt text, or its film's, says so.
+    """
+    loop, read, seen = None, 0, 0
+    for page, cell in cells:
+        code = cell["cell_type"] == "code"
+        loops = code and not is_folded(cell) and LOOP.search(source(cell))
+        loop = loop or (Arrival(page, read, seen) if loops else None)
+        if loop and code and shows_picture(cell) and "digit" in picture_words(cell):
+            return loop, Arrival(page, read, seen)
+        read, seen = read + words([cell]), seen + line_count(cell)
+    return loop, None
+
+
+def picture_words(cell: dict) -> str:
+    """The alt text of a cell's picture or film, in small letters."""
+    alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+    films = ["".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])]
+    return " ".join([alt, *(found for film in films for found in re.findall(r'\balt="([^"]*)"', film))]).lower()
+
+
+# ------------------------------------------------------------------------------------------------------- tables
+
+COLUMN_NAMES = (
+    "chapter",
+    "first reading: words",
+    "minutes",
+    "lines",
+    "whole: words",
+    "minutes",
+    "lines",
+    "wide cells (lines)",
+    "★ / ★★ / ★★★",
+    "figures with captions",
+    "predict",
+    "runs in",
+)
+
+
+def table(rows: Iterable[Iterable[object]], names: Iterable[str]) -> str:
+    """A Markdown table."""
+    names = list(names)
+    body = [[str(value) for value in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *body])
+
+
+def row(found: Length) -> tuple:
+    return (
+        found.name,
+        f"{found.first_words:,}",
+        found.first_minutes,
+        found.first_lines,
+        f"{found.words:,}",
+        minutes(found.words),
+        found.lines,
+        f"{found.wide_cells} ({found.wide_lines})",
+        " / ".join(map(str, found.stars)),
+        f"{found.figures} of {found.pictures}",
+        found.predictions,
+        "" if found.seconds is None else f"{found.seconds:.0f} s",
+    )
+
+
+def way_in(root: Path = ROOT) -> str:
+    """The table of what one reads before the first loop and before the first digits."""
+    goals = (("the first training loop", LOOP_WORDS), ("the first generated digits", DIGIT_WORDS))
+    rows = []
+    for (name, goal), found in zip(goals, arrivals(route(root)), strict=True):
+        measured = (found.words, found.lines, found.where) if found else ("–", "–", "nowhere")
+        rows.append((name, *measured, f"under {goal:,} words"))
+    return table(rows, ("from the title page to", "words", "lines of code", "in", "goal"))
+
+
+def main() -> None:
+    print(table(map(row, lengths()), COLUMN_NAMES))
+    print(f"\nA first reading has at most {FIRST_WORDS:,} words and {FIRST_LINES} lines. {PACE} words a minute.\n")
+    print(way_in())
+
+
+if __name__ == "__main__":
+    main()
