@@ -200,6 +200,7 @@ def settings(trainer: Trainer) -> dict:
     for player in trainer.players:
         numbers[player.name] = {
             "updates": player.updates,
+            "share_batch": player.share_batch,
             "optimizer": type(player.optimizer).__name__,
             "lr": [group["initial_lr"] for group in player.optimizer.param_groups],
             "switches": [
