@@ -548,7 +548,7 @@ def find(model: str | Path) -> Path:
 
 
 def pretrained(name: str, device: torch.device | str | None = None) -> TrainedModel:
-    """A model that comes with the package, trained on MNIST for long by the recipe of its name. Its card tells how.
+    """A model that comes with the package, trained on MNIST for long by a recipe of its name. Its card tells how.
 
     ValueError, with those that there are, for another name.
     """
