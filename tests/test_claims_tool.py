@@ -609,3 +609,20 @@ def test_what_an_earlier_version_recorded_is_not_run_again_where_only_what_is_mi
     done.claims("--missing", "--seeds", "1")
     ran = [run for run in done.record["runs"] if run not in before]
     assert [(run["seed"], run["sabotage"]) for run in ran] == [(0, None), (0, "a wrong sum")]
+
+
+def test_the_page_says_what_has_not_been_run_yet(toy):
+    assert toy.claims("--seeds", "3") == 0
+    assert "| all, 3 of ten seeds | " in toy.page and "| all, ten seeds | " not in toy.page
+    # 1.1 is exact: one run is all that it needs.
+    assert "**Of 2 claims, still to be run: all ten seeds for 1, the fresh seeds for 1.**" in toy.page
+
+
+def test_the_page_says_which_claims_were_never_broken(done):
+    """A record from which the runs under sabotage are gone, as that of claims that were just written."""
+    assert "still to be run" not in done.page
+    record = done.record
+    record["runs"] = [run for run in record["runs"] if not run["sabotage"]]
+    done.write("book/claims.json", json.dumps(record))
+    assert done.claims("--page") == 0
+    assert "**Of 2 claims, still to be run: a run under sabotage for 2.**" in done.page
