@@ -274,6 +274,7 @@ def recipe_of(peer: Peer, names: Mapping, networks: tuple[nn.Module, nn.Module])
         gt.adam(adam["lr"], adam["betas"]),
         latent_dim=latent_dim,
         batch_size=batch_size,
+        share_batch=True,  # as their scripts do
     )
 
 

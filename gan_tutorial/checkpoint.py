@@ -200,6 +200,7 @@ def settings(trainer: Trainer) -> dict:
     for player in trainer.players:
         numbers[player.name] = {
             "updates": player.updates,
+            "share_batch": player.share_batch,
             "optimizer": type(player.optimizer).__name__,
             "lr": [group["initial_lr"] for group in player.optimizer.param_groups],
             "switches": [
@@ -547,7 +548,7 @@ def find(model: str | Path) -> Path:
 
 
 def pretrained(name: str, device: torch.device | str | None = None) -> TrainedModel:
-    """A model that comes with the package, trained on MNIST for long by the recipe of its name. Its card tells how.
+    """A model that comes with the package, trained on MNIST for long by a recipe of its name. Its card tells how.
 
     ValueError, with those that there are, for another name.
     """

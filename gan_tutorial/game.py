@@ -5,6 +5,7 @@ one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from typing import NamedTuple
@@ -128,9 +129,11 @@ class Player:
                   `objectives.weight_clipping(0.01)`
     lr_schedule   steps done -> the factor of the learning rate, such as `lambda step: 1 / (1 + step / 1000)`
     term_weights  a term's name -> (steps done -> its factor in the sum): {"penalty": lambda step: min(1, step / 1000)}
+    share_batch   whether its update is on the batch of the player before it, instead of a new one
 
     Schedules are functions of the number of steps alone: `updates_done` is all that resuming needs. Raises ValueError
-    where the optimiser holds weights of another network, or takes more than one look at a loss.
+    where the optimiser holds weights of another network, or takes more than one look at a loss, and for several updates
+    on one batch.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class Player:
         constraint: Callable[[Sequence[Tensor]], None] | None = None,
         lr_schedule: Callable[[int], float] | None = None,
         term_weights: Mapping[str, Callable[[int], float]] | None = None,
+        share_batch: bool = False,
     ):
         own = {id(p) for p in net.parameters()}
         self.weights = [p for group in optimizer.param_groups for p in group["params"]]
@@ -158,7 +162,10 @@ class Player:
             raise ValueError(f"Expected a function of the number of steps as {wrong[0]} of {name}: lambda step: 0.5.")
         if not _whole(updates) or updates < 1:
             raise ValueError(f"Expected a whole number of updates a turn from 1 on for {name}, got {updates!r}.")
+        if share_batch and updates > 1:
+            raise ValueError(f"{name} has {updates} updates a turn, and one batch to share: give it one update.")
         self.name, self.net, self.optimizer, self.updates = name, net, optimizer, int(updates)
+        self.share_batch = share_batch
         self.constraint, self.lr_schedule, self.term_weights = constraint, lr_schedule, dict(term_weights or {})
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))  # PyTorch's own name for what schedules multiply
@@ -273,6 +280,7 @@ def adversaries(
     term_weights: Mapping[str, Callable[[int], float]] | None = None,
     augment: Callable[[Tensor, Tensor], Tensor] | None = None,
     prepare: Callable[[Batch], Batch] | None = None,
+    share_batch: bool = False,
     names: tuple[str, str] = ("critic", "generator"),
 ) -> tuple[Player, Player]:
     """The two players of a GAN, critic first. Conditioning is whatever `batch.condition` holds: both networks get it.
@@ -286,6 +294,9 @@ def adversaries(
     augment           (samples, u) -> samples: what the critic sees of real and fake samples alike, by
                       `augment.uniforms` numbers of `batch.u` for each of the two, see `gan_tutorial.augment`
     prepare           Batch -> Batch: what these two see of a batch
+    share_batch       whether the generator learns on the last batch of the critic's turn. Then its samples are made
+                      once for both of them, which saves a forward pass: the gradients are those of two passes, since
+                      the generator's weights do not change in between
 
     Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
     the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
@@ -333,9 +344,15 @@ def adversaries(
             raise ValueError(f"This augmentation needs random numbers: build the Feed with uniforms={2 * uniforms}.")
         return augment(x, batch.u[:, uniforms : 2 * uniforms] if fake else batch.u[:, :uniforms])
 
+    kept = _Kept(generator)
+
     def critic_loss(batch: Batch) -> dict[str, Tensor]:
-        batch = prepare(batch) if prepare else batch
-        made = imitate(batch)
+        whole, batch = batch, prepare(batch) if prepare else batch
+        if share_batch and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            with _learning(players[1].weights):
+                made = kept.put(whole, imitate(batch))
+        else:
+            made = imitate(batch)
         real, fake = seen(batch.real, batch, fake=False), seen(made, batch, fake=True)
         terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
         for name, penalty in objective.penalties.items():
@@ -344,15 +361,16 @@ def adversaries(
         return _with(terms, critic_terms, batch, made)
 
     def generator_loss(batch: Batch) -> dict[str, Tensor]:
-        batch = prepare(batch) if prepare else batch
-        made = imitate(batch)
+        whole, batch = batch, prepare(batch) if prepare else batch
+        made = None if torch.compiler.is_compiling() else kept.take(whole)
+        made = imitate(batch) if made is None else made
         scores = [score(seen(made, batch, fake=True), batch)]
         if objective.relativistic:
             scores.insert(0, score(seen(batch.real, batch, fake=False), batch))
         return _with({"game": objective.generator(*scores)}, generator_terms, batch, made)
 
     optimizers = [factory(net.parameters()) for factory, net in zip(factories, (critic, generator), strict=True)]
-    return (
+    players = (
         Player(
             names[0],
             critic,
@@ -363,8 +381,44 @@ def adversaries(
             lr_schedule,
             term_weights,
         ),
-        Player(names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule),
+        Player(names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule, share_batch=share_batch),
     )
+    return players
+
+
+class _Kept:
+    """A generator's samples, with the graph that made them, until the next player takes them."""
+
+    def __init__(self, generator: nn.Module):
+        self.generator, self.made, self.batch, self.state = generator, None, None, None
+
+    def put(self, batch: Batch, made: Tensor) -> Tensor:
+        """Keep what was made of a batch. Returns it without its graph."""
+        self.made, self.batch, self.state = made, batch, self._state()
+        return made.detach()
+
+    def take(self, batch: Batch) -> Tensor | None:
+        """What was made of this batch by the weights as they are, once, as its graph is used up then; else None."""
+        made, before, self.made, self.batch = self.made, self.batch, None, None
+        same = before is not None and before.z is batch.z and before.condition is batch.condition
+        return made if same and self.state == self._state() else None
+
+    def _state(self) -> tuple:
+        # PyTorch counts the changes of a tensor in place.
+        return self.generator.training, [weight._version for weight in self.generator.parameters()]
+
+
+@contextmanager
+def _learning(weights: Sequence[Tensor]) -> Iterator[None]:
+    """For a while graphs are built through these weights."""
+    before = [weight.requires_grad for weight in weights]
+    try:
+        for weight in weights:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight, learned in zip(weights, before, strict=True):
+            weight.requires_grad_(learned)
 
 
 def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
@@ -488,13 +542,15 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
 
     feed  endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
 
-    The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, and
-    for a feed that is not an iterator, or that ends.
+    The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, for a
+    first one who would share the batch of another, and for a feed that is not an iterator, or that ends.
     """
     players = tuple(players)
     names = [player.name for player in players]
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"Expected players of different names, got {names}.")
+    if players[0].share_batch:
+        raise ValueError(f"{names[0]} shares the batch of the player before it, and comes first: put it after another.")
     if not hasattr(feed, "__next__"):
         raise ValueError(
             f"Expected an endless iterator of batches such as a Feed, got a {type(feed).__name__}: put the data into "
@@ -504,11 +560,11 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
         player.rest()
         player.net.train()
     while True:
-        terms = {}
+        terms, batch = {}, None
         for player in players:
             for _ in range(player.updates):
                 try:
-                    batch = next(feed)
+                    batch = next(feed) if batch is None or not player.share_batch else batch
                 except StopIteration:
                     raise ValueError("The feed has no more batches: a feed is endless, as a Feed is.") from None
                 terms[player.name] = player.update(batch)

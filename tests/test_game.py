@@ -173,6 +173,74 @@ def test_the_critic_plays_first_and_as_often_as_its_objective_says():
     assert moves == 2 * (["critic"] * 5 + ["generator"]) and feed.batches_drawn == 12
 
 
+def convolutional(**settings):
+    torch.manual_seed(1)
+    return gt.ConvGenerator(3, 8, width=2, condition=gt.OneHot(3)), gt.ConvCritic(
+        8, width=2, condition=gt.OneHot(3), **settings
+    )
+
+
+@pytest.mark.parametrize("objective", [gt.nonsaturating, replace(gt.relativistic, penalty=gt.r1)])
+def test_a_shared_batch_gives_the_gradients_of_two_forward_passes(objective):
+    """Bit for bit, and the generator runs once a step; its weights have no gradient on the critic's turn."""
+    batch, after = image_batch(), []
+    for share in (False, True):
+        G, C = convolutional()
+        runs, players = [], gt.adversaries(G, C, objective, descent, share_batch=share)
+        G.register_forward_hook(lambda *_, runs=runs: runs.append(1))
+        for _ in range(2):
+            players[0].update(batch)
+            assert all(p.grad is None and not p.requires_grad for p in G.parameters())
+            players[1].update(batch)
+        assert len(runs) == (2 if share else 4)
+        after.append((weights(G), weights(C)))
+    assert all(torch.equal(a, b) for a, b in zip(*after, strict=True))
+
+
+def test_shared_samples_are_not_used_once_they_are_stale():
+    """Another batch, other weights, another mode, a second look: each makes samples of its own."""
+    G, C = convolutional()
+    critic, generator = gt.adversaries(G, C, gt.nonsaturating, descent, share_batch=True)
+    runs, batch = [], image_batch()
+    G.register_forward_hook(lambda *_: runs.append(1))
+
+    def runs_after(change=lambda: None, batch_of_generator=batch):
+        critic.loss(batch)
+        change()
+        runs.clear()
+        loss = generator.loss(batch_of_generator)["game"]
+        expected = gt.nonsaturating.generator(C(G(*batch_of_generator[2:0:-1]), batch_of_generator.condition))
+        torch.testing.assert_close(loss, expected)
+        return len(runs) - 1
+
+    assert runs_after() == 0
+    assert runs_after(batch_of_generator=image_batch()) == 1
+    assert runs_after(batch_of_generator=batch._replace(condition=batch.condition.flip(0))) == 1
+    with torch.no_grad():
+        assert runs_after(lambda: next(G.parameters()).mul_(2)) == 1
+    assert runs_after(lambda: G.eval()) == 1
+    assert runs_after(lambda: generator.loss(batch)) == 1
+
+
+def test_who_shares_gets_the_last_batch_of_the_player_before():
+    seen, players = [], gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-3), share_batch=True)
+    for player in players:
+        player.wrap("seen", update=lambda update: lambda batch: seen.append(batch.z) or update(batch))
+    feed, again = gaussian_feed(), gaussian_feed()
+    gt.fit(players, feed, 2)
+    expected = [next(again).z for _ in range(10)]
+    expected = [*expected[:5], expected[4], *expected[5:], expected[9]]
+    assert feed.batches_drawn == 10 and all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    critic, generator = gt.adversaries(*networks(), gt.nonsaturating, gt.adam(1e-3), share_batch=True)
+    with pytest.raises(ValueError, match="comes first"):
+        gt.fit([generator, critic], gaussian_feed(), 1)
+    with pytest.raises(ValueError, match="one update"):
+        gt.Player("a", critic.net, critic.loss, critic.optimizer, updates=2, share_batch=True)
+
+
 def test_fit_is_the_loop_that_one_would_write_by_hand():
     """An independent loop, with detach and zero_grad as tutorials have them: the same weights, bit for bit."""
     G, C, _ = train(20)

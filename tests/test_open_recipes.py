@@ -376,6 +376,7 @@ def test_a_training_of_no_length_is_refused(amount):
     [
         {"optimizer": partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999), maximize=True)},
         {"lr_schedule": lambda step: 1 if step < 8 else 0.1},
+        {"share_batch": True},
     ],
 )
 def test_another_switch_or_schedule_is_another_game(change, tmp_path):

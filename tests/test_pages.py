@@ -179,6 +179,17 @@ def test_a_chapter_needs_what_the_map_says():
         assert linked - background <= needed(path.name[:2], boxes), path.name
 
 
+def test_a_route_comes_to_no_chapter_before_what_that_needs():
+    needs = {file[:2]: [f"{int(n):02d}" for n in needs.split()] for file, needs, _ in BOX.findall(INTRO)}
+    routes = re.findall(r"^- \*\*\w+.*ipynb.*$", INTRO, re.M)
+    assert len(routes) == 3
+    for route in routes:
+        passed = re.findall(r"\((\w\w)\w+\.ipynb", route)
+        assert passed and all(set(needs[chapter]) <= set(passed[:i]) for i, chapter in enumerate(passed)), route
+        minutes = re.search(r"minutes: ([\w, ]+?) -->", route)
+        assert minutes is None or [{"S": "st"}.get(name, name) for name in minutes[1].split(", ")] == passed, route
+
+
 def test_the_first_picture_of_the_title_page_is_what_the_start_trains(pages):
     intro = (book.HTML / "book" / "intro.html").read_text(encoding="utf-8")
     assert intro.index('class="start-button"') < intro.index('class="gt-film"') < intro.index("chapter-map")

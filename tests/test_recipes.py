@@ -86,7 +86,8 @@ def test_levels_of_a_stack_play_apart_on_real_images_of_their_size():
     for k, (size, start) in enumerate([(7, 0), (14, 32), (28, 48)]):
         critic, generator = alone[2 * k : 2 * k + 2]
         objective = gt.nonsaturating if k else replace(gt.nonsaturating, penalty=partial(gt.r1, weight=0.1))
-        players = gt.adversaries(generator, critic, objective, gt.adam(4e-3 if k else 1e-3, (0.0, 0.99)))
+        optimizer = gt.adam(4e-3 if k else 1e-3, (0.0, 0.99))
+        players = gt.adversaries(generator, critic, objective, optimizer, lr_schedule=lambda n: 4_000 / (4_000 + n))
         feed = gt.Feed(digits, 64, 64, seed=3)
         for draw in range(24):
             batch = next(feed)

@@ -112,6 +112,7 @@ def test_flops_of_a_linear_game_have_a_closed_form():
     batch, z, width, pixels = 5, 3, 7, 784
     recipe = replace(
         MLP,
+        objective=gt.nonsaturating,
         batch_size=batch,
         latent_dim=z,
         networks={
@@ -123,6 +124,8 @@ def test_flops_of_a_linear_game_have_a_closed_form():
     critics_turn = generator + 2 * (2 * critic + 2 * batch * width)
     generators_turn = 2 * generator + 2 * batch * width * pixels + 2 * critic
     assert speed.flops(Trainer(recipe, TINY)) == critics_turn + generators_turn
+    shared = replace(recipe, share_batch=True)  # the generator's way forward is the critic's turn's
+    assert speed.flops(Trainer(shared, TINY)) == critics_turn + generators_turn - generator
 
 
 def test_a_penalty_is_more_flops():

@@ -180,7 +180,8 @@ def test_what_is_deeper_is_marked_in_its_heading_and_in_the_contents(pages):
 def test_the_reading_time_stands_under_the_title(pages):
     # 800 words, the title's 4, the links' 7, "Two" … : about 4 minutes; 390 words and the exercises: 2.
     assert re.search(
-        r"</h1>\s*<p class=\"reading-time\">First reading 4 min · exercises and deeper 2 min · runs in 58 s</p>",
+        r"</h1>\s*<p class=\"reading-time\">First reading 4 min · the rest 2 min, exercises not solved · "
+        r"runs in 58 s</p>",
         pages["chapter"],
     )
     assert "0 min" not in " ".join(re.findall(r'reading-time">(.*?)<', pages["chapter"]))

@@ -103,10 +103,10 @@ def add_terms(app, doctree) -> None:
 
 
 def time_words(length: readings.Length) -> Iterator[str]:
-    """First reading 12 min, deeper 9 min, runs in 60 s."""
+    """First reading 12 min, the rest 9 min, exercises not solved, runs in 60 s; minutes are those of reading."""
     if length.deeper_minutes:
         yield f"First reading {length.first_minutes} min"
-        yield f"exercises and deeper {length.deeper_minutes} min"
+        yield f"the rest {length.deeper_minutes} min, exercises not solved"
     else:
         yield f"{length.first_minutes} min"
     if length.seconds is not None:
@@ -140,7 +140,13 @@ class ChapterLengths(SphinxDirective):
             easy, middle, hard = length.stars
             deeper = length.deeper_minutes or ""
             rows.append((name, length.first_minutes, deeper, seconds, f"{easy} / {middle} / {hard}"))
-        names = ("chapter", "first reading, min", "exercises and deeper, min", "runs in", "exercises ★ / ★★ / ★★★")
+        names = (
+            "chapter",
+            "first reading, min",
+            "the rest, min (exercises not solved)",
+            "runs in",
+            "exercises ★ / ★★ / ★★★",
+        )
         return self.parse_text_to_nodes(readings.table(rows, names))
 
 
