@@ -230,11 +230,12 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = _Sum.apply(x.mean(over)) / world_size()
         centred = x - mean.view(shape)
         variance = _Sum.apply(centred.square().mean(over)) / world_size()
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            n = x.numel() // x.shape[1] * world_size()
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                n = x.numel() // x.shape[1] * world_size()
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * n / (n - 1), self.momentum)
         normed = centred * (variance + self.eps).rsqrt().view(shape)
         return (normed * self.weight.view(shape) + self.bias.view(shape)).to(kind)
 

@@ -5,7 +5,7 @@ one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from numbers import Integral
 from typing import NamedTuple
@@ -353,6 +353,7 @@ def adversaries(
                 made = kept.put(whole, imitate(batch))
         else:
             made = imitate(batch)
+        kept.counted = share_batch and torch.is_grad_enabled()
         real, fake = seen(batch.real, batch, fake=False), seen(made, batch, fake=True)
         terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
         for name, penalty in objective.penalties.items():
@@ -363,7 +364,10 @@ def adversaries(
     def generator_loss(batch: Batch) -> dict[str, Tensor]:
         whole, batch = batch, prepare(batch) if prepare else batch
         made = None if torch.compiler.is_compiling() else kept.take(whole)
-        made = imitate(batch) if made is None else made
+        if made is None:
+            with _uncounted(generator) if kept.counted else nullcontext():
+                made = imitate(batch)
+        kept.counted = False
         scores = [score(seen(made, batch, fake=True), batch)]
         if objective.relativistic:
             scores.insert(0, score(seen(batch.real, batch, fake=False), batch))
@@ -391,6 +395,7 @@ class _Kept:
 
     def __init__(self, generator: nn.Module):
         self.generator, self.made, self.batch, self.state = generator, None, None, None
+        self.counted = False  # whether BatchNorm has seen the step's shared batch
 
     def put(self, batch: Batch, made: Tensor) -> Tensor:
         """Keep what was made of a batch. Returns it without its graph."""
@@ -419,6 +424,19 @@ def _learning(weights: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for weight, learned in zip(weights, before, strict=True):
             weight.requires_grad_(learned)
+
+
+@contextmanager
+def _uncounted(net: nn.Module) -> Iterator[None]:
+    """For a while no running statistic of BatchNorm moves: a batch that has to pass twice counts once."""
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake: Tensor) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def first_of(trainer):
         gradients = []
         player.wrap("recorder", gradients=lambda found, kept=gradients: kept.extend(x.flatten().clone() for x in found))
         for group in player.optimizer.param_groups:
-            group["lr"] = 0.0
+            group["lr"] = group["initial_lr"] = 0.0  # what schedules multiply, too
         terms = player.update(next(trainer.feed))
         seen[f"{player.name}'s terms"] = torch.stack(list(terms.values()))
         seen[player.name] = torch.cat(gradients)
@@ -90,6 +90,10 @@ def learned(trainer):
     log = {f"{player}.{term}": values for player, terms in trainer.log.items() for term, values in terms.items()}
     averages = {name: average.net for name, average in trainer.averages.items()}
     return log | checkpoint.state_of(trainer.networks) | {f"a.{k}": v for k, v in checkpoint.state_of(averages).items()}
+
+
+def batches_counted(trainer):
+    return [int(n) for name, n in checkpoint.state_of(trainer.networks).items() if name.endswith("batches_tracked")]
 
 
 def equal(one, other):
@@ -136,7 +140,7 @@ def test_channels_last_and_fused_are_really_on():
         convolution = next(m for m in player.net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
         convolution.register_forward_hook(lambda net, given, made: seen.append(made))
     trainer.run(steps=1)
-    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen) and len(seen) == 5
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen) and len(seen) == 4
     assert all(group["fused"] for player in trainer.players for group in player.optimizer.param_groups)
 
 
@@ -146,7 +150,7 @@ def test_a_player_prints_what_was_put_around_it_innermost_first():
     named = [acceleration.fused, acceleration.channels_last, acceleration.bfloat16]
     critic, _ = Trainer(SMALL["wgan-gp"], digits, accelerations=named).players
     assert critic.wrappers == ["bf16 loss", "channels-last loss"]  # fused is a setting of Adam
-    assert repr(critic) == "Player('critic': 2 a turn by Adam, bf16 loss < channels-last loss)"
+    assert repr(critic) == "Player('critic': 1 a turn by Adam, bf16 loss < channels-last loss)"
     assert repr(Trainer(MLP, digits).players[1]) == "Player('generator': 1 a turn by Adam)"
 
 
@@ -309,11 +313,13 @@ def test_compiled_losses_are_the_eager_ones_and_are_compiled_once(recipe):
     for player in trainer.players:
         acceleration._compiled(player, backend="aot_eager")
     assert close(first(SMALL[recipe]), first_of(trainer), 1e-5)
+    before = batches_counted(trainer)
     trainer.run(steps=2)
     graphs = counters["stats"]["unique_graphs"]
     assert graphs >= len(trainer.players)
     trainer.run(steps=6)
     assert counters["stats"]["unique_graphs"] == graphs
+    assert batches_counted(trainer) == [n + 6 for n in before]  # in BatchNorm a shared batch counts once
 
 
 @compiles
