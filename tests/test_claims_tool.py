@@ -61,7 +61,7 @@ claims = ["1.1"]
 EXACT = 'gt.claim("1.1", "One and one is two", total, low=2, high=2, exact=True)'
 CLOSE = 'gt.claim("1.2", "The measure is near 2", value, low=1.5, high=2.5)'
 CELLS = [
-    "# Set-up. Nothing here.",
+    "# @title Set-up",
     "import gan_tutorial as gt\ntotal = 1 + 1",
     "value = gt.measure(0.1)\nvalue",
     EXACT + "\n" + CLOSE,
@@ -258,7 +258,7 @@ def test_words_and_layout_make_nothing_stale(done):
     done.change("book/sabotages.toml", '"return 2 +"', '"(2 +"')
     done.change("book/sabotages.toml", '"return 3 +"', '"(3 +"')
     done.change("gan_tutorial/plots.py", "pass", "return x")  # a module that the chapter does not lead to
-    done.chapter("# Set-up. Another.", CELLS[1] + "  # words", *CELLS[2:], "print('a solution')")
+    done.chapter("# @title Set-up\n# Another.", CELLS[1] + "  # words", *CELLS[2:], "print('a solution')")
     done.change("gan_tutorial/toy.py", "(2 +\n            spread)", "2 + spread")
     done.write("book/sabotages.toml", SABOTAGES)
     assert done.claims("--check") == 0
@@ -540,7 +540,7 @@ def test_layout_does_not_count_but_strings_and_blocks_do():
     assert key("x = f(a, b, c)\nif x:\n    y = f'{x + 1} é'\n    z = 'ab'") != plain
     assert key("gt.claim('1.1', 'short', x,\n  low=1)") == key("gt.claim('1.1', 'long '\n         'text', x, low=1)")
     assert key("gt.claim('1.1', 'short', x, low=1)") != key("gt.claim('1.1', 'short', x, low=11)")
-    assert key("x = 1", "# Set-up. One.") == key("x = 1", "# @title Set-up\nprint(2)")
+    assert key("x = 1", "# @title Set-up\n# One.") == key("x = 1", "# @title Set-up\nprint(2)")
 
 
 DEFS = {"toy": "from . import far\n\ndef measure(x):\n    return far.A + 1\n", "far": "A = 1\n", "other": "B = 1\n"}
@@ -609,3 +609,20 @@ def test_what_an_earlier_version_recorded_is_not_run_again_where_only_what_is_mi
     done.claims("--missing", "--seeds", "1")
     ran = [run for run in done.record["runs"] if run not in before]
     assert [(run["seed"], run["sabotage"]) for run in ran] == [(0, None), (0, "a wrong sum")]
+
+
+def test_the_page_says_what_has_not_been_run_yet(toy):
+    assert toy.claims("--seeds", "3") == 0
+    assert "| all, 3 of ten seeds | " in toy.page and "| all, ten seeds | " not in toy.page
+    # 1.1 is exact: one run is all that it needs.
+    assert "**Of 2 claims, still to be run: all ten seeds for 1, the fresh seeds for 1.**" in toy.page
+
+
+def test_the_page_says_which_claims_were_never_broken(done):
+    """A record from which the runs under sabotage are gone, as that of claims that were just written."""
+    assert "still to be run" not in done.page
+    record = done.record
+    record["runs"] = [run for run in record["runs"] if not run["sabotage"]]
+    done.write("book/claims.json", json.dumps(record))
+    assert done.claims("--page") == 0
+    assert "**Of 2 claims, still to be run: a run under sabotage for 2.**" in done.page

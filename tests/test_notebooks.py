@@ -285,12 +285,3 @@ def test_what_the_pages_fold_is_folded_in_jupyter_and_on_colab(tags, input_hidde
     assert (metadata.get("cellView") == "form") is input_hidden
     assert metadata.get("jupyter", {}).get("outputs_hidden", False) is output_hidden
     assert metadata.get("collapsed", False) is output_hidden
-
-
-def test_the_setup_cell_as_it_was_is_known_and_is_no_change_of_code():
-    made = notebook(code("x = 1"))
-    before = notebooks.fingerprint(made)
-    made["cells"][1]["source"] = setup_cell.former(SETUP)
-    assert made["cells"][1]["source"] != SETUP
-    assert notebooks.fingerprint(made) == before
-    assert notebooks.problems(made) == []

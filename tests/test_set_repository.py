@@ -25,7 +25,7 @@ def copy(tmp_path):
         shutil.copyfile(path, target)
     shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     (tmp_path / "book").mkdir(exist_ok=True)
-    cell = {"cell_type": "code", "source": ["# Set-up.\n"], "metadata": {}, "outputs": [], "execution_count": 1}
+    cell = {"cell_type": "code", "source": ["# @title Set-up\n"], "metadata": {}, "outputs": [], "execution_count": 1}
     (tmp_path / "book" / "99_x.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
     for name in ("someone/book", ""):  # whatever the address of this copy of the book, and the age of its cells
         set_repository.move(tmp_path, name)

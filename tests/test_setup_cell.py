@@ -150,15 +150,14 @@ def test_putting_the_cell_into_a_notebook():
     notebook = {
         "cells": [
             {"cell_type": "markdown", "source": ["# T"]},
-            {"cell_type": "code", "source": ["# Set-up.\n", "old"], "metadata": {}},
+            {"cell_type": "code", "source": ["# @title Set-up\n", "old"], "metadata": {}},
         ]
     }
-    assert setup_cell.put(notebook, "# Set-up.\nnew")
-    assert notebook["cells"][1]["source"] == ["# Set-up.\n", "new"]
+    assert setup_cell.put(notebook, "# @title Set-up\nnew")
+    assert notebook["cells"][1]["source"] == ["# @title Set-up\n", "new"]
     assert notebook["cells"][1]["metadata"]["tags"] == ["hide-cell"]
-    assert not setup_cell.put(notebook, "# Set-up.\nnew")
-    assert setup_cell.put(notebook, setup_cell.text())  # the cell as it is takes the place of the cell as it was
+    assert not setup_cell.put(notebook, "# @title Set-up\nnew")
     assert setup_cell.put(notebook, setup_cell.text("https://example.org"))
     assert "".join(notebook["cells"][1]["source"]) == setup_cell.text("https://example.org")
     with pytest.raises(ValueError, match="no set-up cell"):
-        setup_cell.put({"cells": []}, "# Set-up.")
+        setup_cell.put({"cells": []}, "# @title Set-up")

@@ -105,6 +105,8 @@ def report(book: Book, runs: list[dict], problems: list[Problem], options: argpa
     earlier = [number for number, one in record.items() if one.earlier]
     if earlier and not partial:
         print(f"⚠ {claims_page.earlier(earlier, record)}: `make claims` records them anew")
+    if not partial and (todo := claims_page.unfinished(record)):
+        print(f"⚠ {todo}: `make claims` runs them")
     if not problems:
         whole = f"all {len(record)} claims hold" + ("" if lenient else ", and each fails under a sabotage")
         print("this part holds; the record is NOT complete" if partial else whole)

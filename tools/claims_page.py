@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 
-from .claim_sources import Chapter
+from .claim_sources import FRESH_SEEDS, SEEDS, Chapter
 from .claim_verdict import Entry, Record, holds
 
 INTRODUCTION = """\
@@ -15,7 +15,7 @@ A line that begins with ✓ in a chapter is a claim that a cell has just checked
 
 Bounds come from theory or from a control run, never from our own measurement; a few are a definition of what counts,
 or a goal set beforehand, and their chapters say so. A claim marked *exact* is a fact that holds to rounding, whatever
-the seed: one run checks it. Every other claim was checked in ten runs with ten seeds, and where a chapter uses digits,
+the seed: one run checks it. Every other claim is checked in ten runs with ten seeds, and where a chapter uses digits,
 in ten on MNIST and ten on synthetic digits, which are never pooled. It has to hold in all of them. We print the mean of
 the measured value ± its standard deviation, and the *distance*: how many standard deviations lie between the mean and
 the bound. It has to be at least three. Where all ten values are the same, there is no spread to measure it by.
@@ -31,7 +31,8 @@ in their last column is what we want to see.
 The value is the quantity that the claim's cell computes: mostly a deviation from theory, a number of mistakes, or a
 distance. A claim that is only true or false has the value 1 or 0. The number of the claim leads to its cell.
 
-`make claims` repeats all of it and writes this page. The single values stand in `book/claims.json`.
+`make claims` repeats all of it and writes this page. The single values stand in `book/claims.json`. A claim that is new
+may have fewer runs until `make claims` has been through: the page then says so, here and in the column of runs.
 """
 HEAD = "| Claim | Value | Runs | Distance |\n| :-- | --: | --: | --: |\n"
 SETS = {"mnist": "MNIST", "synthetic": "synthetic digits", "none": "all"}
@@ -78,11 +79,24 @@ def rows(chapter: Chapter, record: Record) -> list[list[str]]:
     lines = [[name, "<br>".join(bounds), "", ""]]
     for name, entry in sets.items():
         verdict = "exact" if claim.exact else "no spread" if entry.margin is None else f"{entry.margin:.1f}"
-        label = "one run" if claim.exact and len(entry.values) == 1 else f"{SETS[name]}, ten seeds"
+        few = f"{len(entry.values)} of " if len(entry.values) < len(SEEDS) else ""
+        label = "one run" if claim.exact and len(entry.values) == 1 else f"{SETS[name]}, {few}ten seeds"
         lines.append(measured(label, entry.values, verdict))
         if entry.fresh:
             lines.append(measured(f"{SETS[name]}, fresh seeds", entry.fresh, "holds"))
     return lines + [[f"✗ {plain(name)}", shown(value), "1", "fails"] for name, value in record.fails_under.items()]
+
+
+def unfinished(record: dict[str, Record]) -> str:
+    """A sentence on the runs that the rules ask for and nobody has made yet; "" where there are none."""
+    seeded = [one for one in record.values() if not one.claim.exact]
+    counts = {
+        "all ten seeds": sum(any(len(e.values) < len(SEEDS) for e in one.sets.values()) for one in seeded),
+        "the fresh seeds": sum(any(len(e.fresh) < len(FRESH_SEEDS) for e in one.sets.values()) for one in seeded),
+        "a run under sabotage": sum(not one.fails_under for one in record.values()),
+    }
+    words = ", ".join(f"{what} for {count}" for what, count in counts.items() if count)
+    return words and f"Of {len(record)} claims, still to be run: {words}"
 
 
 def earlier(numbers: list[str], of: dict) -> str:
@@ -94,7 +108,9 @@ def page(chapters: dict[str, Chapter], record: dict[str, Record], runs: list[dic
     """The page, in MyST Markdown."""
     stale = [number for number, one in record.items() if one.earlier]
     parts = [
-        INTRODUCTION + (f"\n**{earlier(stale, record)}**, and wait for the next `make claims`.\n" if stale else "")
+        INTRODUCTION
+        + (f"\n**{earlier(stale, record)}**, and wait for the next `make claims`.\n" if stale else "")
+        + (f"\n**{todo}.**\n" if (todo := unfinished(record)) else "")
     ]
     for chapter in filter(lambda chapter: chapter.claims, chapters.values()):
         table = [" | ".join(row) for number in chapter.claims for row in rows(chapter, record[number])]

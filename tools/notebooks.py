@@ -236,7 +236,7 @@ def problems(notebook: dict, size: int = 0, name: str = "") -> list[str]:
         found.append(f"not executed in order from a fresh kernel: execution counts {counts}")
     if notebook["metadata"].get("gan_tutorial", {}).get("executed") != fingerprint(notebook):
         found.append("the code is not the code that made the outputs: run `make notebooks N=` with its number")
-    if not cells or source(cells[0]) not in (setup_cell.text(), setup_cell.former(setup_cell.text())):
+    if not cells or source(cells[0]) != setup_cell.text():
         found.append("the first code cell is not the set-up cell: `python -m tools.setup_cell NOTEBOOK` writes it")
     ids = [c.get("id") for c in notebook["cells"]]
     if len(set(ids)) != len(ids):

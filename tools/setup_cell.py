@@ -1,7 +1,7 @@
 """The set-up cell: one text, the same in every notebook.
 
     python -m tools.setup_cell                  prints the cell
-    python -m tools.setup_cell book/03_x.ipynb  puts it in place of the first code cell that begins with MARK or FORMER
+    python -m tools.setup_cell book/03_x.ipynb  puts it in place of the first code cell that begins with MARK
 
 On Colab the cell installs the package from the book's repository, at the release that the notebook belongs to, and
 pins torch and numpy to what Colab already has, so that pip cannot replace them. Anywhere else it does nothing.
@@ -21,7 +21,6 @@ from pathlib import Path
 from . import ROOT, atomic_write
 
 MARK = "# @title Set-up"
-FORMER = "# Set-up."  # how the cell began before it had a title; it is rewritten when its notebook is run
 
 # Laid out as `ruff format` lays out a notebook's cell.
 TEMPLATE = """\
@@ -64,13 +63,8 @@ def text(repository: str | None = None, release: str | None = None) -> str:
     ).rstrip("\n")
 
 
-def former(source: str) -> str:
-    """The cell as it was before it had a title. It does the same, and stands until its notebook is run."""
-    return source.replace(f"{MARK}\n#", FORMER, 1)
-
-
 def is_setup(source: str) -> bool:
-    return source.startswith((MARK, FORMER))
+    return source.startswith(MARK)
 
 
 def put(notebook: dict, source: str) -> bool:
