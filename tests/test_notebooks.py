@@ -167,6 +167,11 @@ def test_a_markdown_picture_without_alt_text():
     assert "alt text" in only_problem(notebook(markdown("![](curve.png)")))
 
 
+def test_what_a_drawing_call_returned():
+    label = {"output_type": "execute_result", "data": {"text/plain": "Text(0, 0.5, 'f')"}, "metadata": {}}
+    assert "semicolon" in only_problem(notebook(code("ax.set_ylabel('f')", label, PNG, **alt("A falling line."))))
+
+
 def test_an_error_output():
     error = {"output_type": "error", "ename": "ValueError", "evalue": "bad", "traceback": []}
     assert "ValueError: bad" in only_problem(notebook(code("f()", error)))

@@ -218,6 +218,9 @@ def code_faults(cell: dict) -> Iterator[str]:
     for output in cell["outputs"]:
         yield from output_faults(output)
     yield from alt_faults(cell)
+    kinds = [set(output.get("data", {})) for output in cell["outputs"]]
+    if {"text/plain"} in kinds and any(kind.startswith("image/") for data in kinds for kind in data):
+        yield "what a drawing call returned stands beside its picture: end the cell's last line with a semicolon"
     text = source(cell)
     if re.search(r"^\s*[%!]", text, re.M):
         yield "a magic or a shell command; the chapters are plain Python"
