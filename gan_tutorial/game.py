@@ -296,7 +296,7 @@ def adversaries(
     prepare           Batch -> Batch: what these two see of a batch
     share_batch       whether the generator learns on the last batch of the critic's turn. Then its samples are made
                       once for both of them, which saves a forward pass: the gradients are those of two passes, since
-                      the generator's weights do not change in between
+                      the generator's weights do not change in between. Its BatchNorm counts the batch once
 
     Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
     the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).

@@ -222,6 +222,22 @@ def test_shared_samples_are_not_used_once_they_are_stale():
     assert runs_after(lambda: generator.loss(batch)) == 1
 
 
+def test_batchnorm_counts_a_shared_batch_once():
+    """Also where the samples have to be made twice; and a loss that nobody shared with counts its own."""
+    G, C = convolutional()
+    critic, generator = gt.adversaries(G, C, gt.nonsaturating, descent, share_batch=True)
+    batch, statistics = image_batch(), lambda: {name: b.clone() for name, b in G.named_buffers()}
+    critic.loss(batch)
+    once = statistics()
+    with torch.no_grad():
+        next(G.parameters()).mul_(2)  # the samples are stale
+    generator.loss(batch)
+    assert once and all(torch.equal(once[name], value) for name, value in statistics().items())
+    assert all(m.track_running_stats for m in G.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    generator.loss(batch)
+    assert not any(torch.equal(once[name], value) for name, value in statistics().items())
+
+
 def test_who_shares_gets_the_last_batch_of_the_player_before():
     seen, players = [], gt.adversaries(*networks(), gt.wgan_gp, gt.adam(1e-3), share_batch=True)
     for player in players:
