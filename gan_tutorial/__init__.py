@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the same names once more, for type checkers and editors
         recipes,
     )
     from .checkpoint import pretrained
-    from .claims import ClaimFailed, check, claim
+    from .claims import ClaimFailed, check, claim, grader
     from .data import Data
     from .ema import EMA
     from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, adam, adversaries, fit, sample, turns
@@ -69,7 +69,7 @@ __version__ = "0.1.0"
 NAMES = {
     "": "acceleration augment checkpoint data distributed flops hooks kernels metrics neighbours plots recipes",
     "checkpoint": "pretrained",
-    "claims": "ClaimFailed check claim",
+    "claims": "ClaimFailed check claim grader",
     "data": "Data",
     "ema": "EMA",
     "game": "Batch Feed Interrupted Log NonFiniteLoss Player adam adversaries fit sample turns",

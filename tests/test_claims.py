@@ -94,4 +94,39 @@ def test_an_answer_is_judged_without_telling_the_solution(capsys, value, right):
 def test_an_answer_is_not_judged_at_smoke_scale_or_under_sabotage(monkeypatch, capsys, variable, value):
     monkeypatch.setenv(f"GAN_TUTORIAL_{variable}", value)
     assert gt.check("Exercise 2", 7, high=1)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == ("… Exercise 2: not checked at scale smoke\n" if value == "smoke" else "")
+
+
+@gt.grader("Exercise 4")
+def check_4(answer):
+    """It must be 2."""
+    return gt.check("Exercise 4", abs(answer - 2), high=1e-6)
+
+
+@pytest.mark.parametrize(
+    "answer, right, told",
+    [
+        (2, True, "✓ Exercise 4: right\n"),
+        (3, False, "✗ Exercise 4: not yet.\n"),
+        ([2], False, "✗ Exercise 4: the check cannot use this answer (TypeError: unsupported operand type(s) for -"),
+        (lambda: 2, False, "✗ Exercise 4: the check cannot use this answer (TypeError: unsupported operand type(s)"),
+        (
+            torch.ones(2),
+            False,
+            "✗ Exercise 4: the check cannot use this answer (ValueError: only one element tensors can be conv",
+        ),
+    ],
+)
+def test_a_grader_takes_answers_of_any_kind(capsys, answer, right, told):
+    assert check_4(answer) is right and check_4.__doc__ == "It must be 2."
+    out = capsys.readouterr().out
+    assert out.startswith(told) and out.count("\n") == 1
+
+
+def test_a_grader_lets_the_reader_interrupt():
+    @gt.grader("Exercise 5")
+    def check_5(answer):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_5(1)

@@ -29,7 +29,10 @@ def exercise(number, stars="★"):
     return [
         markdown(f"**{number}. A title.** {stars} What is the answer?"),
         code("answer = ..."),
-        code(f"# @title Check {number}\ndef check_{number}(answer):\n    return True", tags=["hide-input"]),
+        code(
+            f'# @title Check {number}\n@gt.grader("Exercise {number}")\ndef check_{number}(answer):\n    return True',
+            tags=["hide-input"],
+        ),
         code(f"# @title Solution {number}\nassert check_{number}(2)", tags=["hide-cell"]),
     ]
 
@@ -140,6 +143,7 @@ BROKEN = {
     "an open solution": (without_tag("hide-cell", "Solution 1"), "the solution of exercise 1 is not folded"),
     "an open check": (without_tag("hide-input", "Check 1"), "the check of exercise 1 is not folded"),
     "a check of another name": (replaced("def check_1", "def check_one"), "does not define check_1"),
+    "a check without a grader": (replaced('@gt.grader("Exercise 1")\n', ""), "stops at an answer of another kind"),
     "a solution that is not checked": (replaced("assert check_1(2)", "2"), "does not end with `assert check_1("),
     "one easy exercise": (replaced("**2. A title.** ★", "**2. A title.** ★★"), "1 exercises of one star"),
     "no check": (replaced("# @title Check 2", "# @title Help 2"), "1 exercises of one star"),

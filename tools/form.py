@@ -133,6 +133,8 @@ def exercise_faults(notebook: dict) -> Iterator[str]:
             yield f"the check of exercise {number} is not folded (tag hide-input)"
         if check and f"def check_{number}(" not in source(check):
             yield f"the check of exercise {number} does not define check_{number}"
+        if check and f'@gt.grader("Exercise {number}")' not in source(check):
+            yield f"the check of exercise {number} stops at an answer of another kind: put @gt.grader above it"
         if check and solution and f"assert check_{number}(" not in source(solution):
             yield f"the solution of exercise {number} does not end with `assert check_{number}(…)`"
         easy += bool(count == 1 and check and solution)
