@@ -458,6 +458,41 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
     return float(sum(within) - 2 / (n * m) * total(a, b))
 
 
+class Estimate(NamedTuple):
+    """value: what was estimated; error: its standard error."""
+
+    value: float
+    error: float
+
+
+def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
+    r"""`kernel_distance` of features (n, d) and (m, d), with a standard error by the jackknife.
+
+    The variance is $\frac{n-1}{n} \sum_i (U_{-i} - \bar U)^2$, with $U_{-i}$ the distance without sample i, plus the
+    same for the other set: from the sums of the kernel matrices' rows, so that it takes no longer than the distance.
+
+    On average it is not too small, whatever the distributions (Efron and Stein 1981). Where they are equal it is about
+    twice too large: three standard errors are then more than four of the distance's own standard deviations.
+    Raises what `frechet_distance` raises, and ValueError for fewer than three samples in a set.
+    """
+    a, b = _two_sets(a, b)
+    n, m, d = len(a), len(b), a.shape[1]
+    if min(n, m) < 3:
+        raise ValueError(f"Expected at least three samples in each set, got {n} and {m}.")
+
+    def rows(x, y):
+        return torch.cat([((part @ y.T / d + 1) ** 3).sum(1) for part in x.split(block)])
+
+    within_a, within_b = (rows(x, x) - (x.square().sum(1) / d + 1) ** 3 for x in (a, b))
+    across_a, across_b = rows(a, b), rows(b, a)
+    sum_a, sum_b, across = within_a.sum(), within_b.sum(), across_a.sum()
+    own_a, own_b = sum_a / (n * (n - 1)), sum_b / (m * (m - 1))
+    without_a = (sum_a - 2 * within_a) / ((n - 1) * (n - 2)) + own_b - 2 * (across - across_a) / ((n - 1) * m)
+    without_b = own_a + (sum_b - 2 * within_b) / ((m - 1) * (m - 2)) - 2 * (across - across_b) / (n * (m - 1))
+    variance = sum((len(u) - 1) / len(u) * (u - u.mean()).square().sum() for u in (without_a, without_b))
+    return Estimate(float(own_a + own_b - 2 * across / (n * m)), float(variance) ** 0.5)
+
+
 def _two_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     a, b = _rows(a), _rows(b)
     if a.shape[1] != b.shape[1]:

@@ -9,6 +9,7 @@ import torch
 from scipy import integrate, stats
 from torch.nn import functional as F
 
+from gan_tutorial import metrics, neighbours
 from tools import ROOT
 
 
@@ -79,6 +80,7 @@ NUMBERS = {
     30: [bound, math.floor(1 / bound)],
     33: [slope, 4 * slope],
     36: [1 / (0.2 + 0.8 / 4), 1 / 0.2],
+    42: [stats.binom.sf(13, 20, 0.5), stats.binom.sf(14, 20, 0.5), stats.binom.isf(0.05, 20, 0.5) + 1],
 }
 
 
@@ -173,3 +175,26 @@ def test_answer_38_by_adding():
     for norm in (False, True):
         parts = torch.stack([gradient(part, norm) for part in x.split(32)]).mean(0)
         assert torch.allclose(parts, gradient(x, norm), rtol=1e-10) is not norm
+
+
+def test_answer_40_by_the_metrics():
+    assert metrics.classifier_score(100 * torch.eye(10).repeat(5, 1)) == pytest.approx(10)
+    real = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    found = neighbours.precision_recall(real[:4].repeat(10, 1) + 0.001, real)
+    assert found == (1, 0)
+
+
+def test_answer_41_by_the_metrics():
+    real, made = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [9.0]])
+    assert neighbours.precision_recall(made, real, 1) == (0.5, 1)
+    assert neighbours.density_coverage(made, real, 1) == (1, pytest.approx(2 / 3))
+
+
+def test_answer_43_by_drawing():
+    d, n = 4, 400
+    random = torch.Generator().manual_seed(0)
+    pairs = [torch.randn(2, n, d, generator=random, dtype=torch.float64) for _ in range(2000)]
+    measured = np.mean([metrics.frechet_distance(a, b) for a, b in pairs])
+    assert measured == pytest.approx(d * (d + 5) / (2 * n), rel=0.05)
+    numbers = [64 * 69 / 2000, round(64 * 69 / 2 / 0.1)]
+    assert all(f"{number:g}" in ANSWERS[43] for number in numbers)

@@ -372,6 +372,32 @@ def test_kernel_distance_is_unbiased():
         assert (values < 0).mean() > 0.3
 
 
+def test_kernel_estimate_by_leaving_out_each_sample():
+    a, b = normal(9, 3), normal(7, 3, seed=1) * 2 + 0.5
+    for block in (2, 100):
+        found = metrics.kernel_estimate(a, b, block)
+        assert found.value == pytest.approx(metrics.kernel_distance(a, b), rel=1e-10)
+        without_a = [metrics.kernel_distance(torch.cat([a[:i], a[i + 1 :]]), b) for i in range(9)]
+        without_b = [metrics.kernel_distance(a, torch.cat([b[:i], b[i + 1 :]])) for i in range(7)]
+        variance = 8 * np.var(without_a) + 6 * np.var(without_b)
+        assert found.error == pytest.approx(variance**0.5, rel=1e-8)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_the_error_of_the_kernel_distance_is_not_too_small(shift):
+    """Efron and Stein's inequality; where the distributions are equal it is twice the variance, to first order."""
+    pairs = [(normal(60, 3, seed=2 * s), normal(60, 3, seed=2 * s + 1) + shift) for s in range(400)]
+    found = [metrics.kernel_estimate(a, b) for a, b in pairs]
+    ratio = np.mean([one.error**2 for one in found]) / np.var([one.value for one in found])
+    low, high = (1.6, 2.6) if shift == 0 else (0.9, 1.4)
+    assert low < ratio < high
+
+
+def test_kernel_estimate_takes_three_samples():
+    with pytest.raises(ValueError, match="at least three"):
+        metrics.kernel_estimate(normal(2, 3), normal(5, 3))
+
+
 def test_features_may_be_arrays_of_any_precision():
     a, b = normal(30, 4), 1 + normal(30, 4, seed=1)
     for distance in (metrics.frechet_distance, metrics.kernel_distance):

@@ -76,6 +76,27 @@ def test_what_each_one_sees():
     assert neighbours.density_coverage(noise, real).density < 0.6
 
 
+@pytest.mark.parametrize("n", [30, 1700])
+def test_the_report_has_what_the_functions_return(n):
+    made, real, train = normal(n, 3) * 0.8, normal(50, 3, seed=1), normal(40, 3, seed=2)
+    made[:7] = train[:7]
+    p, r = neighbours.precision_recall(made, real, 2)
+    d, c = neighbours.density_coverage(made, real, 4)
+    a = neighbours.authenticity(made, train)
+    nearer = (cKDTree(train.numpy()).query(made.numpy())[0] < cKDTree(real.numpy()).query(made.numpy())[0]).mean()
+    found = neighbours.report(made, real, train, 2, 4)
+    assert found == pytest.approx(
+        {"precision": p, "recall": r, "density": d, "coverage": c, "authenticity": a, "nearer": nearer}
+    )
+
+
+def test_new_samples_are_nearer_to_either_set_equally_often():
+    shares = [
+        neighbours.report(*(normal(60, 2, seed=3 * s + i) for i in range(3)))["nearer"] for s in range(300)
+    ]  # made, real and training samples of one distribution
+    assert abs(np.mean(shares) - 0.5) < 4 * np.std(shares) / len(shares) ** 0.5
+
+
 def test_copies_are_not_authentic_and_far_samples_are():
     train = normal(100, 4)
     assert neighbours.authenticity(train[:50] + 1e-9, train) == 0.0
@@ -94,6 +115,8 @@ def test_copies_are_not_authentic_and_far_samples_are():
         lambda x: neighbours.density_coverage(x, x[:, :1]),
         lambda x: neighbours.nearest(x, x / 0),
         lambda x: neighbours.authenticity(x, x[:1]),
+        lambda x: neighbours.report(x, x, x[:, :1]),
+        lambda x: neighbours.report(x, x[:5], x),
     ],
 )
 def test_bad_input_gets_a_sentence(call):
