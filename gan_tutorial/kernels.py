@@ -138,16 +138,15 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     rows = torch.cat([x, y]).double()
     pairs = kernel(squared_distances(rows, rows)).fill_diagonal_(0)
     random = torch.Generator().manual_seed(derive_seed(seed, "permutation test"))
-    null = []
-    for _ in range(permutations + 1):  # the first is no permutation, so that all are computed alike
-        order = torch.randperm(n + m, generator=random) if null else torch.arange(n + m)
-        first = torch.zeros(n + m, dtype=rows.dtype)
-        first[order[:n]] = 1
-        own = (pairs @ first.to(pairs)).cpu()  # each one's sum over the first set
-        within, across = (own * first).sum(), (own * (1 - first)).sum()
-        rest = pairs.sum().cpu() - within - 2 * across
-        null.append(within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * across / (n * m))
-    found = torch.stack(null)
+    orders = [torch.arange(n + m)]  # the first is no permutation, so that all are computed alike
+    orders += [torch.randperm(n + m, generator=random) for _ in range(permutations)]
+    first = torch.zeros(n + m, len(orders), dtype=rows.dtype)  # who is in the first set, a column for each order
+    for column, order in enumerate(orders):
+        first[order[:n], column] = 1
+    own = (pairs @ first.to(pairs)).cpu()  # each one's sum over the first set
+    within, across = (own * first).sum(0), (own * (1 - first)).sum(0)
+    rest = pairs.sum().cpu() - within - 2 * across
+    found = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * across / (n * m)
     # A permutation that is no other division has the same value, but for rounding.
     as_large = int((found[1:] >= found[0] - 1e-12).sum())
     return TwoSampleTest(statistic, (1 + as_large) / (1 + permutations), found[1:])
