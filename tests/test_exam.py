@@ -2,11 +2,12 @@
 
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from torch.nn import functional as F
 
 from tools import ROOT
@@ -64,6 +65,12 @@ def seen_by_last(layers):
     return int((x.grad != 0).sum())
 
 
+def smoothed(D):
+    """The expected log-likelihood of a real sample whose label is 1 with probability 0.9."""
+    return 0.9 * math.log(D) + 0.1 * math.log(1 - D)
+
+
+least = partial(optimize.minimize_scalar, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": 1e-9})
 narrow, wide = stats.norm(0, 1), stats.norm(0, 2)
 slope = max(np.linspace(0, 3, 30_001), key=lambda s: 4 * s - 10 * (s - 1) ** 2)
 bound = np.prod([0.01 * math.sqrt(64 * 2), 0.01 * 64, 0.01 * math.sqrt(64)])
@@ -79,6 +86,10 @@ NUMBERS = {
     30: [bound, math.floor(1 / bound)],
     33: [slope, 4 * slope],
     36: [1 / (0.2 + 0.8 / 4), 1 / 0.2],
+    40: [2 * math.log(2), math.log(2)],
+    41: [least(lambda D: -0.75 * smoothed(D) - 0.25 * math.log(1 - D)).x, least(lambda D: -smoothed(D)).fun],
+    42: [float(part(np.linalg.eigvals([[0, 0.5], [-0.5, -0.5]])[0])) for part in (np.real, lambda s: abs(s.imag))],
+    43: [js([1 / 64] * 64, [1 / 16] * 16 + [0] * 48), js([1 / 8] * 8, [1 / 4] * 4 + [0] * 4)],
 }
 
 
