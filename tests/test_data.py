@@ -347,7 +347,6 @@ def test_what_are_no_digits_cannot_be_stacked(data):
         gt.data.stacked(data, 10)
 
 
-
 def test_bad_settings_of_the_points_are_refused():
     for call in (
         lambda: gt.data.ring(modes=0),
