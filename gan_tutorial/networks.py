@@ -179,10 +179,10 @@ class MLPCritic(nn.Module):
     ):
         super().__init__()
         self.shape, self.condition = _sample_shape(shape), condition
-        layers = _hidden(prod(self.shape) + _extra(condition, critic=True), width, depth, lambda: nn.LeakyReLU(0.2))
+        inputs = prod(self.shape) + _extra(condition, critic=True)
+        layers = _hidden(inputs, width, depth, lambda: nn.LeakyReLU(0.2))
         if minibatch_std:
-            last = layers[-2]
-            layers[-2:-1] = [MinibatchStd(), nn.Linear(last.in_features + 1, width)]
+            layers[-2:-1] = [MinibatchStd(), nn.Linear((width if depth > 1 else inputs) + 1, width)]
         self.layers = nn.Sequential(*layers)
         self.score = _Score(width, condition)
 
