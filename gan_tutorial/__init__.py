@@ -36,9 +36,11 @@ if TYPE_CHECKING:  # the same names once more, for type checkers and editors
         ConvGenerator,
         Embedding,
         LaplacianLevel,
+        MinibatchStd,
         MLPCritic,
         MLPGenerator,
         OneHot,
+        Packed,
         Projection,
         conv_transpose_up,
         dcgan_init,
@@ -73,8 +75,8 @@ NAMES = {
     "data": "Data",
     "ema": "EMA",
     "game": "Batch Feed Interrupted Log NonFiniteLoss Player adam adversaries fit sample turns",
-    "networks": "Cascade CoarseImage ConvCritic ConvGenerator Embedding LaplacianLevel MLPCritic MLPGenerator OneHot "
-    "Projection conv_transpose_up dcgan_init nearest_up pixel_shuffle_up",
+    "networks": "Cascade CoarseImage ConvCritic ConvGenerator Embedding LaplacianLevel MinibatchStd MLPCritic "
+    "MLPGenerator OneHot Packed Projection conv_transpose_up dcgan_init nearest_up pixel_shuffle_up",
     "objectives": "Objective gradient_penalty hinge least_squares minimax nonsaturating r1 r2 relativistic wasserstein "
     "weight_clipping wgan wgan_gp",
     "recipes": "Recipe TrainedModel Trainer",

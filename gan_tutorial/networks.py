@@ -163,6 +163,7 @@ class MLPCritic(nn.Module):
     shape      of a sample, such as (2,) or (1, 28, 28)
     width      of each of the `depth` hidden layers (leaky ReLU, so that a unit which is off still passes a gradient)
     condition  how a condition enters: OneHot, Embedding, Projection, or None
+    minibatch_std  whether the last hidden layer also sees how much the samples of the batch differ, see `MinibatchStd`
 
     `forward(x, condition)` maps (batch, *shape) to (batch,). ValueError for another shape, or where a condition is
     missing or not expected.
@@ -174,12 +175,15 @@ class MLPCritic(nn.Module):
         width: int = 128,
         depth: int = 2,
         condition: nn.Module | Projection | None = None,
+        minibatch_std: bool = False,
     ):
         super().__init__()
         self.shape, self.condition = _sample_shape(shape), condition
-        self.layers = nn.Sequential(
-            *_hidden(prod(self.shape) + _extra(condition, critic=True), width, depth, lambda: nn.LeakyReLU(0.2))
-        )
+        inputs = prod(self.shape) + _extra(condition, critic=True)
+        layers = _hidden(inputs, width, depth, lambda: nn.LeakyReLU(0.2))
+        if minibatch_std:
+            layers[-2:-1] = [MinibatchStd(), nn.Linear((width if depth > 1 else inputs) + 1, width)]
+        self.layers = nn.Sequential(*layers)
         self.score = _Score(width, condition)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -419,6 +423,60 @@ class Cascade(nn.Module):
         for level, part in zip(self.levels, self.parts(z), strict=True):
             image = level(part, image)
         return image  # pyright: ignore[reportReturnType]  # there is a level
+
+
+# --------------------------------------------------------------------------------------------- what sees a whole batch
+
+
+class MinibatchStd(nn.Module):
+    r"""One more feature, the same for the whole batch: how much the samples of the batch differ.
+
+    $\frac1n\sum_j \sqrt{\mathrm{Var}_i\,h_{ij} + 10^{-8}}$: of each of the n features (of each place of each map), the
+    standard deviation over the batch, divided by the batch size and not by one less; then their mean.
+
+    (batch, n, …) -> (batch, n + 1, …). A critic with this layer sees at once that all samples are alike. Its scores
+    depend on the company: give it real and generated samples in batches of their own, as `adversaries` does. Karras et
+    al. 2018, section 3, for the whole batch as one group. ValueError for a tensor without features.
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        if h.ndim < 2 or not h.is_floating_point():
+            raise ValueError(
+                f"Expected floating-point features (batch, n, …), got {h.dtype} of shape {tuple(h.shape)}."
+            )
+        spread = (h.var(0, correction=0) + 1e-8).sqrt().mean()  # at variance 0 the root alone has no gradient
+        return torch.cat([h, spread.expand(len(h), 1, *h.shape[2:])], dim=1)
+
+
+class Packed(nn.Module):
+    """A critic that judges samples in packs: m of them, side by side as channels, are all real or all generated.
+
+    critic  of a pack: for samples (channels, …) it takes (m · channels, …), such as MLPCritic((2 * 2,)) for pairs of
+            points in the plane
+    m       samples in a pack
+
+    `forward(x)` maps (batch, channels, …) to (batch,): neighbours in the batch make a pack, and each sample has its
+    pack's score, so that a mean over samples is the mean over packs. A generator that makes one thing only is found
+    out, since two alike are rare among real samples. Each score is counted m times in a sum of scores, so that R1 and
+    R2 weigh m times what they would weigh on the packs. Lin et al. 2018. ValueError for m below 1, a batch that makes
+    no whole packs, a pack that the critic does not take, and for conditions.
+    """
+
+    def __init__(self, critic: nn.Module, m: int = 2):
+        super().__init__()
+        if not isinstance(m, Integral) or isinstance(m, bool) or m < 1:
+            raise ValueError(f"Expected a whole number of samples in a pack, from 1 on, got m={m!r}.")
+        self.critic, self.m = critic, int(m)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            raise ValueError("A Packed critic takes no condition: build the Feed with labelled=False.")
+        if x.ndim < 2 or len(x) % self.m:
+            raise ValueError(
+                f"Expected samples (batch, channels, …) in a batch that {self.m} divides, got shape {tuple(x.shape)}."
+            )
+        packs = x.reshape(len(x) // self.m, self.m * x.shape[1], *x.shape[2:])
+        return self.critic(packs).repeat_interleave(self.m)
 
 
 def dcgan_init(net: nn.Module) -> nn.Module:

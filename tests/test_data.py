@@ -314,6 +314,39 @@ def test_the_swiss_roll_lies_around_its_spiral():
     assert t.mean().item() == pytest.approx(3 * math.pi, rel=0.02)
 
 
+def test_stacked_digits_are_three_of_the_digits_and_their_number():
+    """Each image of the source is of one grey level, which tells the digit: level 10 · digit + k."""
+    levels = torch.tensor([10 * digit + k for digit in range(10) for k in range(3)], dtype=torch.uint8)
+    grey = Data("grey", levels[:, None, None, None].expand(30, 1, 4, 5).contiguous(), (levels // 10).long())
+    made = gt.data.stacked(grey, 20_000, seed=3)
+    assert made.values.shape == (20_000, 3, 4, 5) and made.values.dtype == torch.uint8
+    assert torch.equal(made.values.amax((2, 3)), made.values.amin((2, 3)))  # a channel is one image of the source
+    each = (made.values[:, :, 0, 0] // 10).long()
+    assert torch.equal(made.label, each @ torch.tensor([100, 10, 1]))
+    # 1,000 numbers, equally likely: chi² has mean 999 and standard deviation 45
+    hits = made.label.bincount(minlength=1000).double()
+    assert len(hits) == 1000 and ((hits - 20).square() / 20).sum() < 999 + 5 * 45
+    again, other = gt.data.stacked(grey, 100, seed=3), gt.data.stacked(grey, 100, seed=4)
+    assert torch.equal(again.label, gt.data.stacked(grey, 100, seed=3).label)
+    assert not torch.equal(again.label, other.label)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Data("no labels", images),
+        Data("colour", images.expand(-1, 3, -1, -1), torch.arange(4)),
+        gt.data.ring(10),
+        "digits",
+        Data("large", images, torch.tensor([0, 1, 2, 10])),
+    ],
+    ids=lambda data: getattr(data, "name", data),
+)
+def test_what_are_no_digits_cannot_be_stacked(data):
+    with pytest.raises(ValueError, match="Expected grey images with labels|labels from 0 to 9"):
+        gt.data.stacked(data, 10)
+
+
 def test_bad_settings_of_the_points_are_refused():
     for call in (
         lambda: gt.data.ring(modes=0),

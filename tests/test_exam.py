@@ -2,11 +2,12 @@
 
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from torch.nn import functional as F
 
 from gan_tutorial import metrics, neighbours
@@ -70,6 +71,12 @@ def score(x):
     return stats.norm.logpdf(x, 0, 0.5) - stats.norm.logpdf(x, 1, 0.5)
 
 
+def smoothed(D):
+    """The expected log-likelihood of a real sample whose label is 1 with probability 0.9."""
+    return 0.9 * math.log(D) + 0.1 * math.log(1 - D)
+
+
+least = partial(optimize.minimize_scalar, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": 1e-9})
 narrow, wide = stats.norm(0, 1), stats.norm(0, 2)
 slope = max(np.linspace(0, 3, 30_001), key=lambda s: 4 * s - 10 * (s - 1) ** 2)
 bound = np.prod([0.01 * math.sqrt(64 * 2), 0.01 * 64, 0.01 * math.sqrt(64)])
@@ -89,6 +96,10 @@ NUMBERS = {
     42: [float(np.sum(np.array([[1, -1], [-1, 1]]) * np.exp(-np.array([[0, 1], [1, 0]]) / 2)))],
     43: [-stats.multivariate_normal(cov=np.eye(2)).entropy()],
     46: [stats.binom.sf(13, 20, 0.5), stats.binom.sf(14, 20, 0.5), stats.binom.isf(0.05, 20, 0.5) + 1],
+    48: [2 * math.log(2), math.log(2)],
+    49: [least(lambda D: -0.75 * smoothed(D) - 0.25 * math.log(1 - D)).x, least(lambda D: -smoothed(D)).fun],
+    50: [float(part(np.linalg.eigvals([[0, 0.5], [-0.5, -0.5]])[0])) for part in (np.real, lambda s: abs(s.imag))],
+    51: [js([1 / 64] * 64, [1 / 16] * 16 + [0] * 48), js([1 / 8] * 8, [1 / 4] * 4 + [0] * 4)],
 }
 
 

@@ -697,3 +697,110 @@ def test_a_cascade_hands_each_level_its_part_of_z_and_the_image_before():
         net(z[:, :8])
     with pytest.raises(ValueError, match="takes no condition"):
         net(z, torch.zeros(5, dtype=torch.long))
+
+
+# --- what sees a whole batch -----------------------------------------------------------------------------------------
+
+
+def test_minibatch_std_by_numpy_and_by_hand():
+    h = torch.randn(6, 3, 4, 5)
+    made = gt.MinibatchStd()(h)
+    assert made.shape == (6, 4, 4, 5) and torch.equal(made[:, :3], h)
+    torch.testing.assert_close(made[:, 3], torch.full((6, 4, 5), float(h.numpy().std(axis=0).mean())))
+    points = gt.MinibatchStd()(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))  # deviations 1 and 0
+    torch.testing.assert_close(points[:, 2], torch.tensor([0.5, 0.5]), atol=1e-4, rtol=0)
+
+
+def test_minibatch_std_of_equal_samples_is_nothing_and_has_a_gradient():
+    h = torch.ones(4, 3, requires_grad=True)
+    made = gt.MinibatchStd()(h)[:, 3]
+    assert made.max() < 1.1e-4  # the root of 1e-8
+    made.sum().backward()
+    assert h.grad.isfinite().all()
+
+
+def test_a_critic_with_minibatch_std_sees_the_company_and_others_do_not():
+    torch.manual_seed(0)
+    x = torch.randn(6, 2)
+    alike = torch.cat([x[:1], x[:1].expand(5, 2)])
+    for depth in (1, 2, 3):
+        C = gt.MLPCritic((2,), 16, depth, minibatch_std=True)
+        assert count(C) == count(gt.MLPCritic((2,), 16, depth)) + 16  # one more input of the last hidden layer
+        assert isinstance(C.layers[-3], gt.MinibatchStd)
+        assert (C(x)[0] - C(alike)[0]).abs() > 1e-3
+    plain = gt.MLPCritic((2,), 16)
+    torch.testing.assert_close(plain(x)[0], plain(alike)[0])
+
+
+@pytest.mark.parametrize("h", [torch.ones(4), torch.ones(4, 2, dtype=torch.int64)])
+def test_what_has_no_features_has_no_spread(h):
+    with pytest.raises(ValueError, match="Expected floating-point features"):
+        gt.MinibatchStd()(h)
+
+
+def test_a_packed_critic_judges_neighbours_together():
+    """For a linear critic, by hand: pack k holds the samples mk … mk + m - 1, each as channels of its own."""
+
+    class Linear(nn.Module):
+        def forward(self, packs):
+            return packs.flatten(1) @ torch.arange(1.0, packs[0].numel() + 1)
+
+    x = torch.randn(6, 2)
+    torch.testing.assert_close(
+        gt.Packed(Linear(), 3)(x),
+        torch.stack([x[k : k + 3].flatten() @ torch.arange(1.0, 7) for k in (0, 0, 0, 3, 3, 3)]),
+    )
+    images = torch.randn(4, 3, 5, 5)
+    seen = []
+    gt.Packed(Seen(seen), 2)(images)
+    assert seen[0].shape == (2, 6, 5, 5)
+    assert torch.equal(seen[0][1, 3:], images[3]) and torch.equal(seen[0][0, :3], images[0])
+
+
+class Seen(nn.Module):
+    """A critic that keeps what it was shown."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, packs):
+        self.seen.append(packs)
+        return packs.flatten(1).sum(1)
+
+
+def test_a_mean_over_samples_is_the_mean_over_packs_and_packs_of_one_change_nothing():
+    critic, x = gt.MLPCritic((4,), 8), torch.randn(8, 2)
+    losses = [F.softplus(scores).mean() for scores in (gt.Packed(critic, 2)(x), critic(x.view(4, 4)))]
+    torch.testing.assert_close(*losses)
+    alone = gt.MLPCritic((2,), 8)
+    torch.testing.assert_close(gt.Packed(alone, 1)(x), alone(x))
+
+
+@pytest.mark.parametrize("penalty", [gt.r1, gt.r2])
+def test_r1_and_r2_weigh_as_many_times_as_a_pack_has_samples(penalty):
+    critic, x, eps = gt.MLPCritic((6,), 8), torch.randn(9, 2), torch.rand(9)
+    packs = x.view(3, 6)
+    torch.testing.assert_close(
+        penalty(gt.Packed(critic, 3), x, x, eps), 3 * penalty(critic, packs, packs, eps[:3]), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_packs_play_in_a_game():
+    G, C = gt.MLPGenerator(2, (2,), 8), gt.Packed(gt.MLPCritic((4,), 8), 2)
+    players = gt.adversaries(G, C, gt.nonsaturating, gt.adam(1e-3))
+    log = gt.fit(players, gt.Feed(gt.data.ring(100), 2, 16), 3)
+    assert log["critic"]["game"].isfinite().all()
+
+
+def test_packs_that_cannot_be_made_are_refused():
+    critic = gt.MLPCritic((4,), 8)
+    with pytest.raises(ValueError, match="a batch that 2 divides"):
+        gt.Packed(critic, 2)(torch.randn(5, 2))
+    with pytest.raises(ValueError, match="takes no condition"):
+        gt.Packed(critic, 2)(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"shape \(batch, 4\)"):
+        gt.Packed(critic, 3)(torch.randn(6, 2))
+    for m in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="whole number of samples in a pack"):
+            gt.Packed(critic, m)
