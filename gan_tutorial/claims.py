@@ -83,11 +83,7 @@ def check(exercise: str, value, *, low: float | None = None, high: float | None 
 
 
 def grader(exercise: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
-    """A function that calls `check` with what it measures of an answer, made safe for answers of any kind.
-
-        @gt.grader("Exercise 1")
-        def check_1(answer):
-            return gt.check("Exercise 1", abs(answer - 2), high=1e-6)
+    """A decorator for a function that calls `check` with what it measures of an answer: `@gt.grader("Exercise 1")`.
 
     An answer that it cannot use, such as a list where a number is asked for, is not yet right: the line says what was
     raised, and the notebook runs on.
