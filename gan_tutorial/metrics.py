@@ -441,21 +441,20 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
     $\frac{1}{n(n-1)} \sum_{i \ne j} k(a_i, a_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(b_i, b_j)
     - \frac{2}{nm} \sum_{i,j} k(a_i, b_j)$
 
-    It sees means, covariances and third moments. Its mean is right for sets of any size, zero where the laws agree,
-    so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012; the kernel is that
-    of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
+    It sees means, covariances and third moments. Its mean is right for sets of any size, zero where the distributions
+    agree, so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012; the kernel is
+    that of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
     """
     a, b = _two_sets(a, b)
-    n, m, d = len(a), len(b), a.shape[1]
+    within = [_kernel_sums(x, None, block).sum() / (len(x) * (len(x) - 1)) for x in (a, b)]
+    return float(sum(within) - 2 / (len(a) * len(b)) * _kernel_sums(a, b, block).sum())
 
-    def k(inner):
-        return (inner / d + 1) ** 3
 
-    def total(x, y):
-        return sum(k(part @ y.T).sum() for part in x.split(block))
-
-    within = [(total(x, x) - k(x.square().sum(1)).sum()) / (len(x) * (len(x) - 1)) for x in (a, b)]
-    return float(sum(within) - 2 / (n * m) * total(a, b))
+def _kernel_sums(x: Tensor, y: Tensor | None, block: int) -> Tensor:
+    """(n,): for each row of x the sum of (x · y / d + 1)³ over the rows of y, or, for None, over the others of x."""
+    d, others = x.shape[1], x if y is None else y
+    sums = torch.cat([((part @ others.T / d + 1) ** 3).sum(1) for part in x.split(block)])
+    return sums - (x.square().sum(1) / d + 1) ** 3 if y is None else sums
 
 
 class Estimate(NamedTuple):
@@ -476,15 +475,11 @@ def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
     Raises what `frechet_distance` raises, and ValueError for fewer than three samples in a set.
     """
     a, b = _two_sets(a, b)
-    n, m, d = len(a), len(b), a.shape[1]
+    n, m = len(a), len(b)
     if min(n, m) < 3:
         raise ValueError(f"Expected at least three samples in each set, got {n} and {m}.")
-
-    def rows(x, y):
-        return torch.cat([((part @ y.T / d + 1) ** 3).sum(1) for part in x.split(block)])
-
-    within_a, within_b = (rows(x, x) - (x.square().sum(1) / d + 1) ** 3 for x in (a, b))
-    across_a, across_b = rows(a, b), rows(b, a)
+    within_a, within_b = (_kernel_sums(x, None, block) for x in (a, b))
+    across_a, across_b = _kernel_sums(a, b, block), _kernel_sums(b, a, block)
     sum_a, sum_b, across = within_a.sum(), within_b.sum(), across_a.sum()
     own_a, own_b = sum_a / (n * (n - 1)), sum_b / (m * (m - 1))
     without_a = (sum_a - 2 * within_a) / ((n - 1) * (n - 2)) + own_b - 2 * (across - across_a) / ((n - 1) * m)

@@ -435,8 +435,9 @@ class MinibatchStd(nn.Module):
     standard deviation over the batch, divided by the batch size and not by one less; then their mean.
 
     (batch, n, …) -> (batch, n + 1, …). A critic with this layer sees at once that all samples are alike. Its scores
-    depend on the company: give it real and generated samples in batches of their own, as `adversaries` does. Karras et
-    al. 2018, section 3, for the whole batch as one group. ValueError for a tensor without features.
+    depend on the company: give it real and generated samples in batches of their own, as `adversaries` does. So a
+    gradient penalty, which takes the slope at each sample, then contains what that sample does to its mates' scores.
+    Karras et al. 2018, section 3, for the whole batch as one group. ValueError for a tensor without features.
     """
 
     def forward(self, h: Tensor) -> Tensor:

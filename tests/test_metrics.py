@@ -353,6 +353,9 @@ def test_kernel_distance_against_a_double_loop():
     for block in (1, 3, 100):
         assert metrics.kernel_distance(a, b, block) == pytest.approx(expected, rel=1e-10)
     assert metrics.kernel_distance(b, a) == pytest.approx(expected, rel=1e-10)
+    a = a.double()  # the very tensor on both sides: each pair counts across, one with itself too
+    assert metrics.kernel_distance(a, a) == pytest.approx(double_loop(a, a), rel=1e-10)
+    assert metrics.kernel_estimate(a, a).value == pytest.approx(double_loop(a, a), rel=1e-10)
 
 
 def test_kernel_distance_of_two_points():
