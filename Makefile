@@ -40,9 +40,11 @@ lint: $(ENV)/.ready  ## the code's form and its types
 	@$(PY) -m ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m basedpyright --level error
+	@$(PY) -m tools.node --check
 
 format: $(ENV)/.ready  ## lay the code out, and sort its imports
 	@$(PY) -m ruff check --quiet --fix --exit-zero . && $(PY) -m ruff format --quiet .
+	@$(PY) -m tools.node --format
 
 chapters: $(ENV)/.ready  ## run the cells and claims of all chapters
 	@$(PYTEST) $(NBVAL) book
