@@ -58,3 +58,12 @@ def test_a_complete_one_takes_its_place(book):
     assert not (book / ".venv" / "first").exists()
     assert not environment.outdated(book / ".venv", "requirements.txt")
     assert environment.outdated(book / ".venv", "LICENSE") and environment.outdated(book, "requirements.txt")
+
+
+def test_one_elsewhere_that_a_link_leads_to_is_left_alone(book, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("elsewhere")
+    (shared / "mine").touch()
+    shutil.rmtree(book / ".venv")
+    (book / ".venv").symlink_to(shared)
+    environment.make(book / ".venv", fill=lambda new: None)
+    assert (shared / "mine").is_file() and (book / ".venv").resolve().parent == book

@@ -67,7 +67,8 @@ def make(folder: Path, fill: Callable[[Path], None] = fill) -> None:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if old.parent == folder.parent:  # a link that a user set leads to an environment that others use
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def main(folder: Path) -> None:
