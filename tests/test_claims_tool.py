@@ -291,6 +291,29 @@ def test_what_can_change_a_value_changes_the_hash(toy, change):
     assert toy.key() != before
 
 
+def test_a_model_counts_for_the_chapters_that_name_it(toy):
+    """So a model more in the gallery makes no chapter stale that does not load it."""
+    files = ("gan_tutorial/models/one.safetensors", "gan_tutorial/models/two.safetensors")
+    for call, counts in (
+        ("gt.pretrained('one')", {"one"}),
+        ("[gt.pretrained(n) for n in gt.shipped()]", {"one", "two"}),
+    ):
+        toy.chapter(*CELLS[:2], call, CELLS[3])
+        for file in files:
+            toy.write(file, "first")
+            before = toy.key()
+            toy.write(file, "second")
+            assert (toy.key() != before) == (Path(file).stem in counts), (call, file)
+
+
+def test_a_module_more_makes_nothing_stale(toy):
+    before = toy.key()
+    toy.write("gan_tutorial/more.py", "def more():\n    return 1\n")
+    assert toy.key() == before
+    toy.write("gan_tutorial/more.py", "print('imported')\n")
+    assert toy.key() != before
+
+
 def test_models_that_change_places_are_noticed_in_the_record(done, capsys):
     done.write("gan_tutorial/models/one.bin", "two")
     done.write("gan_tutorial/models/two.bin", "one")
