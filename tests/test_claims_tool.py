@@ -293,17 +293,15 @@ def test_what_can_change_a_value_changes_the_hash(toy, change):
 
 def test_a_model_counts_for_the_chapters_that_name_it(toy):
     """So a model more in the gallery makes no chapter stale that does not load it."""
-    files = ("gan_tutorial/models/one.safetensors", "gan_tutorial/models/two.safetensors")
-    for call, counts in (
-        ("gt.pretrained('one')", {"one"}),
-        ("[gt.pretrained(n) for n in gt.shipped()]", {"one", "two"}),
-    ):
+    calls = {"gt.measure('one')": {"one"}, "[gt.measure(n) for n in gt.data.shipped()]": {"one", "two"}}
+    for call, counts in calls.items():
         toy.chapter(*CELLS[:2], call, CELLS[3])
-        for file in files:
+        for name in ("one", "two"):
+            file = f"gan_tutorial/models/{name}.safetensors"
             toy.write(file, "first")
             before = toy.key()
             toy.write(file, "second")
-            assert (toy.key() != before) == (Path(file).stem in counts), (call, file)
+            assert (toy.key() != before) == (name in counts), (call, name)
 
 
 def test_a_module_more_makes_nothing_stale(toy):

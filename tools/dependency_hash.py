@@ -1,8 +1,9 @@
 """A short hash of everything that a chapter's numbers depend on: two trees with the same hash give the same results.
 
 What counts is the syntax tree of the chapter's code cells and of every module of the package that they lead to, whole,
-and the package's data files, by their content; of the models that ship, those that the chapter names. What cannot change a number is left out, so that it may be edited
-freely: formatting, comments, docstrings, the texts of claims, the set-up cell, and cells behind the last claim.
+and the package's data files, by their content; of the models that ship, those that the chapter names. What cannot
+change a number is left out, so that it may be edited freely: formatting, comments, docstrings, the texts of claims, the
+set-up cell, and cells behind the last claim.
 
 Nothing else is left out. A cell that only prints or draws counts, because what it calls might move a generator of
 random numbers; so do the modules that draw, because hooks and chapters compute with their values.
