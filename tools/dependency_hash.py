@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
@@ -124,6 +125,7 @@ class Cell:
         tree = ast.parse(source)
         self.bound, self.used = set(imports(tree, relative=False)), uses(tree)
         self.words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        self.lists_models = re.search(r"\bshipped\(", source) is not None
         if any(isinstance(n, ast.Constant) and PACKAGE in str(n.value) for n in ast.walk(tree)):
             self.used.add(("__import__", "?"))  # code for another process
         for call in claim_calls(tree):
@@ -158,7 +160,7 @@ def dependency_hash(cells: list[str], package: dict[str, str], data: dict[str, s
     parts = [part for part in parts if part not in EMPTY]  # a module that is new and not used changes nothing
     # A chapter that asks which models there are (`checkpoint.shipped()`) may load any of them.
     words = set().union(*(cell.words for cell in chapter))
-    every = reached == set(modules) or any("shipped" in pair for cell in chapter for pair in cell.used)
+    every = reached == set(modules) or any(cell.lists_models for cell in chapter)
     files = [(name, content) for name, content in sorted(data.items()) if every or model(name) in {None, *words}]
     text = ",".join(cell.text for cell in chapter if cell.text)
     return hashlib.sha256("\n".join([text, *parts, repr(files)]).encode()).hexdigest()[:12]
