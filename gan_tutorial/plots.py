@@ -30,13 +30,13 @@ from .film import Reel
 # One colour and one dash for each role, in every figure of the book. The lightness of the first three differs by 16 or
 # more (L* = 25, 45, 62), so that they stay apart in grey; their hues stay apart under the three colour blindnesses.
 COLOURS = {
-    "real": "#0b3c6f",
-    "critic": "#007a64",
-    "generator": "#e07b00",
-    "fake": "#e07b00",
-    "extra": "#a83279",
+    "real": "#092b56",
+    "critic": "#005c44",
+    "generator": "#b65e00",
+    "fake": "#b65e00",
+    "extra": "#b8309f",
     "theory": "#111111",
-    "neutral": "#9a9a9a",
+    "neutral": "#747474",
 }
 DASHES = {
     "real": "-",
