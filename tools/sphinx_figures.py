@@ -27,6 +27,8 @@ from typing import NamedTuple
 from docutils import nodes
 from PIL import Image
 
+from .vector_figures import paletted
+
 SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", LINK)
@@ -46,6 +48,7 @@ TEXT, SHAPE = 4.5, 3.0  # the least contrast, of letters and of what is no lette
 PHONE = "screen and (max-width: 600px)"
 COLUMN = 328  # pixels of text on a phone 360 wide
 GROWTH = 1.35  # at most, of a panel on a phone
+ROOM = 3.0  # points
 GAP = 10  # pixels between panels on a phone
 
 
@@ -63,7 +66,7 @@ def parsed(colour: str) -> Colour:
 
 
 def written(colour: tuple) -> str:
-    return "#%02x%02x%02x" % tuple(colour)
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def luminance(colour: tuple) -> float:
@@ -189,17 +192,12 @@ def inside(where: tuple[float, float] | None, boxes: list) -> bool:
 
 
 def repainted(element, theme: str) -> None:
-    """Change the colours of a cloud of points: those of its palette, each with its own alpha."""
-    image = pixels(element)
-    image = image if image.mode == "P" else image.convert("RGBA").quantize(64, Image.Quantize.FASTOCTREE)
-    alpha = image.palette.mode == "RGBA"
-    palette = image.getpalette("RGBA") or []
-    for start in range(0, len(palette), 4):
-        palette[start : start + 3] = mapped(Colour(*palette[start : start + 3]), theme, SHAPE)
-    image.putpalette(palette, "RGBA")
-    if not alpha and "transparency" in image.info:
-        del image.info["transparency"]
-    image.save(file := io.BytesIO(), "PNG", optimize=True)
+    """Change the colours of a cloud of points; each keeps its own alpha."""
+    image = pixels(element).convert("RGBA")
+    if image.getcolors(256) is None:
+        image = image.quantize(64, Image.Quantize.FASTOCTREE).convert("RGBA")
+    colours = {colour: (*mapped(Colour(*colour[:3]), theme, SHAPE), colour[3]) for _, colour in image.getcolors(256)}
+    paletted(image, colours).save(file := io.BytesIO(), "PNG", optimize=True)
     element.set(f"{{{LINK}}}href", "data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
 
 
@@ -226,7 +224,7 @@ def themed(svg: str, theme: str):
 
 
 def recoloured(element, theme: str) -> None:
-    """Change the colours of an element and of all in it: letters by the contrast of text, the rest by that of shapes."""
+    """Change the colours of an element and of all in it: letters by the contrast of text, others by that of shapes."""
     texts = [one for one in element.iter() if one.get("id", "").startswith("text_")]
     letters = {id(one) for text in texts for one in text.iter()}
     for text in texts:  # what says nothing of its colour is black
@@ -281,12 +279,28 @@ def panels(root) -> list[tuple[float, float, float, float]]:
     return found or [(0.0, 0.0, *size(root))]
 
 
+def roomier(boxes: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    """The boxes, up to `ROOM` wider at each side, for strokes and serifs; neighbours share what lies between them."""
+    found = []
+    for x, y, w, h in boxes:
+        room = [ROOM] * 4
+        for a, b, c, d in boxes:
+            beside, above = min(y + h, b + d) > max(y, b), min(x + w, a + c) > max(x, a)
+            gaps = [(beside, x - (a + c)), (above, y - (b + d)), (beside, a - (x + w)), (above, b - (y + h))]
+            room = [
+                min(r, max(gap, 0) / 2) if near and gap > -1 else r for r, (near, gap) in zip(room, gaps, strict=True)
+            ]
+        left, top, right, bottom = room
+        found.append((x - left, y - top, w + left + right, h + top + bottom))
+    return found
+
+
 def phone_form(root):
     """The same figure, its panels one below the other; None where it fits a phone as it is."""
     width, _ = size(root)
     if width <= COLUMN:
         return None
-    slices, height = stacked(panels(root))
+    slices, height = stacked(roomier(panels(root)))
     made = ET.Element(f"{{{SVG}}}svg", {"viewBox": f"0 0 {COLUMN} {height:.1f}"})
     made.set("width", f"{COLUMN}")
     made.set("height", f"{height:.1f}")
@@ -296,7 +310,7 @@ def phone_form(root):
         x, y, w, h = one.box
         inner = {"x": one.left, "y": one.top, "width": one.scale * w, "height": one.scale * h}
         attributes = {name: f"{value:.2f}" for name, value in inner.items()}
-        attributes["viewBox"] = f"{x:g} {y:g} {w:g} {h:g}"
+        attributes["viewBox"] = f"{x:.2f} {y:.2f} {w:.2f} {h:.2f}"
         window = ET.SubElement(made, f"{{{SVG}}}svg", attributes)
         ET.SubElement(window, f"{{{SVG}}}use", {f"{{{LINK}}}href": "#whole"})
     return made
@@ -349,8 +363,9 @@ def figure(svg: str, alt: str, folder: Path, prefix: str) -> str:
             source = (
                 f'<source media="{PHONE}" srcset="{prefix}{small.name}" width="{small.width}" height="{small.height}">'
             )
-        words = f'alt="{html.escape(alt)}" width="{whole.width}" height="{whole.height}" loading="lazy"'
-        made.append(f'<picture class="figure only-{theme}">{source}<img src="{prefix}{whole.name}" {words}></picture>')
+        measure = f'width="{whole.width}" height="{whole.height}" loading="lazy"'
+        shown = f'<img class="dark-light" src="{prefix}{whole.name}" alt="{html.escape(alt)}" {measure}>'
+        made.append(f'<picture class="figure only-{theme}">{source}{shown}</picture>')
     return "".join(made)
 
 

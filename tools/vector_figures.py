@@ -97,22 +97,24 @@ def prepared(figure) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------- fewer bytes
 
 
+def paletted(image: Image.Image, colours: dict[tuple, tuple]) -> Image.Image:
+    """The image with a palette, in which colours[pixel] stands for each pixel."""
+    palette = sorted(set(colours.values()))
+    index = {colour: place for place, colour in enumerate(palette)}
+    made = Image.frombytes("P", image.size, bytes(index[colours[pixel]] for pixel in image.get_flattened_data()))
+    made.putpalette([value for colour in palette for value in colour], image.mode)
+    return made
+
+
 def smaller(png: bytes, exact: bool) -> bytes:
     """The same picture with a palette: with all of its colours where `exact` and there are no more than 256."""
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     if image.getextrema()[3][0] == 255:
         image = image.convert("RGB")
-    colours = image.getcolors(256 if exact else SHADES)
-    if colours is not None:
-        palette = sorted(colour for _, colour in colours)
-        index = {colour: place for place, colour in enumerate(palette)}
-        pixels = bytes(index[pixel] for pixel in image.get_flattened_data())
-        small = Image.frombytes("P", image.size, pixels)
-        small.putpalette([value for colour in palette for value in colour], image.mode)
-    elif exact:
-        small = image
+    if colours := image.getcolors(256 if exact else SHADES):
+        small = paletted(image, {colour: colour for _, colour in colours})
     else:
-        small = image.quantize(SHADES, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        small = image if exact else image.quantize(SHADES, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     small.save(found := io.BytesIO(), "PNG", optimize=True)
     return min(found.getvalue(), png, key=len)
 
