@@ -49,7 +49,7 @@ PHONE = "screen and (max-width: 600px)"
 COLUMN = 328  # pixels of text on a phone 360 wide
 GROWTH = 1.35  # at most, of a panel on a phone
 ROOM = 3.0  # points
-GAP = 10  # pixels between panels on a phone
+GAP, BESIDE = 10, 2  # pixels between rows and columns of panels on a phone
 
 
 # ------------------------------------------------------------------------------------------------------------ colours
@@ -85,7 +85,7 @@ def readable(colour: Colour, ground: tuple, least: float) -> Colour:
     if contrast(colour, ground) >= least:
         return colour
     hue, lightness, saturation = colorsys.rgb_to_hls(*(c / 255 for c in colour))
-    end = 0.0 if luminance(ground) > 0.5 else 1.0
+    end = 0.0 if contrast((0, 0, 0), ground) > contrast((255, 255, 255), ground) else 1.0
     for step in range(1, 101):
         moved = lightness + (end - lightness) * step / 100
         found = Colour(*(round(255 * c) for c in colorsys.hls_to_rgb(hue, moved, saturation)))
@@ -159,6 +159,12 @@ def box(element) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
+def extent(path) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of a path's corners."""
+    corners = numbers(path.get("d", "")) or [0.0, 0.0]
+    return min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])
+
+
 def is_picture(element) -> bool:
     """An image that the chapter drew; the others are clouds of points and the like, drawn as pixels."""
     return tag(element) == "image" and element.get("id", "").startswith(("pixels-", "smooth-"))
@@ -181,9 +187,8 @@ def covered(axes) -> list[tuple[float, float, float, float]]:
         fills = {colour for path in group.iter() for colour in HEX.findall(path.get("style", ""))}
         kind = group.get("id", "")
         if kind.startswith(("QuadContourSet", "PolyQuadMesh")) and len(fills) > 2 and patch is not None:
-            corners = numbers(patch[0].get("d", ""))
             if "fill: #" in ET.tostring(group, "unicode"):
-                found.append((min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])))
+                found.append(extent(patch[0]))
     return found
 
 
@@ -214,25 +219,48 @@ def themed(svg: str, theme: str):
         ground = next((child for child in group if child.get("id", "").startswith("patch_")), None)
         if ground is not None and len(ground) and "fill: #ffffff" in ground[0].get("style", ""):
             group.remove(ground)
+        texts = [child for child in group if child.get("id", "").startswith("text_")]
+        grounds = {text: behind(text, group, theme) for text in texts}
         for child in group:
             name = child.get("id", "")
             if not name.startswith("axes_") and (
                 name.startswith("matplotlib.axis_") or not inside(place(child), boxes)
             ):
-                recoloured(child, theme)
+                recoloured(child, theme, grounds.get(child))
     return root
 
 
-def recoloured(element, theme: str) -> None:
-    """Change the colours of an element and of all in it: letters by the contrast of text, others by that of shapes."""
+def behind(text, axes, theme: str) -> Colour | None:
+    """The colour, in the theme, of the bar or box that a text of an axes stands on."""
+    found = None
+    for patch in axes:
+        style = patch[0].get("style", "") if patch.get("id", "").startswith("patch_") and len(patch) else ""
+        if (fill := re.search(r"fill: (#\w{6})", style)) and inside(place(text), [extent(patch[0])]):
+            opacity = re.search(r"(?:^|[ ;])(?:fill-)?opacity: ([\d.]+)", style)
+            share = float(opacity[1]) if opacity else 1.0
+            colours = zip(mapped(parsed(fill[1]), theme, SHAPE), GROUND[theme], strict=True)
+            found = Colour(*(round(share * colour + (1 - share) * ground) for colour, ground in colours))
+    return found
+
+
+def recoloured(element, theme: str, ground: Colour | None = None) -> None:
+    """Change the colours of an element and of all in it: letters by the contrast of text, others by that of shapes.
+
+    `ground` is the colour behind a text that does not stand on the page's own.
+    """
     texts = [one for one in element.iter() if one.get("id", "").startswith("text_")]
-    letters = {id(one) for text in texts for one in text.iter()}
+    letters = {one for text in texts for one in text.iter()}
+
+    def new(colour: str, least: float) -> str:
+        found = mapped(parsed(colour), theme, least)
+        return written(found if ground is None else readable(found, ground, least))
+
     for text in texts:  # what says nothing of its colour is black
-        text.set("fill", written(mapped(Colour(0, 0, 0), theme, TEXT)))
+        text.set("fill", new("#000000", TEXT))
     for one in element.iter():
-        least = TEXT if id(one) in letters else SHAPE
+        least = TEXT if one in letters else SHAPE
         if style := one.get("style"):
-            one.set("style", HEX.sub(lambda found, least=least: written(mapped(parsed(found[0]), theme, least)), style))
+            one.set("style", HEX.sub(lambda found, least=least: new(found[0], least), style))
         if tag(one) == "image" and not is_picture(one):
             repainted(one, theme)
 
@@ -253,17 +281,17 @@ def stacked(panels: list[tuple[float, float, float, float]]) -> tuple[list[Slice
     """The panels in rows as full as keeps the size of letters, and the height of all."""
     rows: list[list] = []
     for panel in panels:
-        fits = rows and sum(one[2] for one in [*rows[-1], panel]) + GAP * len(rows[-1]) <= COLUMN
+        fits = rows and sum(one[2] for one in [*rows[-1], panel]) + BESIDE * len(rows[-1]) <= 1.03 * COLUMN
         same = rows and abs(rows[-1][0][1] - panel[1]) < panel[3] / 2
         rows = [*rows[:-1], [*rows[-1], panel]] if fits and same else [*rows, [panel]]
     found, top = [], 0.0
     for row in rows:
-        gaps = GAP * (len(row) - 1)
+        gaps = BESIDE * (len(row) - 1)
         scale = min(GROWTH, (COLUMN - gaps) / sum(panel[2] for panel in row))
         left = (COLUMN - gaps - scale * sum(panel[2] for panel in row)) / 2
         for panel in row:
             found.append(Slice(panel, left, top, scale))
-            left += scale * panel[2] + GAP
+            left += scale * panel[2] + BESIDE
         top += scale * max(panel[3] for panel in row) + GAP
     return found, max(top - GAP, 1)
 
@@ -377,25 +405,17 @@ def replaced(app, doctree) -> None:
         if image["uri"].endswith(".svg") and within_output(image):
             path = Path(app.srcdir) / image["uri"].lstrip("/")
             path = path if path.is_file() else Path(app.env.doc2path(app.env.docname)).parent / image["uri"]
-            made = figure(path.read_text(encoding="utf-8"), image.get("alt", ""), *images(app))
+            made = figure(path.read_text(encoding="utf-8"), image.get("alt", ""), *images(app, app.env.docname))
             image.replace_self(nodes.raw("", made, format="html"))
 
 
-def images(app) -> tuple[Path, str]:
-    """The folder of the built pages' images, and the way to it from the page that is read."""
-    return Path(app.outdir) / "_images", "../" * app.env.docname.count("/") + "_images/"
+def images(app, docname: str) -> tuple[Path, str]:
+    """The folder of the built pages' images, and the way to it from a page."""
+    return Path(app.outdir) / "_images", "../" * docname.count("/") + "_images/"
 
 
 def within_output(node) -> bool:
     return node is not None and (node.get("nb_element") == "cell_code_output" or within_output(node.parent))
-
-
-def every_svg(notebook: dict) -> Iterator[str]:
-    """The SVG figures of a notebook."""
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            if svg := "".join(output.get("data", {}).get("image/svg+xml", "")):
-                yield svg
 
 
 def setup(app):
