@@ -49,6 +49,7 @@ PHONE = "screen and (max-width: 600px)"
 COLUMN = 328  # pixels of text on a phone 360 wide
 GROWTH = 1.35  # at most, of a panel on a phone
 ROOM = 3.0  # points
+SQUEEZE = 1.04  # panels may be wider than the column by that
 GAP, BESIDE = 10, 2  # pixels between rows and columns of panels on a phone
 
 
@@ -277,18 +278,36 @@ class Slice(NamedTuple):
     scale: float
 
 
+def columns(panels: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    """Of a regular grid that is too wide for a phone each column as one panel, for it belongs together."""
+    rows: list[list] = []
+    for panel in panels:
+        same = rows and panel[0] > rows[-1][-1][0] and panel[1] < rows[-1][0][1] + rows[-1][0][3] / 2
+        rows = [*rows[:-1], [*rows[-1], panel]] if same else [*rows, [panel]]
+    count = len(rows[0])
+    wide = sum(panel[2] for panel in rows[0]) > 1.5 * COLUMN or count > 2
+    if len(rows) == 1 or not wide or any(len(row) != count for row in rows):
+        return panels
+    found = []
+    for column in zip(*rows, strict=True):
+        left, top = min(x for x, *_ in column), min(y for _, y, *_ in column)
+        right, bottom = max(x + w for x, _, w, _ in column), max(y + h for _, y, _, h in column)
+        found.append((left, top, right - left, bottom - top))
+    return found if all(b[0] > a[0] + a[2] - 1 for a, b in zip(found, found[1:], strict=False)) else panels
+
+
 def stacked(panels: list[tuple[float, float, float, float]]) -> tuple[list[Slice], float]:
     """The panels in rows as full as keeps the size of letters, and the height of all."""
     rows: list[list] = []
-    for panel in panels:
-        fits = rows and sum(one[2] for one in [*rows[-1], panel]) + BESIDE * len(rows[-1]) <= 1.03 * COLUMN
+    for panel in columns(panels):
+        fits = rows and sum(one[2] for one in [*rows[-1], panel]) + BESIDE * len(rows[-1]) <= SQUEEZE * COLUMN
         same = rows and abs(rows[-1][0][1] - panel[1]) < panel[3] / 2
         rows = [*rows[:-1], [*rows[-1], panel]] if fits and same else [*rows, [panel]]
+    scales = [(COLUMN - BESIDE * (len(row) - 1)) / sum(panel[2] for panel in row) for row in rows]
     found, top = [], 0.0
-    for row in rows:
-        gaps = BESIDE * (len(row) - 1)
-        scale = min(GROWTH, (COLUMN - gaps) / sum(panel[2] for panel in row))
-        left = (COLUMN - gaps - scale * sum(panel[2] for panel in row)) / 2
+    for row, scale in zip(rows, scales, strict=True):
+        scale = min(GROWTH, scale, 1.2 * min(scales))  # letters of about one size
+        left = (COLUMN - BESIDE * (len(row) - 1) - scale * sum(panel[2] for panel in row)) / 2
         for panel in row:
             found.append(Slice(panel, left, top, scale))
             left += scale * panel[2] + BESIDE

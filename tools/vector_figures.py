@@ -21,6 +21,7 @@ import base64
 import contextlib
 import io
 import re
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -254,10 +255,16 @@ def vector(figure) -> str:
             size = figure.get_size_inches().copy()
             figure.set_size_inches(size[0] * NARROW / widest, size[1])
             try:
-                again, _ = saved(figure)
+                with warnings.catch_warnings():
+                    warnings.simplefilter(
+                        "error", UserWarning
+                    )  # a layout that does not fit; a phone scales the wide one
+                    again, _ = saved(figure)
+                svg = svg.replace("</svg>", f"<metadata>{again.strip()}</metadata>\n</svg>")
+            except UserWarning:
+                pass
             finally:
                 figure.set_size_inches(size)
-            svg = svg.replace("</svg>", f"<metadata>{again.strip()}</metadata>\n</svg>")
     return svg
 
 
