@@ -188,8 +188,9 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
         width = width * min(1, TALLEST / height)
         ax = _subplots(figsize=(width, min(height, TALLEST) + (0.3 if title else 0)))
     smooth = "nearest" if sheet.shape[1] < 500 else "auto"
-    between = tile(np.zeros((len(images), 1, h, w), np.uint8), columns, gap) > 0  # shows the page, of any colour
-    ax.imshow(sheet, alpha=1.0 - between, cmap="gray", vmin=0, vmax=255, interpolation=smooth)
+    if sheet.ndim == 2:  # the page's ground shows between the images
+        sheet = np.ma.masked_array(sheet, tile(np.zeros((len(images), 1, h, w), np.uint8), columns, gap) > 0)
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation=smooth)
     ax.set_axis_off()
     for i, text in enumerate(() if labels is None else labels):
         ax.text(

@@ -95,6 +95,12 @@ def readable(colour: Colour, ground: tuple, least: float) -> Colour:
     return found
 
 
+def known(colour: tuple) -> Colour:
+    """The book's colour that this is up to the rounding of a small palette, or the colour itself."""
+    nearest = min(map(parsed, ON_DARK), key=lambda one: sum(abs(a - b) for a, b in zip(one, colour, strict=True)))
+    return nearest if max(abs(a - b) for a, b in zip(nearest, colour, strict=True)) < 24 else Colour(*colour)
+
+
 def grey(colour: tuple) -> bool:
     return max(colour) - min(colour) <= 12
 
@@ -202,7 +208,7 @@ def repainted(element, theme: str) -> None:
     image = pixels(element).convert("RGBA")
     if image.getcolors(256) is None:
         image = image.quantize(64, Image.Quantize.FASTOCTREE).convert("RGBA")
-    colours = {colour: (*mapped(Colour(*colour[:3]), theme, SHAPE), colour[3]) for _, colour in image.getcolors(256)}
+    colours = {colour: (*mapped(known(colour[:3]), theme, SHAPE), colour[3]) for _, colour in image.getcolors(256)}
     paletted(image, colours).save(file := io.BytesIO(), "PNG", optimize=True)
     element.set(f"{{{LINK}}}href", "data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
 

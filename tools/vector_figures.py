@@ -29,7 +29,6 @@ from IPython.core.formatters import SVGFormatter
 from PIL import Image
 
 DENSE = 250  # markers, strokes or arrows; more of them are cheaper as a picture
-LONG = 6000  # corners of contours
 DPI = 220  # of that picture: two pixels for each one of the page
 OFF = 0.06  # points by which a curve may be off: a tenth of a pixel
 SHADES = 64  # colours of that picture
@@ -57,7 +56,7 @@ def elements(artist) -> int:
     if isinstance(artist, QuadMesh):
         return DENSE + 1
     if isinstance(artist, ContourSet):
-        return DENSE * sum(len(path.vertices) for path in artist.get_paths()) // LONG
+        return 0  # a page tells by its paths that colours stand for values
     if isinstance(artist, Line2D):
         marked = artist.get_marker() not in (None, "", " ", "None", "none")
         return len(artist.get_xdata()) if marked and artist.get_markevery() is None else 0
@@ -141,17 +140,18 @@ def compact(svg: str) -> str:
         return element
 
     svg = PNG.sub(picture, svg)
-    svg = POLYGON.sub(lambda path: simplified(path[0]), svg)
+    svg = OUTLINE.sub(lambda path: LINE.sub(simplified, path[0]), svg)
     svg = PLACES.sub(lambda text: NUMBER.sub(short, re.sub(r"\s*\n\s*", "", text[0])), svg)
     return re.sub(r"\n\s*", "\n", svg)
 
 
-POLYGON = re.compile(r'(?<= d=")M [-\d.e]+ [-\d.e]+(?:\s*L [-\d.e]+ [-\d.e]+){20,}\s*z?\s*(?=")')
+LINE = re.compile(r"M [-\d.e]+ [-\d.e]+(?:\s*L [-\d.e]+ [-\d.e]+){20,}\s*z?")  # of many corners
+OUTLINE = re.compile(r'(?<= d=")M[^"]{400,}(?=")')
 
 
-def simplified(path: str) -> str:
+def simplified(line: re.Match) -> str:
     """A polygon or line of many corners with those alone that move it by more than `OFF` points."""
-    corners = np.array([float(number) for number in re.findall(r"[-\d.e]+", path.rstrip(" z\n"))]).reshape(-1, 2)
+    corners = np.array([float(number) for number in re.findall(r"[-\d.e]+", line[0].rstrip(" z\n"))]).reshape(-1, 2)
     keep, todo = {0, len(corners) - 1}, [(0, len(corners) - 1)]
     while todo:  # Douglas and Peucker 1973
         first, last = todo.pop()
@@ -163,7 +163,7 @@ def simplified(path: str) -> str:
                 middle = first + 1 + int(far.argmax())
                 keep.add(middle)
                 todo += [(first, middle), (middle, last)]
-    end = "z" if path.rstrip().endswith("z") else ""
+    end = "z" if line[0].rstrip().endswith("z") else ""
     return "M " + "L ".join(f"{x:.2f} {y:.2f}" for x, y in corners[sorted(keep)]) + end
 
 
