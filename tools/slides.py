@@ -10,6 +10,7 @@ play in it, and so is MathJax where there are formulas. Arrow keys and the space
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -92,6 +93,14 @@ def rendered(text: str) -> str:
     return renderer().render(readings.LINK.sub(lambda link: "" if link[1] else link[2], text))
 
 
+def data_uri(data: dict) -> str:
+    """The picture among the forms of an output, as an address that holds it whole: SVG, PNG, or "" for none."""
+    if svg := "".join(data.get("image/svg+xml", "")):
+        return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    png = "".join(data.get("image/png", "")).replace("\n", "")
+    return f"data:image/png;base64,{png}" if png else ""
+
+
 def picture(cell: dict) -> str:
     """HTML of what a cell shows: a picture with its alt text; a film, and for paper the picture in its place."""
     alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
@@ -99,8 +108,8 @@ def picture(cell: dict) -> str:
     for output in cell["outputs"]:
         data = output.get("data", {})
         film = "".join(data.get("text/html", ""))
-        png = "".join(data.get("image/png", "")).replace("\n", "")
-        still = f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}">' if png else ""
+        address = data_uri(data)
+        still = f'<img src="{address}" alt="{html.escape(alt)}">' if address else ""
         if "<img" in film:
             found.append(f'<div class="picture played">{film}</div>')
             found.append(f'<div class="picture printed">{still}</div>' if still else "")
