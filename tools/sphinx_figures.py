@@ -27,7 +27,7 @@ from typing import NamedTuple
 from docutils import nodes
 from PIL import Image
 
-from .vector_figures import paletted
+from .vector_figures import is_opaque, paletted, pixel_colours
 
 SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ET.register_namespace("", SVG)
@@ -183,7 +183,7 @@ def pixels(element) -> Image.Image:
 
 
 def opaque(element) -> bool:
-    return pixels(element).convert("RGBA").getextrema()[3][0] == 255
+    return is_opaque(pixels(element))
 
 
 def covered(axes) -> list[tuple[float, float, float, float]]:
@@ -206,9 +206,10 @@ def inside(where: tuple[float, float] | None, boxes: list) -> bool:
 def repainted(element, theme: str) -> None:
     """Change the colours of a cloud of points; each keeps its own alpha."""
     image = pixels(element).convert("RGBA")
-    if image.getcolors(256) is None:
+    if not pixel_colours(image, 256):
         image = image.quantize(64, Image.Quantize.FASTOCTREE).convert("RGBA")
-    colours = {colour: (*mapped(known(colour[:3]), theme, SHAPE), colour[3]) for _, colour in image.getcolors(256)}
+    shades = pixel_colours(image, 256)
+    colours = {colour: (*mapped(known(colour[:3]), theme, SHAPE), colour[3]) for colour in shades}
     paletted(image, colours).save(file := io.BytesIO(), "PNG", optimize=True)
     element.set(f"{{{LINK}}}href", "data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
 
@@ -328,7 +329,7 @@ def size(root) -> tuple[float, float]:
 
 def panels(root) -> list[tuple[float, float, float, float]]:
     """What `tools.vector_figures` says of a figure; the whole of another SVG."""
-    found = [tuple(numbers(panel)) for panel in root.get("data-panels", "").split()]
+    found = [(x, y, w, h) for x, y, w, h in map(numbers, root.get("data-panels", "").split())]
     return found or [(0.0, 0.0, *size(root))]
 
 

@@ -23,6 +23,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from IPython.core.formatters import SVGFormatter
@@ -35,7 +36,7 @@ SHADES = 64  # colours of that picture
 MARGIN = 3.0  # points of white around the whole
 WIDE = 345.0  # points: a wider panel is drawn again for a phone
 NARROW = 300.0  # points: that wide, about
-SETTINGS = {
+SETTINGS: Any = {
     "svg.hashsalt": "figure",
     "svg.fonttype": "path",
     "svg.image_inline": True,
@@ -59,11 +60,11 @@ def elements(artist) -> int:
         return 0  # a page tells by its paths that colours stand for values
     if isinstance(artist, Line2D):
         marked = artist.get_marker() not in (None, "", " ", "None", "none")
-        return len(artist.get_xdata()) if marked and artist.get_markevery() is None else 0
+        return np.size(artist.get_xdata()) if marked and artist.get_markevery() is None else 0
     if isinstance(artist, LineCollection | PolyCollection):
-        return max(len(artist.get_paths()), len(artist.get_offsets()))
+        return max(len(artist.get_paths()), np.size(artist.get_offsets()) // 2)
     if isinstance(artist, PathCollection | Collection):
-        return len(artist.get_offsets())
+        return np.size(artist.get_offsets()) // 2
     return 0
 
 
@@ -97,11 +98,22 @@ def prepared(figure) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------- fewer bytes
 
 
+def pixel_colours(image: Image.Image, most: int) -> list[tuple[int, ...]]:
+    """The colours of an RGB or RGBA image; none if it has more than `most`."""
+    found: Any = image.getcolors(most) or []
+    return [colour for _, colour in found]
+
+
+def is_opaque(image: Image.Image) -> bool:
+    return min(image.convert("RGBA").getchannel("A").tobytes()) == 255
+
+
 def paletted(image: Image.Image, colours: dict[tuple, tuple]) -> Image.Image:
     """The image with a palette, in which colours[pixel] stands for each pixel."""
     palette = sorted(set(colours.values()))
     index = {colour: place for place, colour in enumerate(palette)}
-    made = Image.frombytes("P", image.size, bytes(index[colours[pixel]] for pixel in image.get_flattened_data()))
+    pixels: Any = image.get_flattened_data()
+    made = Image.frombytes("P", image.size, bytes(index[colours[pixel]] for pixel in pixels))
     made.putpalette([value for colour in palette for value in colour], image.mode)
     return made
 
@@ -109,10 +121,10 @@ def paletted(image: Image.Image, colours: dict[tuple, tuple]) -> Image.Image:
 def smaller(png: bytes, exact: bool) -> bytes:
     """The same picture with a palette: with all of its colours where `exact` and there are no more than 256."""
     image = Image.open(io.BytesIO(png)).convert("RGBA")
-    if image.getextrema()[3][0] == 255:
+    if is_opaque(image):
         image = image.convert("RGB")
-    if colours := image.getcolors(256 if exact else SHADES):
-        small = paletted(image, {colour: colour for _, colour in colours})
+    if colours := pixel_colours(image, 256 if exact else SHADES):
+        small = paletted(image, {colour: colour for colour in colours})
     else:
         small = image if exact else image.quantize(SHADES, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     small.save(found := io.BytesIO(), "PNG", optimize=True)
