@@ -48,7 +48,7 @@ function leaveKinds(...names) {
 
 /** Violations that axe-core calls serious or critical, each in a line. */
 async function violations(include, options) {
-  const found = await axe.run(include, { resultTypes: ["violations"], ...options });
+  const found = await axe.run(include, { resultTypes: ["violations"], preload: false, ...options });
   return found.violations
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
     .flatMap(({ id, nodes }) => nodes.slice(0, 5).map((node) => `${id}: ${node.html.slice(0, 160)}`));
