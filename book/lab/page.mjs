@@ -23,9 +23,7 @@ function formula(tex, displayMode) {
 }
 
 function icon(name) {
-  const camel = name.replace(/(^|-)(\w)/g, (_, __, letter) =>
-    letter.toUpperCase(),
-  );
+  const camel = name.replace(/(^|-)(\w)/g, (_, __, letter) => letter.toUpperCase());
   const found = require(`@fortawesome/free-solid-svg-icons/fa${camel}`);
   return { icon: [found.width, found.height, found.svgPathData] };
 }
