@@ -69,7 +69,7 @@ class Setter:
         Raises ValueError where there is none of that name.
         """
         width, height, path = self._ask(icon=name)["icon"]
-        return f'<svg class="icon" viewBox="0 0 {width} {height}" aria-hidden="true"><path d="{path}"/></svg>'
+        return f'<svg class="svg-icon" viewBox="0 0 {width} {height}" aria-hidden="true"><path d="{path}"/></svg>'
 
 
 # ----------------------------------------------------------------------------------------------------- style and fonts

@@ -34,7 +34,7 @@ def with_icons(page: str, setter: formulas.Setter) -> str:
         others = [one for one in names if not one.startswith("fa-")]
         attributes = re.sub(r'\s+title="[^"]*"', "", found[3])
         svg = setter.icon(name.removeprefix("fa-"))
-        return svg.replace('class="icon"', f'class="{" ".join(["icon", *others])}"{attributes}')
+        return svg.replace('class="svg-icon"', f'class="{" ".join(["svg-icon", *others])}"{attributes}')
 
     return ICON.sub(draw, page)
 
@@ -51,6 +51,8 @@ def lighter(page: str) -> str:
         return found[0] if waits else found[0].replace("<script ", "<script defer ", 1)
 
     def sheet(found: re.Match) -> str:
+        if found[1].endswith("styles/theme.css"):  # nothing but the order to load another one
+            return found[0].replace("styles/theme.css", "basic.css")
         name = found[1].rpartition("/")[2]
         return "" if name == "sphinx-design.min.css" and not uses_design else found[0]
 

@@ -23,8 +23,8 @@ DATA = "search-data.js"
 CLAIMS = "book/appendix/claims"
 SKIPPED = (nodes.raw, nodes.literal_block, nodes.comment, nodes.image, addnodes.toctree, addnodes.index)
 GREEK = set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi varphi chi psi"
-    " omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi varphi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
 )
 COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 CAPTION = re.compile(r"Figure [\w.]+?(?=\.$)")
