@@ -25,7 +25,7 @@ matplotlib.use("agg")
 # Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
 SLOW = """
 acceleration baselines browser checkpoint claims_tool conftest distributed environment files main open_recipes pages
-pretrained recipes set_repository setup_cell speed sphinx_reading
+pretrained recipes search set_repository setup_cell speed sphinx_reading
 """.split()
 
 

@@ -59,6 +59,27 @@ def lighter(page: str) -> str:
     return SHEET.sub(sheet, SCRIPT.sub(script, page))
 
 
+COLOUR = re.compile(r'html\[data-theme="(\w+)"\] \.highlight(?: \.(\w+))? \{([^}]*)\}')
+
+
+def plain_classes(sheet: str) -> set[str]:
+    """The classes of code that look as code does anyway, in light and in dark: half of a chapter's elements."""
+    ground: dict[str, str] = {}
+    looks: dict[str, dict[str, str]] = {}
+    for theme, name, rules in COLOUR.findall(sheet):
+        if name:
+            looks.setdefault(name, {})[theme] = rules.strip()
+        elif colour := re.search(r"(?<!-)color: (#\w+)", rules):
+            ground[theme] = f"color: {colour[1]}"
+    return {name for name, found in looks.items() if found == ground}
+
+
+def fewer_spans(page: str, plain: set[str]) -> str:
+    """The page without elements around those parts of code."""
+    span = re.compile(f'<span class="(?:{"|".join(sorted(plain))})">([^<]*)</span>')
+    return re.sub(r"<pre\b.*?</pre>", lambda code: span.sub(r"\1", code[0]), page, flags=re.S) if plain else page
+
+
 def with_fonts(page: str) -> str:
     """Fonts of formulas come at the end: the text does not wait for them."""
     found = re.search(r'<link\b[^>]*href="([^"]*)katex\.css[^"]*"[^>]*/>', page)
@@ -94,12 +115,13 @@ def finish(html: Path) -> None:
     if glyphs < 100:
         raise RuntimeError(f"{sheet.name} is not what it was: its icons are not found.")
     sheet.write_text(text, encoding="utf-8")
+    plain = plain_classes((html / "_static" / "pygments.css").read_text(encoding="utf-8"))
     with formulas.Setter() as setter:
         for path in sorted(html.rglob("*.html")):
             page = path.read_text(encoding="utf-8")
             if "_static" in path.relative_to(html).parts or "<body" not in page:
                 continue  # index.html has none: it leads to the title page
-            made = lazy(with_fonts(lighter(mended(with_icons(page, setter)))))
+            made = fewer_spans(lazy(with_fonts(lighter(mended(with_icons(page, setter))))), plain)
             left = re.findall(r'class="[^"]*\bfa-[a-z-]+', re.sub(r"<pre>.*?</pre>", "", made, flags=re.S))
             if left or any(name in made for name in DROPPED[:1]):
                 raise RuntimeError(f"{path.name}: an icon is left as the theme's script would draw it: {left[:1]}")
