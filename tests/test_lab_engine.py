@@ -89,15 +89,16 @@ def optimizer(setting, lr):
 class Trained:
     """The package's training of a setting, in double precision, from given weights and batches."""
 
-    def __init__(self, setting, seed=0):
+    def __init__(self, setting, seed=0, steps=STEPS):
         torch.manual_seed(seed)
+        self.steps = steps
         self.setting = setting = {**SMALL, **setting}
         latent, width, depth = setting.get("latent", 2), setting["width"], setting.get("depth", 2)
         self.G = gt.MLPGenerator(latent, (2,), width, depth).double()
         self.C = gt.MLPCritic((2,), width, depth).double()
         self.first = {"generator": numbers(self.G), "critic": numbers(self.C)}
         updates = setting.get("nCritic", 1) + setting.get("nGenerator", 1)
-        self.batches = [self.draw(setting["batch"], latent) for _ in range(updates * STEPS)]
+        self.batches = [self.draw(setting["batch"], latent) for _ in range(max(1, updates * steps))]
         self.players = gt.adversaries(
             self.G,
             self.C,
@@ -108,7 +109,7 @@ class Trained:
         self.players[1].updates = setting.get("nGenerator", 1)
         self.gradients = {player.name: self.gradient(player) for player in self.players}
         ema = gt.EMA(self.G, setting["halfLife"], setting["batch"])
-        gt.fit(self.players, iter(self.batches), STEPS, hooks=[ema])
+        gt.fit(self.players, iter(self.batches), steps, hooks=[ema])
         self.average = ema.net
 
     def draw(self, n, latent):
@@ -125,13 +126,13 @@ class Trained:
         player.rest()
         return [gradient.flatten() for gradient in found]
 
-    def question(self, slopes="formula"):
+    def question(self, fault="right"):
         batches = [{k: getattr(b, k).flatten().tolist() for k in ("real", "z", "eps")} for b in self.batches]
         weights = {
             name: [{"shape": list(shape), "values": values.tolist()} for shape, values in first]
             for name, first in self.first.items()
         }
-        given = {"setting": self.setting, "weights": weights, "batches": batches, "steps": STEPS, "slopes": slopes}
+        given = {"setting": self.setting, "weights": weights, "batches": batches, "steps": self.steps, "fault": fault}
         return "learn", given
 
     def errors(self, answer):

@@ -37,7 +37,7 @@ export class Differentiator {
   private readonly jitted: { dispose(): void }[] = [];
 
   constructor(
-    private readonly setting: Setting,
+    protected readonly setting: Setting,
     private readonly gradientOf: Slopes = slopes,
   ) {}
 
@@ -111,7 +111,7 @@ export class Differentiator {
   });
 
   /** The sum of both parts, and the two: game and penalty. */
-  private criticLoss(
+  protected criticLoss(
     w: Weights,
     real: np.Array,
     fake: np.Array,
@@ -129,7 +129,7 @@ export class Differentiator {
   }
 
   /** The setting's penalty on the slopes of the critic, a number; null for none. Uses up eps, and nothing else. */
-  private penalty(w: Weights, real: np.Array, fake: np.Array, eps: np.Array): np.Array | null {
+  protected penalty(w: Weights, real: np.Array, fake: np.Array, eps: np.Array): np.Array | null {
     const { penalty, weight } = this.setting;
     const squares = (x: np.Array) => np.square(this.gradientOf(again(w), x)).sum(1);
     if (penalty === "gradient_penalty") {
@@ -147,15 +147,15 @@ export class Differentiator {
     return sum && sum.mul(weight / 2);
   }
 
-  private jit<F extends (...args: any[]) => np.Array | np.Array[]>(f: F): F {
+  protected jit<F extends (...args: any[]) => np.Array | np.Array[]>(f: F): F {
     const traced = jit(f);
     this.jitted.push(traced);
     return traced as unknown as F;
   }
 
-  private loadBatch({ real, z, eps }: Batch): [np.Array, np.Array, np.Array];
-  private loadBatch(batch: Batch, which: "not eps"): [np.Array, np.Array];
-  private loadBatch({ real, z, eps }: Batch, which?: "not eps"): np.Array[] {
+  protected loadBatch({ real, z, eps }: Batch): [np.Array, np.Array, np.Array];
+  protected loadBatch(batch: Batch, which: "not eps"): [np.Array, np.Array];
+  protected loadBatch({ real, z, eps }: Batch, which?: "not eps"): np.Array[] {
     const both = [array(real, [-1, 2]), array(z, [-1, this.setting.latent])];
     return which ? both : [...both, array(eps, [-1])];
   }
@@ -175,7 +175,7 @@ function array(values: Float32Array, shape: number[]): np.Array {
   });
 }
 
-function load(weights: Numbers): Weights {
+export function load(weights: Numbers): Weights {
   return weights.map(({ shape, values }) => array(Float32Array.from(values), shape));
 }
 
@@ -184,6 +184,6 @@ function read(x: np.Array): Float32Array {
   return x.dataSync() as Float32Array;
 }
 
-function unpack([game, penalty, ...gradients]: np.Array[]): Gradients {
+export function unpack([game, penalty, ...gradients]: np.Array[]): Gradients {
   return { game: read(game)[0], penalty: read(penalty)[0], gradients: gradients.map(read) };
 }

@@ -5,7 +5,7 @@
  * then the generator `nGenerator`, each on a batch of its own.
  */
 import { type Batch, countModes, type Data, drawBatch, makeData } from "./data.ts";
-import { Differentiator, type Gradients, type Slopes } from "./gradients.ts";
+import { Differentiator, type Gradients } from "./gradients.ts";
 import { firstWeights, type Numbers, sizes } from "./networks.ts";
 import { clipWeights, MovingAverage, Optimiser } from "./optimiser.ts";
 import { type Change, LATE, type Losses, type Player, type State, type View } from "./protocol.ts";
@@ -40,19 +40,18 @@ export class Training {
   private looks = 0;
 
   /**
-   * batches: number n of them, where they are not the setting's own; weights: the first ones; slopes: see
-   * `Differentiator`. A test hands them over.
+   * Tests hand over batch number n, where it is not the setting's own, first weights, and another differentiator.
    */
   constructor(
     readonly setting: Setting,
     private readonly more: {
       batch?: (n: number) => Batch;
       weights?: Record<Player, Numbers>;
-      slopes?: Slopes;
+      differentiator?: Differentiator;
     } = {},
   ) {
     this.data = makeData(setting);
-    this.differentiator = new Differentiator(setting, more.slopes);
+    this.differentiator = more.differentiator ?? new Differentiator(setting);
     const learner = (player: Player, lr: number): Learner => {
       const random = new Random(setting.seed, "weights", player);
       const weights = more.weights?.[player] ?? firstWeights(sizes(setting, player), random);
