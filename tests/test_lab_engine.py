@@ -37,16 +37,29 @@ def ask(tmp_path_factory):
 
 # ------------------------------------------------------------------------------------- learning, as the package learns
 
-ADAM = {"optimizer": "adam", "beta1": 0.0, "beta2": 0.9, "lrCritic": 2e-3, "lrGenerator": 1e-3}
+ADAM = {"beta1": 0.0, "beta2": 0.9, "lrCritic": 2e-3, "lrGenerator": 1e-3}
 GAMES = {
     "minimax": {"game": "minimax"},
     "nonsaturating": {"game": "nonsaturating"},
     "least_squares": {"game": "least_squares"},
     "hinge": {"game": "hinge"},
-    "wgan": {"game": "wasserstein", "clip": 0.05, "nCritic": 5, "optimizer": "rmsprop", "lrCritic": 1e-3},
+    "wgan": {
+        "game": "wasserstein",
+        "clip": 0.05,
+        "nCritic": 5,
+        "optimizerCritic": "rmsprop",
+        "optimizerGenerator": "rmsprop",
+    },
     "wgan_gp": {"game": "wasserstein", "penalty": "gradient_penalty", "weight": 10, "nCritic": 5, **ADAM},
     "wgan_gp, three layers": {"game": "wasserstein", "penalty": "gradient_penalty", "weight": 0.5, "depth": 3},
-    "one layer, R2, SGD": {"game": "minimax", "penalty": "r2", "weight": 2, "depth": 1, "optimizer": "sgd"},
+    "one layer, R2, SGD": {
+        "game": "minimax",
+        "penalty": "r2",
+        "weight": 2,
+        "depth": 1,
+        "optimizerGenerator": "sgd",
+        "optimizerCritic": "sgd",
+    },
     "r1": {"game": "nonsaturating", "penalty": "r1", "weight": 1, "nGenerator": 2, **ADAM},
     "relativistic": {"game": "relativistic", "penalty": "r1_r2", "weight": 0.5, "latent": 3, **ADAM},
 }
@@ -78,11 +91,10 @@ def objective(setting):
     )
 
 
-def optimizer(setting, lr):
-    if setting.get("optimizer") == "rmsprop":
-        return partial(torch.optim.RMSprop, lr=lr)
-    if setting.get("optimizer") == "sgd":
-        return partial(torch.optim.SGD, lr=lr)
+def optimizer(setting, player):
+    kind, lr = setting.get(f"optimizer{player}", "adam"), setting.get(f"lr{player}", 1e-3)
+    if kind != "adam":
+        return partial({"rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}[kind], lr=lr)
     return gt.adam(lr, (setting.get("beta1", 0.5), setting.get("beta2", 0.999)))
 
 
@@ -103,8 +115,8 @@ class Trained:
             self.G,
             self.C,
             objective(setting),
-            optimizer(setting, setting.get("lrGenerator", 1e-3)),
-            critic_optimizer=optimizer(setting, setting.get("lrCritic", 1e-3)),
+            optimizer(setting, "Generator"),
+            critic_optimizer=optimizer(setting, "Critic"),
         )
         self.players[1].updates = setting.get("nGenerator", 1)
         self.gradients = {player.name: self.gradient(player) for player in self.players}
@@ -181,4 +193,7 @@ def test_the_comparison_notices_the_known_faults(ask, trained):
     names = [name for name, setting in GAMES.items() if "penalty" in setting]
     for fault in ("nested", "dropped"):
         for name, answer in zip(names, ask(*(trained[name].question(fault) for name in names)), strict=True):
-            assert isinstance(answer, RuntimeError) or max(trained[name].errors(answer).values()) > 10 * TOLERANCE, (fault, name)
+            assert isinstance(answer, RuntimeError) or max(trained[name].errors(answer).values()) > 10 * TOLERANCE, (
+                fault,
+                name,
+            )

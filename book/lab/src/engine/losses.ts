@@ -7,9 +7,9 @@ import { numpy as np } from "@jax-js/jax";
 
 import type { Game } from "./setting.ts";
 
-/** ln(1 + eᵃ) = max(a, 0) + ln(1 + e^-|a|), exact where eᵃ is infinite: jax-js's own is not. */
+/** ln(1 + eᵃ) = max(a, 0) + ln(1 + e^-|a|), finite where eᵃ is not: jax-js's own is infinite there. */
 export function softplus(a: np.Array): np.Array {
-  const rest = np.log1p(np.exp(np.absolute(a.ref).neg()));
+  const rest = np.log(np.exp(np.absolute(a.ref).neg()).add(1));
   return np.maximum(a, 0).add(rest);
 }
 

@@ -1,6 +1,6 @@
 /** PyTorch's Adam, RMSprop and SGD with its default numbers, a step at a time, in double precision. */
 import type { Numbers } from "./networks.ts";
-import type { Setting } from "./setting.ts";
+import type { Optimizer, Setting } from "./setting.ts";
 
 const EPS = 1e-8;
 /** RMSprop's memory. */
@@ -11,9 +11,10 @@ export class Optimiser {
   private readonly second: Float64Array[];
   private steps = 0;
 
-  /** lr: the learning rate, which may be changed between steps. */
+  /** lr: the learning rate, which may be changed between steps. The setting has Adam's betas. */
   constructor(
-    private readonly setting: Setting,
+    private readonly kind: Optimizer,
+    private readonly setting: Pick<Setting, "beta1" | "beta2">,
     private readonly weights: Numbers,
     public lr: number,
   ) {
@@ -24,7 +25,7 @@ export class Optimiser {
   /** Move the weights against their gradients. Returns the length of the way. */
   step(gradients: ArrayLike<number>[]): number {
     this.steps += 1;
-    const move = { adam: this.adam, rmsprop: this.rmsprop, sgd: this.sgd }[this.setting.optimizer];
+    const move = { adam: this.adam, rmsprop: this.rmsprop, sgd: this.sgd }[this.kind];
     let square = 0;
     for (const [k, { values }] of this.weights.entries())
       square += move.call(this, values, gradients[k], k);

@@ -10,7 +10,7 @@ import { firstWeights, type Numbers, sizes } from "./networks.ts";
 import { clipWeights, MovingAverage, Optimiser } from "./optimiser.ts";
 import { type Change, LATE, type Losses, type Player, type State, type View } from "./protocol.ts";
 import { Random } from "./random.ts";
-import type { Setting } from "./setting.ts";
+import type { Optimizer, Setting } from "./setting.ts";
 
 /** A loss became NaN or infinite: the weights are of no use any more. */
 export class NonFiniteLoss extends Error {
@@ -52,14 +52,14 @@ export class Training {
   ) {
     this.data = makeData(setting);
     this.differentiator = more.differentiator ?? new Differentiator(setting);
-    const learner = (player: Player, lr: number): Learner => {
+    const learner = (player: Player, kind: Optimizer, lr: number): Learner => {
       const random = new Random(setting.seed, "weights", player);
       const weights = more.weights?.[player] ?? firstWeights(sizes(setting, player), random);
-      return { weights, optimiser: new Optimiser(setting, weights, lr), updates: 0 };
+      return { weights, optimiser: new Optimiser(kind, setting, weights, lr), updates: 0 };
     };
     this.players = {
-      critic: learner("critic", setting.lrCritic),
-      generator: learner("generator", setting.lrGenerator),
+      critic: learner("critic", setting.optimizerCritic, setting.lrCritic),
+      generator: learner("generator", setting.optimizerGenerator, setting.lrGenerator),
     };
     this.average = new MovingAverage(
       this.players.generator.weights,
