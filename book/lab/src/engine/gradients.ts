@@ -2,7 +2,7 @@
  * Losses, their gradients, samples and scores of a setting's networks, as functions of numbers: all that jax-js does.
  *
  * Each function is traced once for each shape, and compiled to WebAssembly by jax-js. Only first derivatives are
- * taken, and only with respect to a function's first argument: jax-js 0.1.25 gets others wrong (see `slopes`).
+ * taken: what jax-js 0.1.25 compiles for a gradient of a gradient is wrong (see `slopes`).
  */
 import { defaultDevice, init, jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 
