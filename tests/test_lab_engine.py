@@ -3,6 +3,7 @@
 The engine is asked in Node, by `lab_engine.mjs`; the answers come from the package, in double precision.
 """
 
+import itertools
 import json
 import math
 import os
@@ -440,6 +441,21 @@ def test_a_state_shows_the_networks(ask, name):
     losses = state["losses"]
     assert losses["from"] == 0 and [len(losses[k]) for k in ("critic", "penalty", "generator")] == [3, 3, 3]
     assert ("penalty" in setting) == any(losses["penalty"])
+
+
+def test_first_weights_have_the_law_of_pytorchs_layers(ask):
+    """Uniform in ± 1/√inputs, weights and biases, and each network its own."""
+    setting = {"width": 200, "depth": 3, "latent": 50}
+    (state,) = ask(("look", {"setting": setting, "steps": 0, "view": {"samples": 5}}))
+    for name, first, outputs in (("generator", 50, 2), ("critic", 2, 1)):
+        sizes = [first, 200, 200, 200, outputs]
+        found = iter(state["weights"][name])
+        for inputs, units in itertools.pairwise(sizes):
+            for count in (inputs * units, units):
+                values, bound = next(found), 1 / math.sqrt(inputs)
+                uniform = scipy.stats.uniform(-bound, 2 * bound)
+                assert len(values) == count and scipy.stats.kstest(values, uniform.cdf).pvalue > 1e-3
+    assert state["weights"]["generator"][2][:5] != state["weights"]["critic"][2][:5]
 
 
 def reports(heard, kind):

@@ -120,7 +120,7 @@ export const PRESETS = {
   unclipped: {
     chapter: 6,
     title: "Wasserstein, not clipped",
-    says: "Nothing bounds the critic: its loss grows, and says nothing of the distance.",
+    says: "Nothing bounds the critic: its scores grow and grow, and its loss says nothing of the distance.",
     steps: 1000,
     setting: checkSetting({ ...CHAPTER_6, game: "wasserstein" }),
   },
