@@ -18,6 +18,12 @@ await esbuild.build({
   nodePaths: [process.env.NODE_PATH],
   logLevel: "error",
 });
+// As in a page that has shared memory, with which jax-js would start workers.
+globalThis.Worker = class {
+  constructor() {
+    throw new Error("The engine is to stay on one thread.");
+  }
+};
 const { asked } = await import(pathToFileURL(bundle));
 for await (const line of createInterface({ input: process.stdin })) {
   const [name, argument] = JSON.parse(line);
