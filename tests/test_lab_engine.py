@@ -496,6 +496,11 @@ def test_a_page_steps_and_looks(ask):
     # The first step of Adam has the length of the learning rate in each weight that has a gradient.
     first = ask(("session", [start(), {"kind": "update", "player": "critic"}]))[0][-1]["state"]["change"]
     assert 0 < first["moved"] <= 4e-3 * math.sqrt(2 * 16 + 16 + 16 + 1) * 1.001
+    (looks,) = ask(("session", [start(), {"kind": "view", "view": {}}]))
+    one, two = reports(looks, "state")
+    assert (
+        one["samples"] == two["samples"] and len({str(x) for s in (one, two) for x in (s["samples"], s["fresh"])}) == 3
+    )
     assert len(reports(heard, "data")) == 3 and reports(heard, "data")[0]["modes"]
 
 
