@@ -73,7 +73,7 @@ GAMES = {
     "r1": {"game": "nonsaturating", "penalty": "r1", "weight": 1, "nGenerator": 2, **ADAM},
     "relativistic": {"game": "relativistic", "penalty": "r1_r2", "weight": 0.5, "latent": 3, **ADAM},
 }
-SMALL = {"batch": 32, "width": 16, "halfLife": 500}
+SMALL = {"batch": 32, "width": 16, "halfLife": 15}
 
 
 def objective(setting):
