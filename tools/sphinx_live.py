@@ -3,6 +3,7 @@
     ```{live} dcgan                in Markdown
     ```
     <!-- live: dcgan -->           the same in a notebook, where Jupyter, Colab and GitHub show nothing in its place
+    <!-- live: dcgan seed=3 -->    what is shown first, as in the links that the place itself makes
 
 What runs is in book/lab/src/live. The weights are the gallery's own file, in a script that leaves its bytes in base64:
 scripts are all that a page which is opened from disk may load. Until then, in print, and where nothing runs, the page
@@ -25,7 +26,7 @@ from . import ROOT, atomic_write, cells
 
 MODELS = ROOT / "gan_tutorial" / "models"
 PLACE = "_static/models"
-MARK = re.compile(r"^<!-- live: (\S+) -->$", re.M)
+MARK = re.compile(r"^<!-- live: (.+?) -->$", re.M)
 COLUMNS = 10
 
 
@@ -53,8 +54,8 @@ def draw_poster(name: str, path: Path) -> None:
     Image.fromarray(levels).save(path, optimize=True)
 
 
-def place(name: str, root: str) -> str:
-    """HTML of the place where the model will run; `root` leads from the page to the book's folder."""
+def place(name: str, start: str, root: str) -> str:
+    """HTML of the place where the model will run, at first as `start` says; `root` leads to the book's folder."""
     from gan_tutorial import layout
 
     card, _ = layout.read(MODELS / f"{name}.safetensors", tensors=False)
@@ -63,7 +64,9 @@ def place(name: str, root: str) -> str:
     classes = f" Each column was asked for its digit, 0 to {card['classes'] - 1}." if card["classes"] else ""
     alt = f"Two rows of ten samples of the model {name}.{classes}"
     at = html.escape(f"{root}{PLACE}/{name}")
-    return f"""<div class="live" data-model="{html.escape(name)}" data-classes="{card["classes"]}" data-script="{at}.js">
+    data = {"model": name, "classes": card["classes"], "start": start, "script": f"{root}{PLACE}/{name}.js"}
+    given = " ".join(f'data-{key}="{html.escape(str(value))}"' for key, value in data.items())
+    return f"""<div class="live" {given}>
 <img class="live-poster" src="{at}.png" width="{COLUMNS * width}" height="{2 * height}" alt="{html.escape(alt)}">
 <div class="live-start">
 <button type="button" hidden>Run this generator here ({size} kB)</button>
@@ -74,14 +77,15 @@ def place(name: str, root: str) -> str:
 
 class Live(SphinxDirective):
     required_arguments = 1
+    optional_arguments = 1
 
     def run(self):
-        name = self.arguments[0]
+        name, start = [*self.arguments, ""][:2]
         if name not in gallery():
             raise self.error(f"There is no model {name!r} in the gallery, only {', '.join(gallery())}.")
         self.env.note_dependency(str(MODELS / f"{name}.safetensors"))
         self.env.metadata[self.env.docname].setdefault("live", []).append(name)
-        return [nodes.raw("", place(name, "../" * self.env.docname.count("/")), format="html")]
+        return [nodes.raw("", place(name, start, "../" * self.env.docname.count("/")), format="html")]
 
 
 def fill_in(app, docname: str, source: list[str]) -> None:

@@ -31,6 +31,7 @@ export class Live {
   private readonly words = element("output", { class: "live-words" });
   private readonly seed: HTMLInputElement;
   private readonly sliders: HTMLInputElement[];
+  private readonly release: HTMLButtonElement;
   private readonly strip: HTMLCanvasElement;
   private readonly scrubber: HTMLInputElement;
   private readonly play: HTMLButtonElement;
@@ -98,12 +99,13 @@ export class Live {
         oninput: () => this.hold(k, Number(this.sliders[k].value)),
       }),
     );
+    this.release = this.button("Reset", () => this.change({ held: new Map() }));
     const directionsBox = element(
-      "fieldset",
-      { class: "live-directions" },
-      element("legend", {}, "Drag z"),
+      "section",
+      { class: "live-directions", "aria-label": "Directions of z" },
+      element("p", { class: "live-title" }, "Drag z along six directions"),
       ...this.sliders,
-      this.button("Let go", () => this.change({ held: new Map() })),
+      this.release,
     );
 
     this.strip = canvas("live-strip", STILLS);
@@ -170,7 +172,11 @@ export class Live {
     classes?.classList.add("live-classes");
     const hint = classes ? TRY.classes : this.screens.length > 1 ? TRY.levels : TRY.plain;
     const foot = element("div", { class: "live-row live-foot" });
-    if (name) foot.append(this.link);
+    if (name) {
+      const said = element("output");
+      this.link.onclick = () => said.replaceChildren("It is in the address bar now.");
+      foot.append(this.link, said);
+    }
     this.root = element(
       "div",
       { class: this.screens.length > 1 ? "live-running live-stack" : "live-running" },
@@ -179,7 +185,7 @@ export class Live {
         "div",
         { class: "live-controls" },
         ...(classes
-          ? [element("p", { class: "live-title" }, "Ask this z for a digit"), classes]
+          ? [element("p", { class: "live-title" }, "This z as every class; ask for one"), classes]
           : []),
         element("div", { class: "live-row" }, ...buttons),
         directionsBox,
@@ -211,6 +217,7 @@ export class Live {
 
   /** Another state altogether, as a link asks for it. */
   set(state: State): void {
+    if (this.name && encode(this.name, state) === encode(this.name, this.state)) return;
     this.stop();
     this.state = state;
     this.first = SAMPLES * Math.floor(state.seed / SAMPLES);
@@ -289,7 +296,7 @@ export class Live {
     this.screens.forEach((screen, k) => {
       const level =
         images.length > 1 ? `Level ${k}, ${screen.height} by ${screen.width} pixels. ` : "";
-      screen.setAttribute("aria-label", `A digit that the generator drew. ${level}${words}`);
+      screen.setAttribute("aria-label", `Drawn by the generator. ${level}${words}`);
     });
     this.scrubber.value = String(state.t);
     this.scrubber.setAttribute("aria-valuetext", `${Math.round(100 * state.t)} % of the way`);
@@ -298,6 +305,7 @@ export class Live {
       slider.value = inner(z, this.axes[k]).toFixed(1);
       slider.classList.toggle("live-held", state.held.has(k));
     });
+    this.release.disabled = !state.held.size;
     if (this.name && (all || !this.playing)) {
       this.link.href = `#${encode(this.name, state)}`;
       this.code.textContent = python(this.name, state, this.model.generator);
@@ -342,7 +350,7 @@ export class Live {
     if (state.t) said.push(`${Math.round(100 * state.t)} % of the way to seed ${state.to}`);
     if (state.held.size) said.push(`moved along ${state.held.size} of the directions`);
     if (state.detail !== null) said.push(`finer levels with noise of seed ${state.detail}`);
-    if (model.generator.classes) said.push(`asked for a ${state.label}`);
+    if (model.generator.classes) said.push(`asked for ${state.label}`);
     const scores = model.critics.map((critic, k) =>
       critic(images[k], state.label, images[k - 1] ?? null).toFixed(2),
     );

@@ -46,8 +46,9 @@ function place(root: HTMLElement): void {
 
   function show(bytes: Uint8Array, own: string | null): void {
     const model = build(parse(bytes));
-    const hash = asked(location.hash) === name ? location.hash.slice(1) : "";
-    const made = new Live(model, own ? null : name, decode(hash, model.generator.classes, AXES));
+    const wanted = asked(location.hash) === name ? location.hash.slice(1) : root.dataset.start!;
+    const state = decode(own ? "" : wanted, model.generator.classes, AXES);
+    const made = new Live(model, own ? null : name, state);
     (live?.root ?? start).replaceWith(made.root);
     root.querySelector(".live-poster")?.remove();
     if (!live) root.append(file);
