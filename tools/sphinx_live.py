@@ -70,7 +70,7 @@ def place(name: str, start: str, root: str) -> str:
 <img class="live-poster" src="{at}.png" width="{COLUMNS * width}" height="{2 * height}" alt="{html.escape(alt)}">
 <div class="live-start">
 <button type="button" hidden>Run this generator here ({size} kB)</button>
-<noscript><p>With JavaScript, this generator runs here.</p></noscript>
+<p>Where JavaScript is on, this generator runs here.</p>
 </div>
 </div>"""
 

@@ -106,6 +106,7 @@ function place(root: HTMLElement): void {
     root.scrollIntoView({ block: "start" });
   }
 
+  start.querySelector("p")!.remove();
   button.hidden = false;
   button.onclick = begin;
   window.addEventListener("hashchange", follow);
