@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, networks, recipes
-from tools import node
+from tools import node, train_critics
 
 LIVE = node.LAB / "src" / "live"
 EXACT = {"rtol": 0.0, "atol": 1e-3}
@@ -21,10 +21,10 @@ import {{ build }} from "{(LIVE / "networks.ts").as_uri()}";
 import {{ normal }} from "{(LIVE / "random.ts").as_uri()}";
 import * as latent from "{(LIVE / "latent.ts").as_uri()}";
 
-const [file, asked] = JSON.parse(readFileSync(0, "utf8"));
+const [file, judge, asked] = JSON.parse(readFileSync(0, "utf8"));
 const model = file && (() => {{
   try {{
-    return build(parse(readFileSync(file)));
+    return build(parse(readFileSync(file)), judge ? parse(readFileSync(judge)) : undefined);
   }} catch (error) {{
     return error.message;
   }}
@@ -44,9 +44,9 @@ console.log(JSON.stringify(asked.map(([what, ...more]) => answer[what](more))));
 """
 
 
-def ask(file, *asked):
-    """What the pages' code says of a file, one answer for each question [name, …]."""
-    given = json.dumps([file and str(file), asked])
+def ask(file, *asked, judge=None):
+    """What the pages' code says of a file, one answer for each question [name, …]; `judge` is a critic's file."""
+    given = json.dumps([file and str(file), judge and str(judge), asked])
     return json.loads(node.run("--input-type=module", "-e", SCRIPT, input=given).stdout)
 
 
@@ -177,6 +177,34 @@ def test_a_training_of_a_stack_has_a_critic_for_each_level(tmp_path):
         expected.append(critic(image, coarse))
     made = ask(file, *(["score", row, 0] for row in z.tolist()))
     assert_close(torch.tensor(made), torch.stack(expected, 1), **EXACT)
+
+
+@pytest.mark.parametrize("name", train_critics.CRITICS)
+def test_the_critics_of_the_pages(name):
+    path = train_critics.FOLDER / f"{name}.safetensors"
+    card, tensors = checkpoint.read(path)
+    assert card["judges"] == gt.pretrained(name).card["sha256"], "Its model has changed: python -m tools.train_critics"
+    critic = train_critics.CRITICS[name]()
+    critic.load_state_dict({key.removeprefix("net.critic."): value.float() for key, value in tensors.items()})
+    z = torch.randn(20, 64, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = critic.eval()(gt.sample(gt.pretrained(name).generator, z))
+    made = ask(checkpoint.find(name), *(["score", row, 0] for row in z.tolist()), judge=path)
+    assert_close(torch.tensor(made).flatten(), expected, rtol=1e-4, atol=1e-3)
+    # It does tell real digits from samples, though not often: these are good.
+    assert 0.55 < card["real above samples"] < 0.9
+
+
+def test_critics_can_be_trained_anew(tmp_path, capsys):
+    def few(name, split="train"):
+        return gt.data.synthetic_digits(300, split=split)
+
+    assert train_critics.main(["dcgan", "--steps", "2", "--out", str(tmp_path)], few) == 0
+    assert "dcgan: a real digit's score is above a sample's in " in capsys.readouterr().out
+    made = ask(checkpoint.find("dcgan"), ["score", [0.0] * 64, 0], judge=tmp_path / "dcgan.safetensors")
+    assert len(made[0]) == 1
+    with pytest.raises(SystemExit):
+        train_critics.main(["mlp"], few)
 
 
 # --------------------------------------------------------------------------------------------- what cannot be drawn

@@ -38,6 +38,7 @@ STACK = {
     "source": "# Stack\n\n<!-- live: stacked seed=3 -->\n\nEnd.",
 }
 NOTEBOOK = {"cells": [STACK], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+expect.set_options(timeout=20_000)
 LEVEL = 1 / 127.5  # of 256, in images from -1 to 1
 PIXELS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -132,13 +133,13 @@ def test_weights_are_fetched_when_asked_for(open_page, addresses):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     kilobytes = int(re.search(r"\((\d+) kB\)", page.get_by_role("button", name="Run").text_content())[1])
-    page.wait_for_load_state("networkidle")
     assert asked == []
-    with page.expect_response("**/dcgan.js") as response:
+    with page.expect_response("**/dcgan.js") as model, page.expect_response("**/dcgan-critic.js") as critic:
         page.get_by_role("button", name="Run").click()
-    assert kilobytes == round(len(response.value.body()) / 1000)
+    sizes = [len(response.value.body()) for response in (model, critic)]
+    assert kilobytes == round(sum(sizes) / 1000)
     page.wait_for_selector(".live-running")
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 def test_a_link_and_python_draw_the_same_again(start):
@@ -234,8 +235,21 @@ def test_a_file_of_one_s_own(start, tmp_path):
     image = gt.sample(model.generator, z, torch.tensor([4]))
     assert_close(shown(page), image[0, 0], rtol=0, atol=0.51 * LEVEL + 1e-3)
     critic = trainer.networks["critic"].eval()
-    score = float(re.search(r"score: (-?[\d.]+)\.$", words.text_content())[1])
+    score = float(re.search(r"score (-?[\d.]+)", words.text_content())[1])
     assert abs(score - critic(image, torch.tensor([4])).item()) < 0.0051
+
+
+def test_the_critic_s_best_and_worst(start):
+    page = start("pages/dcgan.html")
+    page.get_by_role("button", name="The critic's best and worst").click()
+    samples = page.get_by_role("radiogroup", name="Samples").get_by_role("radio")
+    shares = []
+    for k in (0, 9, 10, 19):
+        samples.nth(k).click()
+        shares.append(int(re.search(r"above (\d+) %", page.locator(".live-words").text_content())[1]))
+    assert shares == [100, 95, 5, 0]  # of 200: 199, 190, 9 and none are below
+    page.get_by_role("button", name="Twenty more").click()
+    assert samples.nth(0).text_content() == "Seed 20"
 
 
 def test_without_javascript_there_are_samples_and_a_sentence(open_page, addresses):

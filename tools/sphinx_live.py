@@ -25,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from . import ROOT, atomic_write, cells
 
 MODELS = ROOT / "gan_tutorial" / "models"
+CRITICS = ROOT / "book" / "lab" / "critics"
 PLACE = "_static/models"
 MARK = re.compile(r"^<!-- live: (.+?) -->$", re.M)
 COLUMNS = 10
@@ -34,10 +35,15 @@ def gallery() -> list[str]:
     return sorted(path.stem for path in MODELS.glob("*.safetensors"))
 
 
-def script(name: str) -> str:
-    """The script that holds a model's file."""
-    bytes_ = base64.b64encode((MODELS / f"{name}.safetensors").read_bytes()).decode()
-    return f"(window.ganModels ??= {{}})[{json.dumps(name)}] = {json.dumps(bytes_)};\n"
+def scripts(name: str) -> dict[str, str]:
+    """The scripts that hold a model's file, and that of a critic where there is one: {"dcgan.js": …}."""
+    files = {name: MODELS / f"{name}.safetensors", f"{name}-critic": CRITICS / f"{name}.safetensors"}
+    return {
+        f"{key}.js": f"(window.ganModels ??= {{}})[{json.dumps(key)}] = "
+        f"{json.dumps(base64.b64encode(path.read_bytes()).decode())};\n"
+        for key, path in files.items()
+        if path.is_file()
+    }
 
 
 def draw_poster(name: str, path: Path) -> None:
@@ -60,11 +66,14 @@ def place(name: str, start: str, root: str) -> str:
 
     card, _ = layout.read(MODELS / f"{name}.safetensors", tensors=False)
     _, height, width = card["shape"]
-    size = round(len(script(name)) / 1000)
+    made = scripts(name)
+    size = round(sum(map(len, made.values())) / 1000)
     classes = f" Each column was asked for its digit, 0 to {card['classes'] - 1}." if card["classes"] else ""
     alt = f"Two rows of ten samples of the model {name}.{classes}"
     at = html.escape(f"{root}{PLACE}/{name}")
     data = {"model": name, "classes": card["classes"], "start": start, "script": f"{root}{PLACE}/{name}.js"}
+    if len(made) > 1:
+        data["critic"] = f"{root}{PLACE}/{name}-critic.js"
     given = " ".join(f'data-{key}="{html.escape(str(value))}"' for key, value in data.items())
     return f"""<div class="live" {given}>
 <img class="live-poster" src="{at}.png" width="{COLUMNS * width}" height="{2 * height}" alt="{html.escape(alt)}">
@@ -112,7 +121,8 @@ def write_models(app, error) -> None:
     folder = Path(app.outdir) / PLACE
     for name in sorted({name for page in app.env.metadata.values() for name in page.get("live", [])}):
         try:
-            atomic_write(folder / f"{name}.js", script(name))
+            for file, text in scripts(name).items():
+                atomic_write(folder / file, text)
             draw_poster(name, folder / f"{name}.png")
         except (OSError, ValueError) as reason:
             raise ExtensionError(f"The model {name} could not be put into the pages: {reason}") from None

@@ -5,11 +5,12 @@ import { directions, inner } from "./latent.ts";
 import type { Maps } from "./layers.ts";
 import type { Model } from "./networks.ts";
 import { paint } from "./picture.ts";
-import { encode, LARGEST_SEED, latent, python, REACH, type State } from "./state.ts";
+import { encode, LARGEST_SEED, latent, python, REACH, start, type State } from "./state.ts";
 
 const AXES = 6;
 const STILLS = 9; // of a walk
 const SAMPLES = 20; // at a time
+const JUDGED = 200; // samples that the critic's scores are compared with
 const SECONDS = 4; // of a walk
 const CALM = 1000; // milliseconds that each still is shown to who asked for less motion
 
@@ -18,6 +19,7 @@ const TRY = {
     "Keep the seed and ask for another digit. What stays the same: the slant, the thickness?",
   levels:
     "Draw new noise for the finer levels only. What was decided at 7 × 7, and what is left to them?",
+  critic: " Then look at what the critic likes least: what gives it away?",
   plain:
     "Drag the walk slowly. Where does one digit become another, and is there a digit in between?",
 };
@@ -40,7 +42,11 @@ export class Live {
   private readonly choices: { classes: Choice | null; samples: Choice };
   private readonly link = element("a", {}, "Link to what is shown");
   private readonly code = element("pre", { tabindex: "0" });
-  private first = 0; // seed of the first sample of the grid
+  private readonly scores: { seed: number; score: number }[] = []; // the critic's, best first
+  private readonly ranking: HTMLButtonElement;
+  private readonly title = element("p", { class: "live-title" });
+  private first = 0; // seed of the twenty that are listed
+  private seeds: number[] = []; // of the samples in the grid
   private state: State;
   private playing = 0; // of requestAnimationFrame or setTimeout
 
@@ -152,25 +158,29 @@ export class Live {
       return element("button", {}, made, element("span", {}, String(label)));
     });
     this.choices = {
-      samples: new Choice("Samples", samples, (k) => this.draw(this.first + k)),
+      samples: new Choice("Samples", samples, (k) => this.draw(this.seeds[k])),
       classes: digits.length
         ? new Choice("The class to ask for", digits, (label) => this.change({ label }))
         : null,
     };
     this.choices.samples.group.classList.add("live-samples");
+    const more = [
+      this.button("Twenty more", () => this.list((this.first + SAMPLES) % LARGEST_SEED)),
+    ];
+    this.ranking = this.button("The critic's best and worst", () => this.rank());
+    this.ranking.disabled = true;
+    if (model.critics.length) more.push(this.ranking);
     const grid = element(
       "section",
       { class: "live-grid", "aria-label": "More samples" },
-      element("p", { class: "live-title" }, "Twenty samples; take one"),
+      this.title,
       this.choices.samples.group,
-      this.button("Twenty more", () => {
-        this.first = (this.first + SAMPLES) % LARGEST_SEED;
-        this.show(true);
-      }),
+      element("div", { class: "live-row" }, ...more),
     );
     const classes = this.choices.classes?.group;
     classes?.classList.add("live-classes");
     const hint = classes ? TRY.classes : this.screens.length > 1 ? TRY.levels : TRY.plain;
+    const judged = model.critics.length ? TRY.critic : "";
     const foot = element("div", { class: "live-row live-foot" });
     if (name) {
       const said = element("output");
@@ -189,7 +199,7 @@ export class Live {
           : []),
         element("div", { class: "live-row" }, ...buttons),
         directionsBox,
-        element("p", { class: "live-hint" }, element("strong", {}, "Try: "), hint),
+        element("p", { class: "live-hint" }, element("strong", {}, "Try: "), hint + judged),
       ),
       walk,
       grid,
@@ -205,8 +215,8 @@ export class Live {
           ]
         : []),
     );
-    this.first = SAMPLES * Math.floor(state.seed / SAMPLES);
-    this.show(true);
+    this.list(SAMPLES * Math.floor(state.seed / SAMPLES));
+    if (model.critics.length) this.judge();
   }
 
   private button(text: string, onclick: () => void): HTMLButtonElement {
@@ -220,8 +230,7 @@ export class Live {
     if (this.name && encode(this.name, state) === encode(this.name, this.state)) return;
     this.stop();
     this.state = state;
-    this.first = SAMPLES * Math.floor(state.seed / SAMPLES);
-    this.show(true);
+    this.list(SAMPLES * Math.floor(state.seed / SAMPLES));
   }
 
   private change(part: Partial<State>): void {
@@ -233,6 +242,42 @@ export class Live {
   private draw(seed: number): void {
     this.stop();
     this.change({ seed, to: seed + 1, t: 0, held: new Map(), detail: null });
+  }
+
+  /** Fill the grid with the samples of twenty seeds. */
+  private list(first: number): void {
+    this.title.textContent = "Twenty samples; take one";
+    this.first = first;
+    this.seeds = Array.from({ length: SAMPLES }, (_, k) => first + k);
+    this.show(true);
+  }
+
+  /** Fill the grid with the critic's ten best of its samples, and its ten worst. */
+  private rank(): void {
+    this.title.textContent = `Of ${JUDGED} samples the critic's ten best, then its ten worst`;
+    const order = [...this.scores.slice(0, SAMPLES / 2), ...this.scores.slice(-SAMPLES / 2)];
+    this.seeds = order.map(({ seed }) => seed);
+    this.show(true);
+  }
+
+  /** Score the samples of the first seeds, a few at a time: meanwhile the page answers. */
+  private judge(): void {
+    const { classes } = this.model.generator;
+    for (let k = 0; k < SAMPLES; k++) {
+      const seed = this.scores.length;
+      const state = { ...start(), seed, label: classes ? seed % classes : 0 };
+      this.scores.push({ seed, score: this.scoresOf(this.images(state), state.label).at(-1)! });
+    }
+    if (this.scores.length < JUDGED) setTimeout(() => this.judge());
+    else {
+      this.scores.sort((a, b) => b.score - a.score);
+      this.ranking.disabled = false;
+      this.show(false);
+    }
+  }
+
+  private scoresOf(images: Maps[], label: number): number[] {
+    return this.model.critics.map((critic, k) => critic(images[k], label, images[k - 1] ?? null));
   }
 
   private hold(k: number, value: number): void {
@@ -335,12 +380,12 @@ export class Live {
       const k = from + index;
       const other: State =
         k < SAMPLES
-          ? { ...state, seed: this.first + k, t: 0, held: new Map(), detail: null }
+          ? { ...state, seed: this.seeds[k], t: 0, held: new Map(), detail: null }
           : { ...state, label: k - SAMPLES };
       paint(thumb, this.images(other).at(-1)!);
       if (k < SAMPLES) thumb.nextElementSibling!.textContent = `Seed ${other.seed}`;
     });
-    choices.samples.mark(state.seed - this.first);
+    choices.samples.mark(this.seeds.indexOf(state.seed));
     choices.classes?.mark(state.label);
   }
 
@@ -351,10 +396,13 @@ export class Live {
     if (state.held.size) said.push(`moved along ${state.held.size} of the directions`);
     if (state.detail !== null) said.push(`finer levels with noise of seed ${state.detail}`);
     if (model.generator.classes) said.push(`asked for ${state.label}`);
-    const scores = model.critics.map((critic, k) =>
-      critic(images[k], state.label, images[k - 1] ?? null).toFixed(2),
-    );
-    if (scores.length) said.push(`the critic's score: ${scores.join(", ")}`);
+    const scores = this.scoresOf(images, state.label);
+    if (scores.length) {
+      const below = this.scores.filter(({ score }) => score < scores.at(-1)!).length;
+      const share = ` (above ${Math.round((100 * below) / JUDGED)} % of ${JUDGED} samples)`;
+      const numbers = scores.map((score) => score.toFixed(2)).join(", ");
+      said.push(`the critic's score ${numbers}${this.ranking.disabled ? "" : share}`);
+    }
     return `${said.join(", ")}.`;
   }
 }

@@ -44,8 +44,8 @@ function place(root: HTMLElement): void {
   let live: Live | null = null;
   let began = false;
 
-  function show(bytes: Uint8Array, own: string | null): void {
-    const model = build(parse(bytes));
+  function show(bytes: Uint8Array, own: string | null, judge?: Uint8Array): void {
+    const model = build(parse(bytes), judge && parse(judge));
     const wanted = asked(location.hash) === name ? location.hash.slice(1) : root.dataset.start!;
     const state = decode(own ? "" : wanted, model.generator.classes, AXES);
     const made = new Live(model, own ? null : name, state);
@@ -71,7 +71,9 @@ function place(root: HTMLElement): void {
     button.setAttribute("aria-disabled", "true");
     const focused = document.activeElement === button;
     await guarded(async () => {
-      show(await load(name, root.dataset.script!), null);
+      const { script, critic } = root.dataset;
+      const judge = critic ? load(`${name}-critic`, critic) : undefined;
+      show(await load(name, script!), null, await judge);
       if (focused)
         root.querySelector<HTMLElement>(".live-running button")?.focus({ preventScroll: true });
     });

@@ -379,18 +379,21 @@ function critic(weights: Weights, classes: number): Critic {
   };
 }
 
-/** What a file holds. The generator is the training's average; the critic is one of the training, where that is kept. */
-export function build(file: File): Model {
+/**
+ * What a file holds. The generator is the training's average; the critic is one of the training, where that is kept, or
+ * the one of another file.
+ */
+export function build(file: File, judge: File = file): Model {
   const made = generator(new Weights(file.tensors, "model.generator."), file);
   const weights = ["model.critic.", "net.critic."]
-    .map((prefix) => new Weights(file.tensors, prefix))
+    .map((prefix) => new Weights(judge.tensors, prefix))
     .find((found) => found.names().length);
   const several = weights?.places().filter(Number.isInteger) ?? []; // a stack's critics are a list
-  const critics = !weights
-    ? []
-    : several.length
-      ? several.map((k) => weights.part(`${k}.`))
-      : [weights];
+  const critics = several.length
+    ? several.map((k) => weights!.part(`${k}.`))
+    : weights
+      ? [weights]
+      : [];
   return {
     recipe: file.card.recipe,
     generator: made,
