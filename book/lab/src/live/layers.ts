@@ -71,10 +71,11 @@ export function convolution(
           const [top, bottom] = meets(dy, stride, height, x.height);
           for (let dx = -padding; dx < wide - padding; dx++, at++) {
             const [left, right] = meets(dx, stride, width, x.width);
+            const weight = w[at];
             for (let r = top; r < bottom; r++) {
               let from = (stride * r + dy) * x.width + stride * left + dx;
               for (let c = r * width + left; c < r * width + right; c++, from += stride) {
-                out[c] += w[at] * map[from];
+                out[c] += weight * map[from];
               }
             }
           }
@@ -108,10 +109,11 @@ export function transposed(
           const [top, bottom] = meets(dy, stride, x.height, height);
           for (let dx = -padding; dx < wide - padding; dx++, at++) {
             const [left, right] = meets(dx, stride, x.width, width);
+            const weight = w[at];
             for (let r = top; r < bottom; r++) {
               let to = (stride * r + dy) * width + stride * left + dx;
               for (let c = r * x.width + left; c < r * x.width + right; c++, to += stride) {
-                out[to] += w[at] * map[c];
+                out[to] += weight * map[c];
               }
             }
           }

@@ -356,7 +356,7 @@ export class Live {
       this.code.textContent = python(this.name, state, this.model.generator);
     }
     if (all) this.beside();
-    else this.thumbnails(SAMPLES); // the classes of this z
+    else if (!this.playing) this.thumbnails(SAMPLES); // the classes of this z
   }
 
   private beside(): void {
