@@ -38,7 +38,8 @@ STACK = {
     "source": "# Stack\n\n<!-- live: stacked seed=3 -->\n\nEnd.",
 }
 NOTEBOOK = {"cells": [STACK], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-expect.set_options(timeout=20_000)
+PATIENCE = 60_000  # milliseconds: a machine may be busy
+expect.set_options(timeout=PATIENCE)
 LEVEL = 1 / 127.5  # of 256, in images from -1 to 1
 PIXELS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -81,6 +82,7 @@ def start(open_page, addresses):
 
     def started(name, where="disk", **context):
         page = open_page(f"{addresses[where]}/{name}", **context)
+        page.set_default_timeout(PATIENCE)
         if "#live=" not in name:
             page.get_by_role("button", name="Run this generator").click()
         page.wait_for_selector(".live-running")
@@ -121,9 +123,7 @@ def test_the_class_that_is_asked_for_is_drawn(start, where):
             labels.append(label)
     read = metrics.classifier("mnist")(torch.stack(images)[:, None]).argmax(1)
     assert (read == torch.tensor(labels)).float().mean() > 0.9  # its label accuracy is 99 %, chance 10 %
-    z = torch.randn(1, 64, generator=torch.Generator().manual_seed(3))
-    expected = gt.sample(gt.pretrained("conditional").generator, z, torch.tensor([9]))[0, 0]
-    assert_close(images[-1], expected, rtol=0, atol=0.51 * LEVEL + 1e-3)
+    assert_close(images[-1], by_python(page), rtol=0, atol=0.51 * LEVEL + 1e-3)
     assert page.record.requests == []
     assert [message for message in page.record.messages if "raised" in message or "lab/live" in message] == []
 

@@ -7,7 +7,7 @@ import type { Model } from "./networks.ts";
 import { paint } from "./picture.ts";
 import { encode, LARGEST_SEED, latent, python, REACH, start, type State } from "./state.ts";
 
-const AXES = 6;
+export const AXES = 6; // directions with a slider
 const STILLS = 9; // of a walk
 const SAMPLES = 20; // at a time
 const JUDGED = 200; // samples that the critic's scores are compared with
@@ -33,7 +33,6 @@ export class Live {
   private readonly words = element("output", { class: "live-words" });
   private readonly seed: HTMLInputElement;
   private readonly sliders: HTMLInputElement[];
-  private readonly release: HTMLButtonElement;
   private readonly strip: HTMLCanvasElement;
   private readonly scrubber: HTMLInputElement;
   private readonly play: HTMLButtonElement;
@@ -41,6 +40,7 @@ export class Live {
   private readonly thumbs: HTMLCanvasElement[] = [];
   private readonly choices: { classes: Choice | null; samples: Choice };
   private readonly link = element("a", {}, "Link to what is shown");
+  private readonly linked = element("output");
   private readonly code = element("pre", { tabindex: "0" });
   private readonly scores: { seed: number; score: number }[] = []; // the critic's, best first
   private readonly ranking: HTMLButtonElement;
@@ -105,13 +105,12 @@ export class Live {
         oninput: () => this.hold(k, Number(this.sliders[k].value)),
       }),
     );
-    this.release = this.button("Reset", () => this.change({ held: new Map() }));
     const directionsBox = element(
       "section",
       { class: "live-directions", "aria-label": "Directions of z" },
       element("p", { class: "live-title" }, "Drag z along six directions"),
       ...this.sliders,
-      this.release,
+      this.button("Reset", () => this.change({ held: new Map() })),
     );
 
     this.strip = canvas("live-strip", STILLS);
@@ -183,9 +182,8 @@ export class Live {
     const judged = model.critics.length ? TRY.critic : "";
     const foot = element("div", { class: "live-row live-foot" });
     if (name) {
-      const said = element("output");
-      this.link.onclick = () => said.replaceChildren("It is in the address bar now.");
-      foot.append(this.link, said);
+      this.link.onclick = () => this.linked.replaceChildren("It is in the address bar now.");
+      foot.append(this.link, this.linked);
     }
     this.root = element(
       "div",
@@ -350,9 +348,10 @@ export class Live {
       slider.value = inner(z, this.axes[k]).toFixed(1);
       slider.classList.toggle("live-held", state.held.has(k));
     });
-    this.release.disabled = !state.held.size;
     if (this.name && (all || !this.playing)) {
-      this.link.href = `#${encode(this.name, state)}`;
+      const address = `#${encode(this.name, state)}`;
+      if (this.link.getAttribute("href") !== address) this.linked.replaceChildren();
+      this.link.href = address;
       this.code.textContent = python(this.name, state, this.model.generator);
     }
     if (all) this.beside();

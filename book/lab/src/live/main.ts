@@ -2,7 +2,7 @@
 
 import { element } from "./dom.ts";
 import "./live.css";
-import { Live } from "./live.ts";
+import { AXES, Live } from "./live.ts";
 import { build } from "./networks.ts";
 import { parse } from "./safetensors.ts";
 import { asked, decode } from "./state.ts";
@@ -13,8 +13,6 @@ declare global {
     ganModels?: Record<string, string>;
   }
 }
-
-const AXES = 6;
 
 /** The bytes of a model: from a script, since a page that is opened from disk may load scripts and nothing else. */
 function load(name: string, address: string): Promise<Uint8Array> {
