@@ -63,7 +63,7 @@ def in_browser(pages: Path) -> dict[str, tuple[float, float]]:
                 page.get_by_role("button", name="Run this generator").click()
                 page.wait_for_selector(".live-running")
                 page.wait_for_timeout(1000)
-                page.get_by_role("button", name="Play").click()
+                page.locator(".live").get_by_role("button", name="Play").click()
                 tools = page.context.new_cdp_session(page)
                 tools.send("Performance.enable")
 

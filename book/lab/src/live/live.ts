@@ -325,14 +325,19 @@ export class Live {
 
   // ------------------------------------------------------------------------------------------------ what is shown
 
-  private images(state: State): Maps[] {
-    return this.model.generator.levels(latent(state, this.model.generator, this.axes), state.label);
+  private z(state: State): Float32Array {
+    return latent(state, this.model.generator, this.axes);
+  }
+
+  private images(state: State, z = this.z(state)): Maps[] {
+    return this.model.generator.levels(z, state.label);
   }
 
   /** Draw what is shown now; `all`: also the pictures beside it, which do not change along a walk. */
   private show(all: boolean): void {
     const { state } = this;
-    const images = this.images(state);
+    const z = this.z(state);
+    const images = this.images(state, z);
     images.forEach((image, k) => paint(this.screens[k], image));
     const words = this.describe(images);
     this.words.textContent = words;
@@ -343,7 +348,6 @@ export class Live {
     });
     this.scrubber.value = String(state.t);
     this.scrubber.setAttribute("aria-valuetext", `${Math.round(100 * state.t)} % of the way`);
-    const z = latent(state, this.model.generator, this.axes);
     this.sliders.forEach((slider, k) => {
       slider.value = inner(z, this.axes[k]).toFixed(1);
       slider.classList.toggle("live-held", state.held.has(k));

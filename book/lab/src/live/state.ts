@@ -25,12 +25,23 @@ export const start = (): State => ({
   detail: null,
 });
 
+const kept = new Map<string, Float32Array>();
+
+/** The z of a seed. The last few are kept: on a walk they are asked for at each step. */
+function point(seed: number, n: number): Float32Array {
+  const key = `${seed} ${n}`;
+  const z = kept.get(key) ?? normal(seed, n);
+  if (kept.size > 100) kept.clear();
+  kept.set(key, z);
+  return z;
+}
+
 /** The z of a state: of its seed, on the way to the other, moved along the directions, with noise for the details. */
 export function latent(state: State, generator: Generator, axes: Float32Array[]): Float32Array {
   const z = walk(normal(state.seed, generator.latent), normal(state.to, generator.latent), state.t);
   for (const [k, value] of state.held) add(z, axes[k], value - inner(z, axes[k]));
   const first = generator.parts[0];
-  if (state.detail !== null) z.set(normal(state.detail, generator.latent).subarray(first), first);
+  if (state.detail !== null) z.set(point(state.detail, generator.latent).subarray(first), first);
   return z;
 }
 
