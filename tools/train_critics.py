@@ -36,20 +36,20 @@ CRITICS: dict[str, Callable[[], nn.Module]] = {
 
 def trained(name: str, digits: Data, steps: int) -> nn.Module:
     """A critic of real digits and of samples of the gallery's model, which does not move."""
-    generator, objective = checkpoint.pretrained(name).generator, RECIPES[name].objective
+    model, objective = checkpoint.pretrained(name), RECIPES[name].objective
     torch.manual_seed(SEED)
     critic = CRITICS[name]()
     average = EMA(critic, half_life=50_000, batch_size=BATCH)
 
     def loss(batch):
         with torch.no_grad():
-            fake = sample(generator, batch.z)
+            fake = sample(model.generator, batch.z)
         terms = {"game": objective.critic(critic(batch.real), critic(fake))}
         penalties = objective.penalties.items()
         return terms | {name: penalty(critic, batch.real, fake, batch.eps) for name, penalty in penalties}
 
     player = Player("critic", critic, loss, adam(2e-3, (0.0, 0.99))(critic.parameters()))
-    feed = Feed(digits, latent_dim=generator.latent_dim, batch_size=BATCH, seed=SEED)
+    feed = Feed(digits, latent_dim=model.spec.latent_dim, batch_size=BATCH, seed=SEED)
     fit([player], feed, steps, hooks=[lambda step, log: average()])
     return average.net.eval()
 
