@@ -84,3 +84,33 @@ def test_a_claim_has_a_dot_for_each_run_that_is_recorded():
         assert len(re.findall(r'<circle class="(?:seed|fresh)"', box(name, claim.number))) == expected, claim.number
         counted += expected
     assert counted > 1000
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def test_each_cell_carries_the_name_of_its_column():
+    """Only so is it clear what a value is where rows are cards."""
+    notation = page("book/appendix/notation.html")
+    tables = re.findall(r"<table.*?</table>", notation, re.S)
+    assert len(tables) > 5
+    for table in tables:
+        heads = [words(head) for head in re.findall(r"<th .*?</th>", table, re.S)]
+        rows = re.findall(r"<tr.*?</tr>", table, re.S)[1:]
+        assert len(heads) > 1 and rows and "cards" in table.split(">")[0]
+        for row in rows:
+            assert re.findall(r'<td[^>]* data-label="(.*?)"', row) == heads
+
+
+def test_tables_keep_their_roles_whatever_their_display():
+    table = re.search(r"<table.*?</table>", page("book/appendix/notation.html"), re.S)[0]
+    for tag, role in {
+        "table": "table",
+        "thead": "rowgroup",
+        "tbody": "rowgroup",
+        "tr": "row",
+        "th": "columnheader",
+        "td": "cell",
+    }.items():
+        tags = re.findall(rf"<{tag}\b[^>]*>", table)
+        assert tags and all(f'role="{role}"' in one for one in tags), tag
