@@ -126,11 +126,9 @@ def add_links(app, pagename: str, template: str, context: dict, doctree) -> None
     source = context.get("sourcename") or ""
     if not source.endswith(".ipynb") or 'class="reading-time"' not in context.get("body", ""):
         return
-    options = app.config.html_theme_options
-    repository = options.get("repository_url", "")
-    made = links_of(
-        repository, options.get("repository_branch", ""), source, context["pathto"](f"_sources/{source}", 1)
-    )
+    root = Path(app.srcdir)
+    repository, release = setup_cell.project(root) if (root / "pyproject.toml").exists() else ("", "")
+    made = links_of(repository, release, source, context["pathto"](f"_sources/{source}", 1))
     line = re.compile(r'(<p class="reading-time">.*?)(</p>)', re.S)
     context["body"] = line.sub(lambda found: f"{found[1]} · {made}{found[2]}", context["body"], count=1)
 
@@ -284,7 +282,8 @@ def wrapped_lines(code: str) -> str:
         plain = html.unescape(re.sub(r"<.*?>", "", line))
         indent = len(plain) - len(plain.lstrip(" "))
         style = f' style="--indent:{indent}"' if indent and indent < len(plain) else ""
-        lines.append(f'<span class="line"{style}>{OPENING.sub(r"\1<wbr>", line)}\n</span>')
+        line = OPENING.sub(r"\1<wbr>", line)
+        lines.append(f'<span class="line"{style}>{line}\n</span>')
     return f"{begin}<pre><span></span>{''.join(lines)}</pre>{end}"
 
 
