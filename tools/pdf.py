@@ -127,7 +127,7 @@ def places(reader: PdfReader) -> dict[str, tuple[int, float, float]]:
     for name, place in reader.named_destinations.items():
         at = reader.get_destination_page_number(place)
         if at is not None:
-            found[unquote(name)] = (at, float(place.left or 0), float(place.top or 0))
+            found[unquote(name).removeprefix("/")] = (at, float(place.left or 0), float(place.top or 0))
     return found
 
 
@@ -162,7 +162,7 @@ def lead(link, own: Printed, by_page: dict[Path, Printed], starts: dict[Path, in
     action = link.get("/A")
     action = action.get_object() if action is not None else {}
     if isinstance(link.get("/Dest"), str):
-        aim, anchor = own, unquote(link["/Dest"])
+        aim, anchor = own, unquote(link["/Dest"]).removeprefix("/")
     elif str(action.get("/URI", "")).startswith("file:"):
         parts = urlsplit(str(action["/URI"]))
         aim, anchor = by_page.get(Path(url2pathname(parts.path))), unquote(parts.fragment)
