@@ -141,7 +141,8 @@ def join(printed: list[Printed], target: Path, title: str, author: str) -> None:
         for level, text, anchor in one.headings:
             at, _, top = one.places.get(anchor, (0, 0.0, TOP))
             fit = Fit.xyz(left=0, top=top)
-            made = writer.add_outline_item(text, starts[one.page] + at, parent if level > 1 else None, fit=fit)
+            above = parent if level > 1 else None
+            made = writer.add_outline_item(title=text, page_number=starts[one.page] + at, parent=above, fit=fit)
             parent = made if level == 1 else parent
     for sheet, number in zip(writer.pages, PdfReader(printed[0].pdf.parent / NUMBERS).pages, strict=False):
         sheet.merge_page(number)
