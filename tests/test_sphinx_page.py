@@ -19,14 +19,15 @@ from tools.claims_page import anchor
 from tools.dependency_hash import claims_in
 
 
-@pytest.fixture(scope="module", autouse=True)
+@cache
 def built():
     book.ensure()
+    return book.HTML
 
 
 @cache
 def page(name):
-    return (book.HTML / name).read_text(encoding="utf-8")
+    return (built() / name).read_text(encoding="utf-8")
 
 
 def words(text):
@@ -126,7 +127,7 @@ def test_tables_keep_their_roles_whatever_their_display():
 
 
 def every_page():
-    for path in sorted(book.HTML.rglob("*.html")):
+    for path in sorted(built().rglob("*.html")):
         if not {"_static", "_modules"} & set(path.relative_to(book.HTML).parts):
             yield path.name, path.read_text(encoding="utf-8").split("</head>")[0]
 

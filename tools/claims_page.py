@@ -89,7 +89,7 @@ def part(chapter: Chapter, record: dict[str, Record], runs: list[dict]) -> str:
     words = [f"{count}, in [the chapter](../{chapter.notebook})."]
     words += [f"Measured with torch {', '.join(versions)} on a CPU."] if versions else []
     mine = [number for number in chapter.claims if record[number].earlier]
-    if 0 < len(mine) < len(record):  # where it is so of all of them, the page says it once
+    if mine and not all(one.earlier for one in record.values()):  # else the page says it once, of all
         which = f": {', '.join(mine)}" if len(mine) < total else ""
         words.append(f"{earlier(mine, chapter.claims)}{which}.")
     entries = "".join(claim_box.entry(record[number], cell(chapter, number)) for number in chapter.claims)

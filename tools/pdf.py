@@ -51,8 +51,9 @@ async anchors => {
     marks.append(link);
   }
   document.querySelector(".bd-article").append(marks);
-  for (const image of document.images) image.loading = "eager";
-  await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+  const images = [...document.images].filter(image => !image.closest(".only-dark"));
+  for (const image of images) image.loading = "eager";
+  await Promise.all(images.map(image => image.decode().catch(() => null)));
   await document.fonts.ready;
   if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
   return headings;
