@@ -301,6 +301,7 @@ def test_a_formula_keeps_the_comma_behind_it_and_a_long_one_may_scroll(unpublish
     text = (unpublished / "index.html").read_text()
     held = [words(piece) for piece in re.findall(r'<span class="held">(.*?</span>.*?)</span>', text)]
     assert held == [r"\(x\),", r"\(z\)),"]
+    assert r"&quot;two&quot;: \(x\), \(y\) (see \(z\)), and" in words(text).replace("“two”", "&quot;two&quot;")
     assert re.search(r'<span class="long-formula"><span class="math[^>]*>[^<]*= n', text)
 
 

@@ -192,7 +192,7 @@ def rows(record: Record) -> str:
     for digits, entry in sets.items():
         name = SETS[digits] if digits != "none" else "measured"
         marks = dots(entry.values, scale, "seed") + dots(entry.fresh, scale, "fresh")
-        note = "; ".join(filter(None, (verdict(entry, False), entry.fresh and f"fresh {mean(entry.fresh)}")))
+        note = "; ".join(filter(None, (verdict(entry, False), f"fresh {mean(entry.fresh)}" if entry.fresh else "")))
         out.append(row(name, line(marks, entry, scale, sentence(name, entry)), mean(entry.values), note))
     if broken := list(record.fails_under.values()):
         values = ", ".join(shown(value, 3) for value in broken)

@@ -260,7 +260,7 @@ def hold_formulas(doctree) -> None:
     """A short formula and the comma behind it become one piece, that no line breaks; a long one may scroll."""
     for formula in list(doctree.findall(nodes.math)):
         place, siblings = formula.parent.index(formula), formula.parent.children
-        behind = siblings[place + 1] if place + 1 < len(siblings) else None
+        behind = siblings[place + 1] if place + 1 < len(siblings) else nodes.Text("")
         held = HELD.match(behind.astext()) if isinstance(behind, nodes.Text) else None
         if len(formula.astext()) > LONGEST:
             formula.parent[place] = nodes.inline("", "", formula.deepcopy(), classes=["long-formula"])
