@@ -102,7 +102,7 @@ def print_pages(pages: list[Path], folder: Path) -> list[Printed]:
         try:
             for page in pages:
                 window = browser.new_page(color_scheme="light", reduced_motion="reduce")
-                window.goto(page.as_uri(), wait_until="load")
+                window.goto(page.as_uri(), wait_until="load", timeout=120_000)  # long pages, slow machines
                 headings = window.evaluate(PREPARE, wanted[page])
                 target = folder / f"{len(printed)}.pdf"
                 window.pdf(path=target, prefer_css_page_size=True, print_background=True, tagged=True)
