@@ -147,6 +147,7 @@ def join(printed: list[Printed], target: Path, title: str, author: str) -> None:
             parent = made if level == 1 else parent
     for sheet, number in zip(writer.pages, PdfReader(printed[0].pdf.parent / NUMBERS).pages, strict=False):
         sheet.merge_page(number)
+        sheet.compress_content_streams()  # to merge them, pypdf unpacked them
     by_page = {one.page: one for one in printed}
     for one in printed:
         for number in range(starts[one.page], starts[one.page] + len(PdfReader(one.pdf).pages)):
