@@ -53,6 +53,12 @@ def test_an_example():
     ]
 
 
+def test_a_formula_may_go_on_in_the_next_line():
+    """A role in reStructuredText may not; two dollars in two paragraphs are no formula."""
+    assert docstrings.convert(["so $a +", "    b$ is"]) == [":math:`a + b`".join(["so ", " is"])]
+    assert docstrings.convert(["5 $ each", "", "or $ 6"]) == ["5 $ each", "", "or $ 6"]
+
+
 def test_a_signature_is_python_whatever_its_defaults_are():
     given = "(f: ~collections.abc.Callable = <function a.<lambda>>, g=<function x.mean>, c=<class 'torch.optim.Adam'>)"
     assert docstrings.tidy(given) == "(f: Callable = ..., g=mean, c=Adam)"
