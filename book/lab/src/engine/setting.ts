@@ -55,7 +55,8 @@ export interface Setting {
   /** After each of its updates the critic's weights go back into [-clip, clip]; 0 for no clipping. */
   clip: number;
 
-  optimizer: Optimizer;
+  optimizerCritic: Optimizer;
+  optimizerGenerator: Optimizer;
   lrCritic: number;
   lrGenerator: number;
   /** Of both players' Adam. */
@@ -89,7 +90,8 @@ export const DEFAULTS: Setting = {
   penalty: "none",
   weight: 1,
   clip: 0,
-  optimizer: "adam",
+  optimizerCritic: "adam",
+  optimizerGenerator: "adam",
   lrCritic: 1e-3,
   lrGenerator: 1e-3,
   beta1: 0.5,
@@ -103,6 +105,12 @@ export const DEFAULTS: Setting = {
   halfLife: 10_000,
   seed: 0,
 };
+
+const OPTIMIZERS = {
+  adam: "Adam",
+  rmsprop: "RMSProp",
+  sgd: "plain gradient descent",
+} as const satisfies Record<Optimizer, string>;
 
 /** The settings that are one of a few words, each with what it is called in sentences and menus. */
 export const CHOICES = {
@@ -122,9 +130,10 @@ export const CHOICES = {
     r2: "R2",
     r1_r2: "R1 and R2",
   },
-  optimizer: { adam: "Adam", rmsprop: "RMSProp", sgd: "plain gradient descent" },
+  optimizerCritic: OPTIMIZERS,
+  optimizerGenerator: OPTIMIZERS,
 } as const satisfies { [K in ChoiceKey]: Record<Setting[K], string> };
-export type ChoiceKey = "data" | "game" | "penalty" | "optimizer";
+export type ChoiceKey = "data" | "game" | "penalty" | "optimizerCritic" | "optimizerGenerator";
 
 /** Limits of a number: `off` is a value outside of them that is allowed too; `log` says that a slider is logarithmic. */
 export interface Limits {
