@@ -59,7 +59,7 @@ export class Curves {
     const y = (value: number) =>
       MARGIN.top +
       ((range[1] - value) / (range[1] - range[0])) * (height - MARGIN.top - MARGIN.bottom);
-    this.drawAxes(range, steps, { x, y, width, height }, colours);
+    this.drawAxes(range, marks, steps, { x, y, width, height }, colours);
     this.drawMarks(marks, { x, y, width, height }, colours);
     pen.save();
     pen.beginPath();
@@ -72,6 +72,7 @@ export class Curves {
       pen.setLineDash(dash);
       pen.beginPath();
       for (const [step, value] of points) pen.lineTo(x(step), y(value));
+      if (points.length === 1) pen.arc(x(points[0][0]), y(points[0][1]), 2, 0, 2 * Math.PI);
       pen.stroke();
     }
     pen.restore();
@@ -107,6 +108,7 @@ export class Curves {
 
   private drawAxes(
     range: [number, number],
+    marks: readonly Mark[],
     steps: number,
     { y, width, height }: Place,
     colours: Palette,
@@ -125,7 +127,9 @@ export class Curves {
     }
     pen.stroke();
     pen.globalAlpha = 1;
-    for (const tick of ticks(range)) pen.fillText(short(tick), MARGIN.left - 6, y(tick));
+    const free = (tick: number) => marks.every(({ value }) => Math.abs(y(tick) - y(value)) > 13);
+    for (const tick of ticks(range).filter(free))
+      pen.fillText(short(tick), MARGIN.left - 6, y(tick));
     pen.textBaseline = "alphabetic";
     pen.textAlign = "left";
     pen.fillText("step 0", MARGIN.left, height - 4);
@@ -137,15 +141,15 @@ export class Curves {
     const { pen } = this;
     pen.strokeStyle = pen.fillStyle = colours.ink;
     pen.lineWidth = 1.2;
-    pen.textAlign = "left";
-    pen.textBaseline = "bottom";
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
     for (const { value, words } of marks) {
       pen.setLineDash([1.5, 3]);
       pen.beginPath();
       pen.moveTo(MARGIN.left, y(value));
       pen.lineTo(width - MARGIN.right, y(value));
       pen.stroke();
-      pen.fillText(words, MARGIN.left + 4, y(value) - 2);
+      pen.fillText(words, MARGIN.left - 6, y(value));
     }
     pen.setLineDash([]);
   }

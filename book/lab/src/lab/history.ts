@@ -38,7 +38,7 @@ export function thinned(values: readonly number[], most: number): [number, numbe
 export function rangeOf(values: readonly number[], marks: readonly number[]): [number, number] {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))];
-  const ends = sorted.length ? [at(0.01), at(0.99), ...marks] : [0, 1, ...marks];
+  const ends = sorted.length ? [at(0.01), at(0.99), ...marks] : marks.length ? marks : [0, 1];
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const room = Math.max(0.08 * (high - low), 1e-3);
   return [low - room, high + room];

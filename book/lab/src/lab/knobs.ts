@@ -27,7 +27,8 @@ const LABELS: Partial<Record<KnobName, string>> = {
   objective: "Objective",
   game: "Loss",
   penalty: "Penalty",
-  optimizer: "Optimiser",
+  optimizerCritic: "Critic’s optimiser",
+  optimizerGenerator: "Generator’s optimiser",
   sigma: "Width of a mode (σ)",
   size: "Size of the data",
   shift: "Shift to the right",
@@ -58,14 +59,16 @@ const SLIDERS: Partial<Record<NumberKey, [number, number]>> = {
   halfLife: [1000, 1_000_000],
 };
 const LOGARITHMIC = new Set<NumberKey>(["weight", "width", "batch"]);
+const usesAdam = ({ optimizerCritic, optimizerGenerator }: Setting) =>
+  optimizerCritic === "adam" || optimizerGenerator === "adam";
 /** Where a part of the setting has no effect, its knob is not shown. */
 const NEEDED: Partial<Record<KnobName, (setting: Setting) => boolean>> = {
   weight: ({ penalty }) => penalty !== "none",
   clip: ({ game, clip }) => game === "wasserstein" || clip > 0,
   size: ({ data }) => data !== "points",
   shift: ({ data }) => data !== "points",
-  beta1: ({ optimizer }) => optimizer === "adam",
-  beta2: ({ optimizer }) => optimizer === "adam",
+  beta1: usesAdam,
+  beta2: usesAdam,
 };
 
 export function knob(name: KnobName, changed: Changed): Knob {
@@ -207,7 +210,17 @@ export const SECTIONS: [title: string, names: KnobName[]][] = [
   ["Game", ["objective", "game", "penalty", "weight", "clip"]],
   [
     "Learning",
-    ["lrCritic", "lrGenerator", "nCritic", "nGenerator", "batch", "optimizer", "beta1", "beta2"],
+    [
+      "lrCritic",
+      "lrGenerator",
+      "nCritic",
+      "nGenerator",
+      "batch",
+      "optimizerCritic",
+      "optimizerGenerator",
+      "beta1",
+      "beta2",
+    ],
   ],
   ["Networks", ["width", "depth", "latent", "halfLife"]],
 ];

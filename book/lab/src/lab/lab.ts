@@ -4,7 +4,6 @@ import {
   type Change,
   type Command,
   type DataReport,
-  decodeSetting,
   encodeSetting,
   type Player,
   type Report,
@@ -14,7 +13,7 @@ import {
   type View,
   checkSetting,
 } from "../engine/protocol.ts";
-import { PRESETS } from "./chapters.ts";
+import { settingOf } from "./chapters.ts";
 import { onTheme, palette } from "./colours.ts";
 import { contour } from "./contour.ts";
 import { type Mark, Curves } from "./curves.ts";
@@ -36,6 +35,8 @@ export interface Options {
   /** Of a preset, or a setting as in an address. */
   setting: string;
   knobs: KnobName[];
+  /** The chapter whose presets are offered; null for all. */
+  chapter: number | null;
   /** The address of the page where all knobs are. */
   page: string;
 }
@@ -44,7 +45,7 @@ export interface Options {
 export const LAYERS = {
   data: "data",
   samples: "samples",
-  average: "their average (EMA)",
+  average: "averaged samples (EMA)",
   field: "critic",
   arrows: "arrows",
 } as const;
@@ -55,7 +56,7 @@ export const SPEEDS = [
   { words: "full speed", pace: "full", by: "step" },
   { words: "20 steps a second", pace: 20, by: "step" },
   { words: "3 steps a second", pace: 3, by: "step" },
-  { words: "slow motion: one update a second", pace: 1, by: "update" },
+  { words: "slow motion: by update", pace: 1, by: "update" },
 ] as const;
 
 /** Milliseconds in which samples glide to where an update put them. */
@@ -98,6 +99,8 @@ export class Lab {
   private pull = 0;
   private drawing = 0;
   private spoken = -Infinity;
+  /** Until then a sentence is left to be read. */
+  private held = -Infinity;
   private readonly pad: Pad;
   private readonly plane: Plane;
   private readonly curves: Curves;
@@ -125,7 +128,7 @@ export class Lab {
       this.see(entry.isIntersecting && !document.hidden),
     ).observe(this.panel.stage);
     document.addEventListener("visibilitychange", () =>
-      this.see(!document.hidden && onScreen(this.panel.stage)),
+      this.see(!document.hidden && onScreen(this.panel.plane)),
     );
   }
 
@@ -256,7 +259,7 @@ export class Lab {
       box: this.box,
       field: field ? VIEW.field : 0,
       samples: this.options.layout === "small" ? 500 : VIEW.samples,
-      arrows: arrows ? 60 : 0,
+      arrows: arrows ? 200 : 0,
       frames: calm() ? 2 : VIEW.frames,
     };
   }
@@ -293,8 +296,9 @@ export class Lab {
     if (!this.started) return;
     const { lrCritic, lrGenerator } = this.setting;
     this.send({ kind: "rates", lrCritic, lrGenerator });
-    if (this.state?.steps)
-      this.panel.say("The new learning rate holds from now on. A link or a reset begins with it.");
+    if (!this.state?.steps) return;
+    this.held = performance.now() + QUIET;
+    this.panel.say("The new learning rate holds from now on. A link or a reset begins with it.");
   }
 
   /** Another setting: what was learned is gone, and what ran goes on with it. */
@@ -366,7 +370,7 @@ export class Lab {
     const moved = before && before !== state && !calm() && this.slow(change);
     this.glide = moved ? { from: before.samples, since: performance.now() } : null;
     if (change) this.panel.say(changeWords(change));
-    else if (state.running) this.panel.say("");
+    else if (performance.now() > this.held) this.panel.say("");
     this.panel.show();
     this.speak(state);
   }
@@ -460,13 +464,6 @@ export class Lab {
   }
 }
 
-/** A setting by the name of a preset, or as it stands in an address. Throws SettingError. */
-export function settingOf(text: string): Setting {
-  return Object.hasOwn(PRESETS, text)
-    ? checkSetting(PRESETS[text as keyof typeof PRESETS].setting)
-    : decodeSetting(text);
-}
-
 export function addressOf(page: string, setting: Setting): string {
   const address = new URL(page, location.href);
   address.hash = encodeSetting(setting);
@@ -480,10 +477,10 @@ function preview(setting: Setting): DataReport {
 }
 
 /** What a logistic game's losses come to when the critic cannot tell. */
-function marksOf({ game }: Setting): Mark[] {
-  if (game !== "nonsaturating" && game !== "minimax") return [];
-  const marks = [{ value: 2 * Math.LN2, words: "ln 4: the critic cannot tell" }];
-  return game === "minimax" ? marks : [...marks, { value: Math.LN2, words: "ln 2" }];
+export function marksOf({ game }: Setting): Mark[] {
+  const critic = { value: 2 * Math.LN2, words: "ln 4" };
+  if (game === "minimax") return [critic];
+  return game === "nonsaturating" ? [critic, { value: Math.LN2, words: "ln 2" }] : [];
 }
 
 function between(from: Float32Array, to: Float32Array, share: number): Float32Array {

@@ -1,28 +1,34 @@
-/** Mounts a laboratory into every <div class="gan-lab" data-lab="…" data-layout="…" data-knobs="…" data-page="…">. */
+/** Mounts a laboratory into every <div class="gan-lab" data-lab="…" data-layout="…" data-page="…">. */
 import { isSettingHash, SettingError } from "../engine/setting.ts";
-import { PRESETS } from "./chapters.ts";
+import { knobsOf, presetOf } from "./chapters.ts";
+import { DiracLab } from "./dirac.ts";
 import { h } from "./dom.ts";
-import type { KnobName } from "./knobs.ts";
 import { Lab, type Layout } from "./lab.ts";
 import "./lab.css";
 
 declare global {
   interface HTMLElement {
     /** The laboratory in this element. */
-    ganLab?: Lab;
+    ganLab?: Lab | DiracLab;
   }
 }
 
 function mount(host: HTMLElement): void {
-  const { lab = "", layout = "embedded", knobs = "", page = "" } = host.dataset;
+  const { lab: setting = "", layout = "embedded", page = "" } = host.dataset;
+  if (setting === "dirac") {
+    host.ganLab = new DiracLab(host);
+    return;
+  }
   try {
-    host.ganLab = new Lab(host, {
+    const lab = new Lab(host, {
       layout: layout as Layout,
-      setting: lab,
-      knobs: knobs.split(/[ ,]+/).filter(Boolean) as KnobName[],
+      setting,
+      knobs: knobsOf(setting),
+      chapter: layout === "full" ? null : (presetOf(setting)?.chapter ?? null),
       page: page || location.href,
     });
-    if (layout === "full") followAddress(host.ganLab);
+    host.ganLab = lab;
+    if (layout === "full") followAddress(lab);
   } catch (error) {
     if (!(error instanceof SettingError)) throw error;
     host.append(h("p", {}, error.message));
@@ -33,7 +39,7 @@ function mount(host: HTMLElement): void {
 function followAddress(lab: Lab): void {
   const follow = () => {
     const hash = location.hash.slice(1);
-    if (!isSettingHash(hash) && !Object.hasOwn(PRESETS, hash)) return; // a section of the page, or nothing
+    if (!isSettingHash(hash) && !presetOf(hash)) return; // a section of the page, or nothing
     try {
       lab.load(hash);
       lab.panel.complain("");

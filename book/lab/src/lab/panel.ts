@@ -1,10 +1,11 @@
 /** What the laboratory looks like: elements only. What they do is the laboratory's. */
 import { checkSetting, MOST_POINTS, type Player } from "../engine/protocol.ts";
-import { PRESETS, toPython } from "./chapters.ts";
+import { toPython } from "../engine/python.ts";
+import { nameOf, presetOf, presetsOf } from "./chapters.ts";
 import { copy, h, newId, say } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { knob, type Knob, type KnobName, SECTIONS } from "./knobs.ts";
-import { addressOf, type Lab, type Layer, LAYERS, SPEEDS } from "./lab.ts";
+import { addressOf, type Lab, type Layer, LAYERS, marksOf, SPEEDS } from "./lab.ts";
 import type { Pad } from "./pad.ts";
 import { endWords, lineWords } from "./scale.ts";
 import { AIMS, modesWords, number, percent } from "./words.ts";
@@ -46,6 +47,8 @@ export class Panel {
   private readonly code = h("code");
   private readonly line = h("span");
   private readonly ends = [h("span"), h("span")];
+  private readonly preset = h("select");
+  private readonly note = h("span", { class: "note" });
   private readonly drawing = h("div", { class: "drawing", hidden: true });
 
   constructor(
@@ -155,7 +158,7 @@ export class Panel {
       this.button("step", "One step", () => lab.step()),
       this.button("reset", "Reset", () => lab.reset()),
       h("span", { class: "speed" }, h("label", { for: id }, "Speed"), speed),
-      lab.options.layout === "full" ? this.presets() : null,
+      this.presets(),
     );
   }
 
@@ -167,7 +170,12 @@ export class Panel {
       h("div", { class: "turns" }, this.player("critic"), this.player("generator")),
       this.said,
       this.modesLine(),
-      h("div", { class: "losses" }, h("p", { class: "title" }, "Losses"), this.curves),
+      h(
+        "div",
+        { class: "losses" },
+        h("p", {}, h("b", {}, "Losses"), this.note),
+        h("div", { class: "graph" }, this.curves),
+      ),
     );
   }
 
@@ -184,7 +192,15 @@ export class Panel {
       { class: `player ${name}` },
       h("p", {}, h("b", {}, name === "critic" ? "Critic" : "Generator"), dots, loss),
       h("p", { class: "aim" }, AIMS[name]),
-      h("button", { type: "button", onclick: () => this.lab.update(name) }, `Update ${name}`),
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => this.lab.update(name),
+          "aria-label": `One update of the ${name}`,
+        },
+        "One update",
+      ),
     );
     this.players[name] = { card, dots, loss };
     return card;
@@ -218,25 +234,29 @@ export class Panel {
     );
   }
 
+  /** A menu of the chapter's settings, or of all chapters'. */
   private presets(): HTMLElement {
     const id = newId();
-    const entries = Object.entries(PRESETS);
-    const select = h(
-      "select",
-      { id },
-      h("option", { value: "" }, "of the book …"),
-      ...entries.map(([value, { label }]) => h("option", { value }, label)),
+    const { lab, preset } = this;
+    const { chapter } = lab.options;
+    preset.id = id;
+    preset.append(h("option", { value: "" }, "your own"));
+    const chapters = new Map<number, HTMLElement>();
+    for (const [value, { title, chapter: of }] of presetsOf(chapter)) {
+      const group = chapters.get(of) ?? h("optgroup", { label: `Chapter ${of}` });
+      chapters.set(of, group);
+      group.append(h("option", { value }, title));
+    }
+    preset.append(
+      ...(chapter === null
+        ? chapters.values()
+        : [...chapters.values()].flatMap((one) => [...one.children])),
     );
-    select.onchange = () => {
-      if (select.value) this.lab.load(select.value);
+    preset.onchange = () => {
+      if (preset.value) lab.load(preset.value);
       this.link();
     };
-    return h(
-      "div",
-      { class: "knob wide" },
-      h("label", { for: id }, "Settings of the book"),
-      select,
-    );
+    return h("span", { class: "speed" }, h("label", { for: id }, "Setting"), preset);
   }
 
   private knob(name: KnobName): HTMLElement {
@@ -298,7 +318,7 @@ export class Panel {
   }
 
   private pageLink(words: string): HTMLAnchorElement {
-    const link = h("a", { class: "page-link", href: this.lab.options.page }, words);
+    const link = h("a", { class: "to-page", href: this.lab.options.page }, words);
     this.links.push(link);
     return link;
   }
@@ -336,6 +356,8 @@ export class Panel {
     this.showModes();
     this.showPlayers();
     for (const one of this.knobs) one.show(setting);
+    say(this.note, marksOf(setting).length ? " dotted: the critic cannot tell" : "");
+    this.preset.value = nameOf(setting);
     const own = setting.data === "points";
     this.pad.element.hidden = !own;
     this.drawing.hidden = !own;
@@ -373,10 +395,7 @@ export class Panel {
       this.bars.replaceChildren();
       return;
     }
-    say(
-      this.modesText,
-      `${modesWords(modes.found, modes.of)}, ${percent(modes.quality)} of samples on one`,
-    );
+    say(this.modesText, `${modesWords(modes.found, modes.of)}, quality ${percent(modes.quality)}`);
     if (this.lab.options.layout === "small") {
       say(this.modesText, modesWords(modes.found, modes.of));
       return;
@@ -445,9 +464,15 @@ export class Panel {
   }
 
   private hint(): string {
-    return this.lab.state?.running
-      ? "Both players learn in turns. Slow motion shows each update."
-      : "Train starts the game. Orange samples follow the arrows, which the critic draws.";
+    const { state, setting } = this.lab;
+    const preset = presetOf(nameOf(setting));
+    if (preset && state && state.steps >= preset.steps) return preset.says;
+    if (!state) return "Press Train: the orange samples follow the arrows, which the critic draws.";
+    if (state.running) return "Both players learn in turns. Slow motion shows each update.";
+    const { nCritic, nGenerator } = setting;
+    return state.steps
+      ? `Step ${state.steps}: ${times(nCritic)} of the critic, then ${times(nGenerator)} of the generator.`
+      : "";
   }
 
   complain(text: string): void {
@@ -487,4 +512,8 @@ function countWords(state: { steps: number; updates: Record<Player, number> } | 
   const { steps, updates } = state;
   const count = (n: number) => n.toLocaleString("en");
   return `step ${count(steps)} (updates: critic ${count(updates.critic)}, generator ${count(updates.generator)})`;
+}
+
+function times(updates: number): string {
+  return updates === 1 ? "one update" : `${updates} updates`;
 }

@@ -43,6 +43,9 @@ export function boxOf({ data, size, shift, sigma, points }: Setting): Box {
   return [(left + right) / 2 - half, (left + right) / 2 + half, -half, half];
 }
 
+/** Side of a square in which one arrow at most begins, as a share of the picture's. */
+const APART = 0.075;
+
 export class Plane {
   private readonly pen: CanvasRenderingContext2D;
   private readonly tint = document.createElement("canvas");
@@ -192,13 +195,18 @@ export class Plane {
     colours: Palette,
   ): void {
     const { pen } = this;
-    const longest = this.side * 0.085;
+    const longest = this.side * 0.07;
     const shafts = new Path2D();
+    const taken = new Set<string>();
+    const apart = APART * this.side;
     for (let k = 0; k < arrows.length; k += 2) {
       const pull = Math.hypot(arrows[k], arrows[k + 1]);
       const length = longest * Math.min(1.4, Math.sqrt(pull / scene.pull));
       if (!(length > 2)) continue;
       const [x, y] = this.place(scene, samples[k], samples[k + 1]);
+      const cell = `${Math.floor(x / apart)} ${Math.floor(y / apart)}`;
+      if (taken.has(cell)) continue;
+      taken.add(cell);
       const [dx, dy] = [arrows[k] / pull, -arrows[k + 1] / pull];
       const [tipX, tipY] = [x + dx * length, y + dy * length];
       const head = Math.min(5, length / 2);

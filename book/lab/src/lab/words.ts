@@ -48,10 +48,7 @@ export function changeWords({ player, before, after, fake, fakeAfter }: Change):
 export function summary(state: State): string {
   const { steps, modes, losses } = state;
   const parts = [`Step ${steps.toLocaleString("en")}.`];
-  if (modes)
-    parts.push(
-      `${modesWords(modes.found, modes.of)}, ${percent(modes.quality)} of the samples are good.`,
-    );
+  if (modes) parts.push(`${modesWords(modes.found, modes.of)}, quality ${percent(modes.quality)}.`);
   const [critic, generator] = [losses.critic.at(-1), losses.generator.at(-1)];
   if (critic !== undefined && generator !== undefined)
     parts.push(`Losses: critic ${number(critic)}, generator ${number(generator)}.`);
