@@ -92,7 +92,7 @@ def objective(setting):
 
 
 def optimizer(setting, player):
-    kind, lr = setting.get(f"optimizer{player}", "adam"), setting.get(f"lr{player}", 1e-3)
+    kind, lr = setting.get(f"optimizer{player}", "adam"), setting.get(f"lr{player}", 4e-3 if player == "Critic" else 1e-3)
     if kind != "adam":
         return partial({"rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}[kind], lr=lr)
     return gt.adam(lr, (setting.get("beta1", 0.5), setting.get("beta2", 0.999)))

@@ -92,7 +92,7 @@ export const DEFAULTS: Setting = {
   clip: 0,
   optimizerCritic: "adam",
   optimizerGenerator: "adam",
-  lrCritic: 1e-3,
+  lrCritic: 4e-3,
   lrGenerator: 1e-3,
   beta1: 0.5,
   beta2: 0.999,
