@@ -61,6 +61,8 @@ export const SPEEDS = [
 
 /** Milliseconds in which samples glide to where an update put them. */
 const GLIDE = 500;
+/** How much more of the plane is shown at most when samples leave it. */
+const FARTHEST = 32;
 /** Milliseconds between two sentences for screen readers. */
 const QUIET = 5000;
 
@@ -86,7 +88,9 @@ export class Lab {
   /** A run over: only another start helps. */
   over = false;
   private data: DataReport;
+  /** The part of the plane that is shown: the setting's, or a larger one while the samples are outside. */
   private box: Box;
+  private zoom = 1;
   private trainer: Trainer | null = null;
   /** The trainer holds this setting. */
   private started = false;
@@ -244,6 +248,8 @@ export class Lab {
 
   private forget(): void {
     this.state = this.glide = this.lineBefore = null;
+    this.zoom = 1;
+    this.box = boxOf(this.setting);
     this.over = false;
     this.pull = 0;
     this.history.clear();
@@ -304,7 +310,6 @@ export class Lab {
   /** Another setting: what was learned is gone, and what ran goes on with it. */
   private renew(good: boolean): void {
     this.running = false;
-    this.box = boxOf(this.setting);
     this.started = false;
     this.forget();
     if (!good) {
@@ -373,6 +378,20 @@ export class Lab {
     else if (performance.now() > this.held) this.panel.say("");
     this.panel.show();
     this.speak(state);
+    this.follow(state.samples);
+  }
+
+  /** Show more of the plane where most samples have left it, and less when they are back. */
+  private follow(samples: Float32Array): void {
+    const base = boxOf(this.setting);
+    const inside = (zoom: number) => shareInside(samples, zoomed(base, zoom));
+    let zoom = this.zoom;
+    while (zoom < FARTHEST && inside(zoom) < 0.5) zoom *= 2;
+    while (zoom > 1 && inside(zoom / 2) > 0.9) zoom /= 2;
+    if (zoom === this.zoom) return;
+    this.zoom = zoom;
+    this.box = zoomed(base, zoom);
+    this.send({ kind: "view", view: this.view() });
   }
 
   /** Whether there is time for samples to glide. */
@@ -409,7 +428,8 @@ export class Lab {
   }
 
   private scene(share: number): Scene {
-    const { state, layers, box } = this;
+    const { state, layers } = this;
+    const box = state?.box ?? this.box;
     const size = state?.field.length ? Math.round(Math.sqrt(state.field.length)) : 0;
     const from = this.glide?.from;
     const samples =
@@ -486,6 +506,19 @@ export function marksOf({ game }: Setting): Mark[] {
 function between(from: Float32Array, to: Float32Array, share: number): Float32Array {
   const eased = share * share * (3 - 2 * share);
   return to.map((end, k) => from[k] + (end - from[k]) * eased);
+}
+
+function zoomed([left, right, bottom, top]: Box, zoom: number): Box {
+  const [x, y, half] = [(left + right) / 2, (bottom + top) / 2, (zoom * (right - left)) / 2];
+  return [x - half, x + half, y - half, y + half];
+}
+
+function shareInside(points: Float32Array, [left, right, bottom, top]: Box): number {
+  let count = 0;
+  for (let k = 0; k < points.length; k += 2)
+    if (points[k] > left && points[k] < right && points[k + 1] > bottom && points[k + 1] < top)
+      count += 1;
+  return count / (points.length / 2);
 }
 
 function onScreen(element: Element): boolean {

@@ -40,6 +40,7 @@ function followAddress(lab: Lab): void {
   const follow = () => {
     const hash = location.hash.slice(1);
     if (!isSettingHash(hash) && !presetOf(hash)) return; // a section of the page, or nothing
+    lab.panel.element.scrollIntoView({ block: "start" });
     try {
       lab.load(hash);
       lab.panel.complain("");

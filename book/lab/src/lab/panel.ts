@@ -91,6 +91,11 @@ export class Panel {
       h(
         "div",
         { class: "bar" },
+        h(
+          "p",
+          { class: "lead" },
+          "Two networks, training as you watch. The critic colours the plane: blue where it expects data. The generator’s orange samples follow.",
+        ),
         this.playButton,
         this.modesLine(),
         this.counts,
