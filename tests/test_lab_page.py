@@ -33,15 +33,16 @@ def train(page, steps):
     press(page, "Play", exact=True)
     wait(page, f"{STATE}?.steps >= {steps}")
     press(page, "Pause", exact=True)
-    return page.evaluate(f"({{...{STATE}, samples: Array.from({STATE}.samples), fields: null}})")
+    return page.evaluate(f"({{ modes: {STATE}.modes, samples: Array.from({STATE}.samples) }})")
 
 
 def step(page, times=1):
-    """Press One step so often; the samples thereafter."""
-    for _ in range(times):
-        before = page.evaluate(f"{STATE}?.steps ?? 0")
-        press(page, "One step")
-        wait(page, f"{STATE}?.steps === {before + 1}")
+    """Press One step, or its key, so often; the samples thereafter."""
+    before = page.evaluate(f"{STATE}?.steps ?? 0")
+    press(page, "One step")
+    for _ in range(times - 1):
+        page.keyboard.press("s")
+    wait(page, f"{STATE}?.steps === {before + times}")
     return samples(page)
 
 
