@@ -67,9 +67,37 @@ export function onTheme(callback: () => void): void {
   });
 }
 
-/** For t from -1 (a sample) to 1 (data). */
-export function fieldColour({ field: [low, middle, high] }: Palette, t: number): Colour {
-  const [end, share] = t < 0 ? [low, Math.min(1, -t)] : [high, Math.min(1, t)];
-  const mix = (k: number) => Math.round(middle[k] + (end[k] - middle[k]) * share);
-  return [mix(0), mix(1), mix(2)];
+const STEPS = 64;
+
+/** The field's colours from -1 (a sample) to 1 (data), 2 · 64 + 1 of them: red, green, blue, 255, … */
+function rampOf({ field: [low, middle, high] }: Palette): Uint8ClampedArray {
+  const ramp = new Uint8ClampedArray(4 * (2 * STEPS + 1));
+  for (let k = -STEPS; k <= STEPS; k++) {
+    const end = k < 0 ? low : high;
+    const share = Math.abs(k) / STEPS;
+    const mixed = middle.map((from, channel) => from + (end[channel] - from) * share);
+    ramp.set([...mixed, 255], 4 * (k + STEPS));
+  }
+  return ramp;
+}
+
+const ramps = new Map<Palette, Uint8ClampedArray>();
+
+/** An image of a field, row by row from its highest y; shown: from a score to [-1, 1]. */
+export function fieldImage(
+  colours: Palette,
+  field: Float32Array,
+  size: number,
+  shown: (score: number) => number,
+): ImageData {
+  const ramp = ramps.get(colours) ?? rampOf(colours);
+  ramps.set(colours, ramp);
+  const image = new ImageData(size, size);
+  for (let row = 0; row < size; row++)
+    for (let column = 0; column < size; column++) {
+      const from = 4 * Math.round(STEPS * (1 + shown(field[row * size + column])));
+      const to = 4 * ((size - 1 - row) * size + column);
+      for (let channel = 0; channel < 4; channel++) image.data[to + channel] = ramp[from + channel];
+    }
+  return image;
 }

@@ -72,9 +72,9 @@ export class DiracLab {
     host.replaceChildren(this.element);
     onTheme(() => this.redraw());
     new ResizeObserver(() => this.redraw()).observe(this.element);
-    new IntersectionObserver(([entry]) => void (this.visible = entry.isIntersecting)).observe(
-      this.plane,
-    );
+    new IntersectionObserver(
+      (entries) => void (this.visible = entries.at(-1)!.isIntersecting),
+    ).observe(this.plane);
     this.refresh();
   }
 
@@ -237,7 +237,7 @@ export class DiracLab {
   private words(): string {
     const [theta, phi] = this.path.at(-1)!;
     const { game, weight, rate, order } = this.setting;
-    const here = `Step ${this.path.length - 1}: θ = ${theta.toFixed(2)}, φ = ${phi.toFixed(2)}. `;
+    const here = `Step ${this.path.length - 1}: θ = ${fixed(theta)}, φ = ${fixed(phi)}. `;
     const pull =
       Math.abs(phi) < 0.005
         ? "The critic is level: the sample is not moved."
@@ -410,6 +410,11 @@ export class DiracLab {
     const distance = Math.hypot(...this.path.at(-1)!);
     this.curve.setAttribute("aria-label", `The distance from the goal is ${number(distance)}.`);
   }
+}
+
+/** Two digits behind the point, with a true minus sign. */
+function fixed(value: number): string {
+  return value.toFixed(2).replace("-", "−");
 }
 
 /** The pen of a canvas that has the size at which it is shown, wiped clean. */

@@ -125,12 +125,13 @@ export class Lab {
     this.plane = new Plane(this.panel.plane);
     this.curves = new Curves(this.panel.curves);
     host.replaceChildren(this.panel.element);
+    this.panel.plane.setAttribute("aria-label", planeWords(this.setting, null));
     this.panel.show();
     onTheme(() => this.redraw());
     new ResizeObserver(() => this.redraw()).observe(this.panel.element);
-    new IntersectionObserver(([entry]) =>
-      this.see(entry.isIntersecting && !document.hidden),
-    ).observe(this.panel.stage);
+    new IntersectionObserver((entries) =>
+      this.see(entries.at(-1)!.isIntersecting && !document.hidden),
+    ).observe(this.panel.plane);
     document.addEventListener("visibilitychange", () =>
       this.see(!document.hidden && onScreen(this.panel.plane)),
     );
@@ -185,7 +186,8 @@ export class Lab {
     if (part.points === undefined && this.setting.data === "points")
       this.setting.points = this.pad.points;
     const good = this.check();
-    if (!good && this.setting.data !== "points") this.setting = before;
+    if (!good && this.setting.data !== "points")
+      this.setting = { ...before }; // a copy: the controls show it anew
     else if (rates) this.changeRates();
     else this.renew(good);
     this.panel.show();
@@ -324,6 +326,7 @@ export class Lab {
         if (this.wanted) this.resume();
       }
     }
+    this.panel.plane.setAttribute("aria-label", planeWords(this.setting, null));
     this.redraw();
   }
 
@@ -404,6 +407,7 @@ export class Lab {
     const now = performance.now();
     if (state.running && now - this.spoken < QUIET) return;
     this.spoken = now;
+    this.panel.plane.setAttribute("aria-label", planeWords(this.setting, state));
     this.panel.announce(state.change ? changeWords(state.change) : summary(state));
   }
 
@@ -420,7 +424,6 @@ export class Lab {
     const colours = palette();
     const share = this.glide ? Math.min(1, (now - this.glide.since) / GLIDE) : 1;
     this.plane.draw(this.scene(share), colours);
-    this.panel.plane.setAttribute("aria-label", planeWords(this.setting, this.state));
     if (this.options.layout !== "small")
       this.curves.draw(this.history, marksOf(this.setting), colours);
     this.host.dataset.drawn = (performance.now() - start).toFixed(1);

@@ -1,5 +1,5 @@
 /** What the laboratory looks like: elements only. What they do is the laboratory's. */
-import { checkSetting, MOST_POINTS, type Player } from "../engine/protocol.ts";
+import { checkSetting, MOST_POINTS, type Player, type Setting } from "../engine/protocol.ts";
 import { toPython } from "../engine/python.ts";
 import { nameOf, presetOf, presetsOf } from "./chapters.ts";
 import { copy, h, newId, say } from "./dom.ts";
@@ -21,7 +21,6 @@ const KEYS: Record<string, [words: string, act: (lab: Lab) => void]> = {
 
 export class Panel {
   readonly element: HTMLElement;
-  readonly stage: HTMLElement;
   readonly plane = h("canvas", { class: "plane", role: "img" });
   readonly curves = h("canvas", {
     class: "curves",
@@ -48,6 +47,8 @@ export class Panel {
   private readonly line = h("span");
   private readonly ends = [h("span"), h("span")];
   private readonly preset = h("select");
+  /** The setting that the controls show. */
+  private shown: Setting | null = null;
   private readonly note = h("span", { class: "note" });
   private readonly drawing = h("div", { class: "drawing", hidden: true });
 
@@ -65,7 +66,7 @@ export class Panel {
     );
     const parts =
       layout === "small" ? this.small() : layout === "embedded" ? this.embedded() : this.full();
-    this.stage = h(
+    const stage = h(
       "div",
       { class: "stage" },
       h("div", { class: "picture" }, this.plane, pad.element, this.start),
@@ -78,7 +79,7 @@ export class Panel {
         "aria-label": "GAN laboratory",
         onkeydown: (event: KeyboardEvent) => this.key(event),
       },
-      this.stage,
+      stage,
       ...parts,
       this.live,
     );
@@ -93,7 +94,7 @@ export class Panel {
         { class: "bar" },
         h(
           "p",
-          { class: "lead" },
+          { class: "told" },
           "Two networks, training as you watch. The critic colours the plane: blue where it expects data. The generator’s orange samples follow.",
         ),
         this.playButton,
@@ -360,13 +361,20 @@ export class Panel {
     );
     this.showModes();
     this.showPlayers();
+    this.showDrawing();
+    if (setting === this.shown) return;
+    this.shown = setting;
+    this.showSetting(setting);
+  }
+
+  private showSetting(setting: Setting): void {
     for (const one of this.knobs) one.show(setting);
-    say(this.note, marksOf(setting).length ? " dotted: the critic cannot tell" : "");
     this.preset.value = nameOf(setting);
     const own = setting.data === "points";
     this.pad.element.hidden = !own;
     this.drawing.hidden = !own;
     this.showDrawing();
+    say(this.note, marksOf(setting).length ? " dotted: the critic cannot tell" : "");
     say(this.line, lineWords(setting.game));
     endWords(setting.game).forEach((words, k) => say(this.ends[k], words));
     for (const link of this.links) link.href = this.address();

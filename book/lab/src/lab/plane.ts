@@ -1,8 +1,9 @@
 /** The picture: data, samples, the critic's field with its line, and the arrows that samples follow. */
 import type { Point, Setting } from "../engine/setting.ts";
-import { fieldColour, type Palette } from "./colours.ts";
+import { fieldImage, type Palette } from "./colours.ts";
 import { contour } from "./contour.ts";
 import type { Scale } from "./scale.ts";
+import { type Mark, mark, print } from "./stamps.ts";
 
 export type Box = readonly [number, number, number, number];
 
@@ -43,8 +44,11 @@ export function boxOf({ data, size, shift, sigma, points }: Setting): Box {
   return [(left + right) / 2 - half, (left + right) / 2 + half, -half, half];
 }
 
-/** Side of a square in which one arrow at most begins, as a share of the picture's. */
-const APART = 0.075;
+/** Pixels of a square in which one arrow at most begins. */
+const APART = 34;
+
+/** Of so many samples one sees where they came from. */
+const TRAILS = 300;
 
 export class Plane {
   private readonly pen: CanvasRenderingContext2D;
@@ -52,7 +56,7 @@ export class Plane {
   private side = 0;
 
   constructor(readonly canvas: HTMLCanvasElement) {
-    this.pen = canvas.getContext("2d")!;
+    this.pen = canvas.getContext("2d", { willReadFrequently: true })!; // in memory: quick without a GPU, too
   }
 
   draw(scene: Scene, colours: Palette): void {
@@ -65,10 +69,10 @@ export class Plane {
     pen.fillStyle = colours.ground;
     pen.fillRect(0, 0, this.side, this.side);
     if (scene.field && scene.scale) this.drawField(scene, scene.field, scene.scale, colours);
-    if (scene.data) this.drawData(scene.data, scene, colours);
     if (scene.modes && scene.data) this.drawModes(scene.modes, scene, colours);
-    if (scene.samples) this.drawSamples(scene.samples, scene, colours);
-    if (scene.average) this.drawAverage(scene.average, scene, colours);
+    if (scene.samples && scene.samplesBefore)
+      this.drawTrails(scene.samplesBefore, scene.samples, scene, colours);
+    this.printPoints(scene, colours);
     if (scene.arrows && scene.samples) this.drawArrows(scene.arrows, scene.samples, scene, colours);
     if (scene.drawn) this.drawPoints(scene.drawn, scene, colours);
     if (scene.pen) this.drawPen(scene.pen, scene, colours);
@@ -83,16 +87,8 @@ export class Plane {
     const { size } = scene;
     const { tint, pen, side } = this;
     tint.width = tint.height = size;
-    const context = tint.getContext("2d")!;
-    const image = context.createImageData(size, size);
-    for (let row = 0; row < size; row++)
-      for (let column = 0; column < size; column++) {
-        const colour = fieldColour(colours, scale.shown(field[row * size + column]));
-        image.data.set([...colour, 255], 4 * ((size - 1 - row) * size + column));
-      }
-    context.putImageData(image, 0, 0);
+    tint.getContext("2d")!.putImageData(fieldImage(colours, field, size, scale.shown), 0, 0);
     pen.imageSmoothingEnabled = true;
-    pen.imageSmoothingQuality = "high";
     pen.drawImage(tint, 0, 0, side, side);
     pen.strokeStyle = colours.critic;
     pen.lineWidth = 2;
@@ -114,18 +110,6 @@ export class Plane {
     pen.stroke();
   }
 
-  private drawData(data: Float32Array, scene: Scene, colours: Palette): void {
-    const { pen } = this;
-    const width = this.side < 300 ? 2 : 2.6;
-    pen.fillStyle = colours.data;
-    pen.globalAlpha = 0.7;
-    for (let k = 0; k < data.length; k += 2) {
-      const [x, y] = this.place(scene, data[k], data[k + 1]);
-      pen.fillRect(x - width / 2, y - width / 2, width, width);
-    }
-    pen.globalAlpha = 1;
-  }
-
   /** A circle of three standard deviations around each mode: what counts as good. */
   private drawModes(modes: Float32Array, scene: Scene, colours: Palette): void {
     const { pen } = this;
@@ -142,49 +126,75 @@ export class Plane {
     pen.setLineDash([]);
   }
 
-  private drawSamples(samples: Float32Array, scene: Scene, colours: Palette): void {
+  private drawTrails(
+    before: Float32Array,
+    samples: Float32Array,
+    scene: Scene,
+    colours: Palette,
+  ): void {
     const { pen } = this;
-    const radius = this.side < 300 ? 2 : 2.4;
-    const before = scene.samplesBefore;
-    if (before) {
-      pen.strokeStyle = colours.samples;
-      pen.lineWidth = 1;
-      pen.beginPath();
-      for (let k = 0; k < samples.length; k += 2) {
-        pen.moveTo(...this.place(scene, before[k], before[k + 1]));
-        pen.lineTo(...this.place(scene, samples[k], samples[k + 1]));
-      }
-      pen.stroke();
-    }
-    for (const [colour, more] of [
-      [colours.rim, 1],
-      [colours.samples, 0],
-    ] as const) {
-      pen.fillStyle = colour;
-      pen.beginPath();
-      for (let k = 0; k < samples.length; k += 2) {
-        const [x, y] = this.place(scene, samples[k], samples[k + 1]);
-        pen.moveTo(x + radius + more, y);
-        pen.arc(x, y, radius + more, 0, 2 * Math.PI);
-      }
-      pen.fill();
-    }
-  }
-
-  private drawAverage(average: Float32Array, scene: Scene, colours: Palette): void {
-    const { pen } = this;
-    const arm = 2.6;
-    pen.strokeStyle = colours.average;
-    pen.lineWidth = 1.5;
+    pen.strokeStyle = colours.samples;
+    pen.lineWidth = 1;
     pen.beginPath();
-    for (let k = 0; k < average.length; k += 2) {
-      const [x, y] = this.place(scene, average[k], average[k + 1]);
-      pen.moveTo(x - arm, y - arm);
-      pen.lineTo(x + arm, y + arm);
-      pen.moveTo(x + arm, y - arm);
-      pen.lineTo(x - arm, y + arm);
+    for (let k = 0; k < Math.min(samples.length, 2 * TRAILS); k += 2) {
+      pen.moveTo(...this.place(scene, before[k], before[k + 1]));
+      pen.lineTo(...this.place(scene, samples[k], samples[k + 1]));
     }
     pen.stroke();
+  }
+
+  /** Data, samples with a rim around their crowd, and averaged samples. */
+  private printPoints(scene: Scene, colours: Palette): void {
+    const { canvas, pen, side } = this;
+    const small = side < 300;
+    const [arm, radius] = small ? [1, 2] : [1.3, 2.4];
+    const image = pen.getImageData(0, 0, canvas.width, canvas.height);
+    if (scene.data) {
+      const square = this.mark("square", arm, (stamp) => {
+        stamp.globalAlpha = 0.75;
+        stamp.fillRect(-arm, -arm, 2 * arm, 2 * arm);
+      });
+      print(image, square, this.places(scene, scene.data), colours.data);
+    }
+    if (scene.samples) {
+      const places = this.places(scene, scene.samples);
+      print(image, this.disc(radius + 1), places, colours.rim);
+      print(image, this.disc(radius), places, colours.samples);
+    }
+    if (scene.average) {
+      const cross = this.mark("cross", 3, (stamp) => {
+        stamp.lineWidth = 1.5;
+        stamp.moveTo(-2.6, -2.6);
+        stamp.lineTo(2.6, 2.6);
+        stamp.moveTo(2.6, -2.6);
+        stamp.lineTo(-2.6, 2.6);
+        stamp.stroke();
+      });
+      print(image, cross, this.places(scene, scene.average), colours.average);
+    }
+    pen.putImageData(image, 0, 0);
+  }
+
+  private get ratio(): number {
+    return this.canvas.width / this.side;
+  }
+
+  private mark(name: string, reach: number, draw: (pen: CanvasRenderingContext2D) => void): Mark {
+    return mark(name, reach, this.ratio, draw);
+  }
+
+  private disc(radius: number): Mark {
+    return this.mark("disc", radius, (stamp) => {
+      stamp.arc(0, 0, radius, 0, 2 * Math.PI);
+      stamp.fill();
+    });
+  }
+
+  /** Device pixels from the left and from the top. */
+  private places(scene: Scene, points: Float32Array): Float32Array {
+    const { box } = scene;
+    const scale = this.canvas.width / (box[1] - box[0]);
+    return points.map((value, k) => (k % 2 ? box[3] - value : value - box[0]) * scale);
   }
 
   /** Lengths go with the square root, so that weak pulls are still seen. */
@@ -198,13 +208,12 @@ export class Plane {
     const longest = this.side * 0.07;
     const shafts = new Path2D();
     const taken = new Set<string>();
-    const apart = APART * this.side;
     for (let k = 0; k < arrows.length; k += 2) {
       const pull = Math.hypot(arrows[k], arrows[k + 1]);
       const length = longest * Math.min(1.4, Math.sqrt(pull / scene.pull));
       if (!(length > 2)) continue;
       const [x, y] = this.place(scene, samples[k], samples[k + 1]);
-      const cell = `${Math.floor(x / apart)} ${Math.floor(y / apart)}`;
+      const cell = `${Math.floor(x / APART)} ${Math.floor(y / APART)}`;
       if (taken.has(cell)) continue;
       taken.add(cell);
       const [dx, dy] = [arrows[k] / pull, -arrows[k + 1] / pull];
