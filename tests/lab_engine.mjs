@@ -1,13 +1,13 @@
-// Answers questions to the laboratory's engine: node lab_engine.mjs HARNESS.ts QUESTIONS.json ANSWERS.json
-// A question is [name, argument]; an answer is {value} or {error}.
-import { readFileSync, writeFileSync } from "node:fs";
+// Answers questions to the laboratory's engine: node lab_engine.mjs HARNESS.ts FOLDER
+// Each line of the input is a question [name, argument], each line of the output its answer, {value} or {error}.
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const esbuild = createRequire(join(process.env.NODE_PATH, "_"))("esbuild");
-const [harness, questions, answers] = process.argv.slice(2);
-const bundle = join(dirname(answers), "harness.mjs");
+const [harness, folder] = process.argv.slice(2);
+const bundle = join(folder, "harness.mjs");
 await esbuild.build({
   entryPoints: [harness],
   outfile: bundle,
@@ -18,13 +18,20 @@ await esbuild.build({
   nodePaths: [process.env.NODE_PATH],
   logLevel: "error",
 });
-const { asked } = await import(pathToFileURL(bundle));
-const found = [];
-for (const [name, argument] of JSON.parse(readFileSync(questions, "utf8"))) {
-  try {
-    found.push({ value: await asked[name](argument) });
-  } catch (error) {
-    found.push({ error: `${error.name}: ${error.message}` });
+// As in a page that has shared memory, with which jax-js would start workers.
+globalThis.Worker = class {
+  constructor() {
+    throw new Error("The engine is to stay on one thread.");
   }
+};
+const { asked } = await import(pathToFileURL(bundle));
+for await (const line of createInterface({ input: process.stdin })) {
+  const [name, argument] = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: await asked[name](argument) };
+  } catch (error) {
+    answer = { error: `${error.name}: ${error.message}` };
+  }
+  process.stdout.write(JSON.stringify(answer) + "\n");
 }
-writeFileSync(answers, JSON.stringify(found));

@@ -2,7 +2,7 @@
  * Losses, their gradients, samples and scores of a setting's networks, as functions of numbers: all that jax-js does.
  *
  * Each function is traced once for each shape, and compiled to WebAssembly by jax-js. Only first derivatives are
- * taken, and only with respect to a function's first argument: jax-js 0.1.25 gets others wrong (see `slopes`).
+ * taken: what jax-js 0.1.25 compiles for a gradient of a gradient is wrong (see `slopes`).
  */
 import { defaultDevice, init, jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 
@@ -23,8 +23,6 @@ export type Slopes = (weights: Weights, x: np.Array) => np.Array;
 
 /** Get jax-js ready. Throws Error, with a sentence, where the browser has no WebAssembly. */
 export async function prepare(): Promise<void> {
-  // With shared memory jax-js would start threads, whose results cannot be read at once. Few pages have it.
-  Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const devices = typeof WebAssembly === "undefined" ? [] : await init("wasm");
   if (!devices.includes("wasm"))
     throw new Error(
@@ -179,7 +177,7 @@ export function load(weights: Numbers): Weights {
   return weights.map(({ shape, values }) => array(Float32Array.from(values), shape));
 }
 
-/** The numbers of an array, which is used up. */
+/** The numbers of an array, which is used up. Read at once, jax-js computes in this thread and starts no others. */
 function read(x: np.Array): Float32Array {
   return x.dataSync() as Float32Array;
 }

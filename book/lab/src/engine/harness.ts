@@ -5,7 +5,7 @@ import { type Batch, countModes, makeData } from "./data.ts";
 import { contraction, DIRAC, diracPath, type Place, velocity } from "./dirac.ts";
 import { Differentiator, type Gradients, load, prepare, unpack } from "./gradients.ts";
 import { type Numbers, score, slopes, type Weights } from "./networks.ts";
-import { OBJECTIVES, PRESETS } from "./presets.ts";
+import { objectiveOf, OBJECTIVES, PRESETS, withObjective } from "./presets.ts";
 import { type Command, type Player, type Report, VIEW, type View } from "./protocol.ts";
 import { toPython } from "./python.ts";
 import { Random } from "./random.ts";
@@ -216,6 +216,11 @@ export const asked: Record<string, (argument: any) => unknown> = {
   path: ({ setting, start, steps }) => diracPath({ ...DIRAC, ...setting }, start, steps),
   contraction: ({ gamma, rate }) => contraction(gamma, rate),
   presets: () => ({ PRESETS, OBJECTIVES }),
+  objective: ({ setting, name }) => {
+    const made = withObjective(checkSetting(setting), name);
+    return { setting: made, name: objectiveOf(made) };
+  },
+  objectiveOf: (setting) => objectiveOf(checkSetting(setting)),
   numbers: ({ words, n }) => {
     const random = new Random(...words);
     return {

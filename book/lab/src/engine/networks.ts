@@ -74,8 +74,8 @@ function gates(a: np.Array): np.Array {
  *
  *     ∇f(x) = W₁ᵀ D₁(x) W₂ᵀ D₂(x) … wᵀ,    Dₗ = diag(leaky ReLU' of layer l),
  *
- * so that a penalty on it takes first derivatives only. jax-js 0.1.25 computes wrong second derivatives on WebAssembly,
- * without a word, which a penalty by automatic differentiation would need.
+ * so that a penalty on it takes first derivatives only. By automatic differentiation it would take a gradient of a
+ * gradient, and jax-js 0.1.25 compiles those wrongly to WebAssembly, without a word.
  */
 export function slopes(weights: Weights, x: np.Array): np.Array {
   const D: np.Array[] = [];

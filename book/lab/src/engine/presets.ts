@@ -9,16 +9,16 @@ export const OBJECTIVES = {
   hinge: { label: "Hinge", setting: { game: "hinge" } },
   wgan: {
     label: "Wasserstein, clipped",
-    setting: { game: "wasserstein", clip: 0.05, nCritic: 5 },
+    setting: { game: "wasserstein", clip: 0.1, nCritic: 5 },
   },
   wgan_gp: {
     label: "WGAN-GP",
     setting: { game: "wasserstein", penalty: "gradient_penalty", weight: 1, nCritic: 5 },
   },
-  r1: { label: "R1", setting: { game: "nonsaturating", penalty: "r1", weight: 1 } },
+  r1: { label: "R1", setting: { game: "nonsaturating", penalty: "r1", weight: 0.1 } },
   relativistic: {
     label: "Relativistic, R1 and R2",
-    setting: { game: "relativistic", penalty: "r1_r2", weight: 1 },
+    setting: { game: "relativistic", penalty: "r1_r2", weight: 0.1 },
   },
 } as const satisfies Record<string, { label: string; setting: Partial<Setting> }>;
 
@@ -86,14 +86,14 @@ export const PRESETS = {
     chapter: 1,
     title: "Minimax against a strong critic",
     says: "The critic is soon sure, the arrows vanish, and the samples stay where they are.",
-    steps: 150,
+    steps: 100,
     setting: checkSetting({ ...FAR, game: "minimax" }),
   },
   unsaturated: {
     chapter: 1,
     title: "The same critic, the non-saturating loss",
     says: "The arrows stay long where the critic is sure, and the samples arrive.",
-    steps: 150,
+    steps: 100,
     setting: checkSetting({ ...FAR, game: "nonsaturating" }),
   },
   balanced: {
@@ -120,7 +120,7 @@ export const PRESETS = {
   unclipped: {
     chapter: 6,
     title: "Wasserstein, not clipped",
-    says: "Nothing bounds the critic: its loss grows, and says nothing of the distance.",
+    says: "Nothing bounds the critic: its scores grow and grow, and its loss says nothing of the distance.",
     steps: 1000,
     setting: checkSetting({ ...CHAPTER_6, game: "wasserstein" }),
   },

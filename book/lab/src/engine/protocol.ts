@@ -2,7 +2,9 @@
  * What the page says to the worker (`Command`) and what it hears back (`Report`). All of it passes `postMessage`.
  *
  * The worker holds one training at a time. It never speaks unasked but for states of a training that runs, at most
- * `view.frames` a second, and says `trouble` in place of an answer where something cannot be done.
+ * `view.frames` a second, and says `trouble` in place of an answer where something cannot be done. A setting whose
+ * networks, batch or view have new shapes is compiled at its start, which takes a third of a second and about 10 MB
+ * that stay: a page may end the worker after many of them, and make a new one.
  *
  *     const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
  *     worker.postMessage({ kind: "start", setting, view } satisfies Command);
@@ -53,7 +55,7 @@ export type Command =
    * "next" is the update whose turn it is. A named player's update is one more, outside of the order of turns.
    */
   | { kind: "update"; player: Player | "next" }
-  /** The same setting again from step 0, or with another seed; answers as `start`. */
+  /** The same setting, with the present rates, again from step 0, or with another seed; answers as `start`. */
   | { kind: "reset"; seed?: number }
   /** Other learning rates from the next update on. */
   | { kind: "rates"; lrCritic: number; lrGenerator: number }
@@ -107,7 +109,10 @@ export interface State {
    * that of pairs with data points.
    */
   arrows: Float32Array;
-  /** The critic's scores f, (field, field), row by row from the lowest y; empty for view.field = 0. */
+  /**
+   * The critic's scores f in the middles of field × field cells of the box, row by row from the lowest y; empty for
+   * view.field = 0.
+   */
   field: Float32Array;
   /** Of the view. */
   box: View["box"];

@@ -1,6 +1,7 @@
 /** Commands in, reports out: what the worker does, apart from being a worker. */
 import { prepare } from "./gradients.ts";
 import {
+  type Change,
   checkNumber,
   checkSetting,
   type Command,
@@ -10,7 +11,6 @@ import {
   VIEW,
   type View,
 } from "./protocol.ts";
-import type { Change } from "./protocol.ts";
 import { NonFiniteLoss, Training } from "./training.ts";
 
 /** So long, in milliseconds, it learns before it listens again. */
@@ -29,6 +29,8 @@ export interface Outside {
 
 export class Session {
   private training: Training | null = null;
+  /** What a reset starts from: the setting of the training, with its present learning rates. */
+  private setting: Setting | null = null;
   private view: View = VIEW;
   /** What runs; another object for every `run`, so that a loop knows that it is not the latest one. */
   private run: Run | null = null;
@@ -55,8 +57,8 @@ export class Session {
         if (command.view) this.view = checkView({ ...this.view, ...command.view });
         return this.start(command.setting);
       case "reset": {
-        const { setting } = this.current();
-        return this.start({ ...setting, seed: command.seed ?? setting.seed });
+        this.current();
+        return this.start({ ...this.setting!, seed: command.seed ?? this.setting!.seed });
       }
       case "view":
         this.view = checkView({ ...this.view, ...command.view });
@@ -99,6 +101,7 @@ export class Session {
     this.run = null;
     this.training?.dispose();
     this.training = new Training(setting);
+    this.setting = setting;
     [this.over, this.change, this.speed] = [false, null, new Speed()];
     const { values, modes } = this.training.data;
     this.outside.post({ kind: "data", data: { points: values.slice(0, 2 * SHOWN), modes } });
@@ -109,6 +112,7 @@ export class Session {
     checkNumber("lrCritic", critic);
     checkNumber("lrGenerator", generator);
     this.current().rates = { critic, generator };
+    this.setting = { ...this.setting!, lrCritic: critic, lrGenerator: generator };
   }
 
   // ------------------------------------------------------------------------------------------------ running

@@ -165,7 +165,7 @@ export const NUMBERS: Record<NumberKey, Limits> = {
   latent: { label: "dimensions of z", least: 1, most: 64, whole: true },
   halfLife: {
     label: "half-life of the moving average, in samples",
-    least: 100,
+    least: 10,
     most: 10_000_000,
     log: true,
   },
