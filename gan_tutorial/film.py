@@ -36,7 +36,8 @@ class Reel:
                32 or 16 colours); where even the fewest do not fit, frames between the ends are left out.
 
     `kept` holds the numbers of the frames that are played, `shades` how many shades they have, `sprite` the PNG in
-    which frame kept[i] is i-th, `across` frames to a row.
+    which frame kept[i] is i-th, `across` frames to a row, `paper` whether a drawing on white is shown: all four corners
+    are white. A dark page shows its negative.
     Raises ValueError on frames that differ in shape, on a number of labels that does not match and on an empty alt.
     """
 
@@ -57,6 +58,7 @@ class Reel:
                 "take fewer or smaller ones."
             )
         self.alt, self.height, self.width, self.total = alt, *shape[:2], len(pictures)
+        self.paper = all(int(pictures[-1][y, x].min()) > 250 for y in (0, -1) for x in (0, -1))
         self.seconds = len(pictures) / 8 if seconds is None else seconds
         self._pack(pictures, kilobytes)
         self.labels = [labels[i] for i in self.kept]
@@ -101,6 +103,7 @@ class Reel:
         enlarged = max(1, round(MIDDLE / self.width))
         return PAGE.substitute(
             id=f"film-{mark}-{_shown[mark]}",
+            look="gt-film gt-paper" if self.paper else "gt-film",
             alt=html.escape(self.alt),
             still=_uri(self.still),
             shown=self.width * enlarged,
@@ -133,7 +136,7 @@ def _uri(png):
 
 # The still picture and its caption are plain HTML. The script puts a canvas and a bar of controls in their place. It is
 # written for any number of players on a page: it touches nothing outside its own figure.
-PAGE = Template("""<figure class="gt-film" id="$id" style="margin:0;max-width:${shown}px">
+PAGE = Template("""<figure class="$look" id="$id" style="margin:0;max-width:${shown}px">
 <img src="$still" alt="$alt" width="$shown" style="max-width:100%;height:auto;image-rendering:$drawing">
 <figcaption>$caption</figcaption>
 <style>
@@ -151,7 +154,7 @@ PAGE = Template("""<figure class="gt-film" id="$id" style="margin:0;max-width:${
 .gt-film-bar input::-moz-range-thumb{width:1rem;height:1rem;border:0;border-radius:50%;background:currentColor}
 .gt-film-bar :focus-visible{outline:2px solid currentColor;outline-offset:2px}
 .gt-film-bar span{flex:none;min-width:6.5em;text-align:right;font-variant-numeric:tabular-nums}
-[data-theme=dark] .gt-film canvas{filter:brightness(.92)}
+@media screen{[data-theme=dark] .gt-paper :is(canvas,img){filter:invert(.93) hue-rotate(180deg)}}
 @media print{.gt-film-bar{display:none}}
 </style>
 <script>

@@ -30,13 +30,13 @@ from .film import Reel
 # One colour and one dash for each role, in every figure of the book. The lightness of the first three differs by 16 or
 # more (L* = 25, 45, 62), so that they stay apart in grey; their hues stay apart under the three colour blindnesses.
 COLOURS = {
-    "real": "#0b3c6f",
-    "critic": "#007a64",
-    "generator": "#e07b00",
-    "fake": "#e07b00",
-    "extra": "#a83279",
+    "real": "#092b56",
+    "critic": "#005c44",
+    "generator": "#b65e00",
+    "fake": "#b65e00",
+    "extra": "#b8309f",
     "theory": "#111111",
-    "neutral": "#9a9a9a",
+    "neutral": "#747474",
 }
 DASHES = {
     "real": "-",
@@ -187,7 +187,10 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
         height = width * sheet.shape[0] / sheet.shape[1]
         width = width * min(1, TALLEST / height)
         ax = _subplots(figsize=(width, min(height, TALLEST) + (0.3 if title else 0)))
-    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if sheet.shape[1] < 500 else "auto")
+    smooth = "nearest" if sheet.shape[1] < 500 else "auto"
+    if sheet.ndim == 2:  # the page's ground shows between the images
+        sheet = np.ma.masked_array(sheet, tile(np.zeros((len(images), 1, h, w), np.uint8), columns, gap) > 0)
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation=smooth)
     ax.set_axis_off()
     for i, text in enumerate(() if labels is None else labels):
         ax.text(

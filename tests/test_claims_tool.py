@@ -291,6 +291,27 @@ def test_what_can_change_a_value_changes_the_hash(toy, change):
     assert toy.key() != before
 
 
+def test_a_model_counts_for_the_chapters_that_name_it(toy):
+    """So a model more in the gallery makes no chapter stale that does not load it."""
+    calls = {"gt.measure('one')": {"one"}, "[gt.measure(n) for n in gt.data.shipped()]": {"one", "two"}}
+    for call, counts in calls.items():
+        toy.chapter(*CELLS[:2], call, CELLS[3])
+        for name in ("one", "two"):
+            file = f"gan_tutorial/models/{name}.safetensors"
+            toy.write(file, "first")
+            before = toy.key()
+            toy.write(file, "second")
+            assert (toy.key() != before) == (name in counts), (call, name)
+
+
+def test_a_module_more_makes_nothing_stale(toy):
+    before = toy.key()
+    toy.write("gan_tutorial/more.py", "def more():\n    return 1\n")
+    assert toy.key() == before
+    toy.write("gan_tutorial/more.py", "print('imported')\n")
+    assert toy.key() != before
+
+
 def test_models_that_change_places_are_noticed_in_the_record(done, capsys):
     done.write("gan_tutorial/models/one.bin", "two")
     done.write("gan_tutorial/models/two.bin", "one")

@@ -38,6 +38,12 @@ def test_an_example():
     ]
 
 
+def test_a_formula_may_go_on_in_the_next_line():
+    """A role in reStructuredText may not; two dollars in two paragraphs are no formula."""
+    assert docstrings.convert(["so $a +", "    b$ is"]) == [":math:`a + b`".join(["so ", " is"])]
+    assert docstrings.convert(["5 $ each", "", "or $ 6"]) == ["5 $ each", "", "or $ 6"]
+
+
 def public_docstrings():
     for module in MODULES:
         for name, value in vars(module).items():

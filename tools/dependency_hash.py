@@ -1,8 +1,9 @@
 """A short hash of everything that a chapter's numbers depend on: two trees with the same hash give the same results.
 
 What counts is the syntax tree of the chapter's code cells and of every module of the package that they lead to, whole,
-and the package's data files, by their content. What cannot change a number is left out, so that it may be edited
-freely: formatting, comments, docstrings, the texts of claims, the set-up cell, and cells behind the last claim.
+and the package's data files, by their content; of the models that ship, those that the chapter names. What cannot
+change a number is left out, so that it may be edited freely: formatting, comments, docstrings, the texts of claims, the
+set-up cell, and cells behind the last claim.
 
 Nothing else is left out. A cell that only prints or draws counts, because what it calls might move a generator of
 random numbers; so do the modules that draw, because hooks and chapters compute with their values.
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from .setup_cell import is_setup
@@ -121,6 +124,8 @@ class Cell:
     def __init__(self, source: str):
         tree = ast.parse(source)
         self.bound, self.used = set(imports(tree, relative=False)), uses(tree)
+        self.words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        self.lists_models = re.search(r"\bshipped\(", source) is not None
         if any(isinstance(n, ast.Constant) and PACKAGE in str(n.value) for n in ast.walk(tree)):
             self.used.add(("__import__", "?"))  # code for another process
         for call in claim_calls(tree):
@@ -152,5 +157,16 @@ def dependency_hash(cells: list[str], package: dict[str, str], data: dict[str, s
         left.update(*(modules[one].names for one in found - reached))
         reached |= found
     parts = [one.text if name in reached else one.on_import for name, one in modules.items()]
+    parts = [part for part in parts if part not in EMPTY]  # a module that is new and not used changes nothing
+    # A chapter that asks which models there are (`checkpoint.shipped()`) may load any of them.
+    words = set().union(*(cell.words for cell in chapter))
+    every = reached == set(modules) or any(cell.lists_models for cell in chapter)
+    files = [(name, content) for name, content in sorted(data.items()) if every or model(name) in {None, *words}]
     text = ",".join(cell.text for cell in chapter if cell.text)
-    return hashlib.sha256("\n".join([text, *parts, repr(sorted(data.items()))]).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join([text, *parts, repr(files)]).encode()).hexdigest()[:12]
+
+
+def model(file: str) -> str | None:
+    """The name of the model that ships in this file: "dcgan" for gan_tutorial/models/dcgan.safetensors."""
+    path = PurePosixPath(file)
+    return path.stem if path.match(f"{PACKAGE}/models/*.safetensors") else None

@@ -9,6 +9,9 @@ name  what it is  ->  * ``name``: what it is  (two spaces or more; continued on 
 import re
 
 ENTRY = re.compile(r"^([A-Za-z_][\w.]*(?:, \w+)*) {2,}(\S.*)$")
+FORMULA = re.compile(
+    r"\$(?:[^$\n]|\n(?!\s*\n))+\$"
+)  # in one paragraph; a role in reStructuredText would end with the line
 MARKED = re.compile(r"(\$[^$]+\$|`[^`]+`|\*\w+\*)")
 
 
@@ -28,7 +31,8 @@ def inline(text: str) -> str:
 def convert(lines: list[str]) -> list[str]:
     """The lines of one docstring, converted."""
     out, in_entries = [], False
-    for line in map(inline, lines):
+    text = FORMULA.sub(lambda formula: re.sub(r"\s*\n\s*", " ", formula[0]), "\n".join(lines))
+    for line in map(inline, text.split("\n")):
         entry = ENTRY.match(line)
         if bool(entry) != in_entries and not line.startswith(" "):
             out.append("")  # a list stands between blank lines

@@ -5,9 +5,10 @@
     python -m tools.notebooks check                         the form of the notebooks, without running them
     python -m tools.notebooks find 3                        the path of a chapter
 
-`run` is the only way to make stored outputs: seed 0, scale "cpu", one thread, MNIST, PNG pictures, from a fresh kernel,
-top to bottom. A notebook is written only if every cell succeeded; a failed one is left under _build/failed/ with its
-error. Metadata that changes from run to run is dropped, so that a rerun changes only what the code changed.
+`run` is the only way to make stored outputs: seed 0, scale "cpu", one thread, MNIST, figures as SVG (what a film stands
+for elsewhere is PNG), from a fresh kernel, top to bottom. A notebook is written only if every cell succeeded; a failed
+one is left under _build/failed/ with its error. Metadata that changes from run to run is dropped, so that a rerun
+changes only what the code changed.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def execute(path: Path, failed: Path = ROOT / "_build" / "failed") -> None:
         setup_cell.put(notebook, setup_cell.text())
     # One stream an output, however often the kernel flushed: that is an accident of timing.
     options = {"timeout": 1800, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
+    options["extra_arguments"] = ["--IPKernelApp.extensions=tools.vector_figures"]
     client = NotebookClient(notebook, resources={"metadata": {"path": path.parent}}, **options)
     started = time.perf_counter()
     try:

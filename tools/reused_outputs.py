@@ -15,7 +15,7 @@ import json
 import re
 from pathlib import Path
 
-from . import cells, notebooks, readings
+from . import cells, notebooks, readings, slides, sphinx_figures
 
 MARK = re.compile(r"<!-- (output|minutes): (.+?) -->")
 
@@ -28,19 +28,25 @@ def cell_titled(notebook: dict, title: str) -> int:
     raise LookupError(f"no cell is titled {title!r}")
 
 
-def output(path: Path, title: str, caption: bool = True) -> str:
-    """HTML of the film or picture that this cell of a notebook shows, and of the caption in the cell behind it."""
+def output(path: Path, title: str, caption: bool = True, images: tuple[Path, str] | None = None) -> str:
+    """HTML of the film or picture that this cell of a notebook shows, and of the caption in the cell behind it.
+
+    `images` is where the files of a vector figure go, and the way there from the page (`sphinx_figures.images`).
+    """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     place = cell_titled(notebook, title)
     shown = [made["data"] for made in notebook["cells"][place]["outputs"] if "data" in made]
     films = ["".join(data["text/html"]) for data in shown if "text/html" in data]
-    pictures = ["".join(data["image/png"]).strip() for data in shown if "image/png" in data]
+    pictures = [data for data in shown if "image/png" in data or "image/svg+xml" in data]
     if films:
         # The same film stands on this page or another one a second time, so its elements get ids of their own.
         made = re.sub(r"\bfilm-([0-9a-f]+)-(\d+)", r"film-\1-\2-again", films[-1])
     elif pictures:
         alt = notebook["cells"][place]["metadata"]["mystnb"]["image"]["alt"]
-        made = f'<img src="data:image/png;base64,{pictures[-1]}" alt="{html.escape(alt)}">'
+        svg = "".join(pictures[-1].get("image/svg+xml", ""))
+        made = f'<img src="{slides.data_uri(pictures[-1])}" alt="{html.escape(alt)}">'
+        if svg and images:
+            made = sphinx_figures.figure(svg, alt, *images)
     else:
         raise LookupError(f"the cell titled {title!r} shows no picture")
     after = cells.source(notebook["cells"][place + 1]) if caption and place + 1 < len(notebook["cells"]) else ""
@@ -57,12 +63,12 @@ def minutes(chapters: list[str]) -> str:
     return f"{readings.minutes(words)}\N{NO-BREAK SPACE}minutes"
 
 
-def filled(text: str, folder: Path) -> str:
-    """The text with its marks filled in; notebooks are looked for in `folder`."""
+def filled(text: str, folder: Path, images: tuple[Path, str] | None = None) -> str:
+    """The text with its marks filled in; notebooks are looked for in `folder`, `images` as in `output`."""
 
     def fill(mark: re.Match) -> str:
         kind, given = mark[1], [word.strip() for word in mark[2].split(",")]
-        return output(folder / given[0], given[1], "alone" not in given) if kind == "output" else minutes(given)
+        return output(folder / given[0], given[1], "alone" not in given, images) if kind == "output" else minutes(given)
 
     return MARK.sub(fill, text)
 
@@ -71,13 +77,14 @@ def fill_in(app, docname: str, source: list[str]) -> None:
     if not MARK.search(source[0]):
         return
     path = Path(app.env.doc2path(docname))
+    images = sphinx_figures.images(app, docname) if app.builder.format == "html" else None
     if path.suffix != ".ipynb":
-        source[0] = filled(source[0], path.parent)
+        source[0] = filled(source[0], path.parent, images)
         return
     notebook = json.loads(source[0])
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = filled(cells.source(cell), path.parent)
+            cell["source"] = filled(cells.source(cell), path.parent, images)
     source[0] = json.dumps(notebook)
 
 

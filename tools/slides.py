@@ -5,20 +5,19 @@
 
 A slide has a figure, the heading that it stands under and its caption. The first slide has the chapter's title and
 question, the last one what is "in short". A file is complete in itself and needs no network: pictures are in it, films
-play in it, and so is MathJax where there are formulas. Arrow keys and the space bar turn pages.
+play in it, and formulas are set, with the fonts that they need. Arrow keys and the space bar turn pages.
 """
 
 from __future__ import annotations
 
+import atexit
+import base64
 import html
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
-from . import ROOT, atomic_write, notebooks, option_parser, readings
+from . import ROOT, atomic_write, formulas, notebooks, option_parser, readings
 from .cells import parts, section, source
 
 PAGE = """<!DOCTYPE html>
@@ -30,7 +29,6 @@ PAGE = """<!DOCTYPE html>
 <style>
 {style}
 </style>
-{script}
 </head>
 <body>
 {slides}
@@ -71,18 +69,23 @@ addEventListener("keydown", (event) => {
   slides[Math.max(0, Math.min(slides.length - 1, here + step))].scrollIntoView();
 });"""
 
-MATHJAX = """<script>MathJax = {tex: {inlineMath: [["\\\\(", "\\\\)"]], displayMath: [["\\\\[", "\\\\]"]]}};</script>"""
+
+@cache
+def setter() -> formulas.Setter:
+    """What sets formulas; it ends with the program."""
+    made = formulas.Setter()
+    atexit.register(made.close)
+    return made
 
 
 @cache
 def renderer():
-    """Markdown to HTML; formulas are left for MathJax."""
+    """Markdown to HTML, with formulas as KaTeX sets them."""
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     def formula(content: str, options: dict) -> str:
-        left, right = (r"\[", r"\]") if options["display_mode"] else (r"\(", r"\)")
-        return left + html.escape(content) + right
+        return setter().formula(content, options["display_mode"])
 
     return MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=formula)
 
@@ -92,6 +95,14 @@ def rendered(text: str) -> str:
     return renderer().render(readings.LINK.sub(lambda link: "" if link[1] else link[2], text))
 
 
+def data_uri(data: dict) -> str:
+    """The picture among the forms of an output, as an address that holds it whole: SVG, PNG, or "" for none."""
+    if svg := "".join(data.get("image/svg+xml", "")):
+        return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    png = "".join(data.get("image/png", "")).replace("\n", "")
+    return f"data:image/png;base64,{png}" if png else ""
+
+
 def picture(cell: dict) -> str:
     """HTML of what a cell shows: a picture with its alt text; a film, and for paper the picture in its place."""
     alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
@@ -99,8 +110,8 @@ def picture(cell: dict) -> str:
     for output in cell["outputs"]:
         data = output.get("data", {})
         film = "".join(data.get("text/html", ""))
-        png = "".join(data.get("image/png", "")).replace("\n", "")
-        still = f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}">' if png else ""
+        address = data_uri(data)
+        still = f'<img src="{address}" alt="{html.escape(alt)}">' if address else ""
         if "<img" in film:
             found.append(f'<div class="picture played">{film}</div>')
             found.append(f'<div class="picture printed">{still}</div>' if still else "")
@@ -142,22 +153,14 @@ def title(notebook: dict) -> str:
     return next((heading for level, heading, _ in parts(notebook) if level == 1), "Untitled")
 
 
-def mathjax() -> str:
-    """MathJax itself, for a page without a network."""
-    package = find_spec("sphinx-mathjax-offline")
-    assert package and package.origin, "it is in requirements.txt"
-    code = (Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js").read_text(encoding="utf-8")
-    return f"{MATHJAX}\n<script>{code.replace('</script', '<' + chr(92) + '/script')}</script>"
-
-
 def page(notebook: dict) -> str:
     """The whole HTML file of one chapter's slides."""
     made = list(slides(notebook))
-    words = " ".join(re.sub(r"<(script|style)\b.*?</\1>", "", slide, flags=re.S) for slide in made)
-    formulas = "\\(" in words or "\\[" in words
     body = "\n".join(f"<section>\n{slide}\n<footer>{count}</footer>\n</section>" for count, slide in enumerate(made, 1))
-    script = mathjax() if formulas else ""
-    return PAGE.format(title=html.escape(title(notebook)), style=STYLE, script=script, slides=body, keys=KEYS)
+    style = STYLE
+    if 'class="katex' in body:
+        style += f"\n{formulas.style()[0]}\n{formulas.font_faces(formulas.classes_in(body))}"
+    return PAGE.format(title=html.escape(title(notebook)), style=style, slides=body, keys=KEYS)
 
 
 def main() -> None:
