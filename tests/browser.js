@@ -33,9 +33,10 @@ function markKinds(name, known) {
 function dropSpans(root = document) {
   for (const formula of root.querySelectorAll("math")) formula.replaceChildren();
   for (const formula of root.querySelectorAll(".katex-html")) {
-    const { width } = formula.getBoundingClientRect();
+    const display = formula.closest(".katex-display");
+    const width = display?.scrollWidth; // it still scrolls, where it did
     formula.replaceChildren();
-    formula.style.cssText = `display: inline-block; height: 1em; width: ${width}px`;
+    if (display) formula.style.cssText = `display: block; height: 1em; width: ${width}px`;
   }
   for (const span of root.querySelectorAll("span"))
     if ([...span.attributes].every(({ name }) => name === "class")) span.replaceWith(...span.childNodes);
