@@ -274,26 +274,34 @@ def test_it_rests_while_nobody_sees_it(laboratory):
 
 
 def test_the_page_never_stalls(laboratory):
-    """No task of the page above 100 ms while it trains; three tries, since other programs take the processor too."""
+    """No task of the page takes 100 ms while it trains, on a processor that it need not share.
+
+    Tasks are timed by the clock, and other programs slow them down: by how much tells the same tasks' processor time.
+    """
     page = laboratory("penalised")
     press(page, "Play", exact=True)
     wait(page, f"{STATE}?.steps >= 3")
-    longest = []
-    for _ in range(3):
-        longest.append(
-            page.evaluate(
-                """() => new Promise(resolve => {
-                    const found = [0];
-                    const note = list => found.push(...list.getEntries().map(entry => entry.duration));
-                    const watch = new PerformanceObserver(note);
-                    watch.observe({ type: "longtask" });
-                    setTimeout(() => { watch.disconnect(); resolve(Math.max(...found)) }, 4000);
-                })"""
-            )
-        )
-        if longest[-1] <= 100:
-            break
-    assert min(longest) <= 100, longest
+    clocks = {domain: page.context.new_cdp_session(page) for domain in ("timeTicks", "threadTicks")}
+    for domain, session in clocks.items():
+        session.send("Performance.enable", {"timeDomain": domain})
+
+    def seconds(domain):
+        metrics = clocks[domain].send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    before = {domain: seconds(domain) for domain in clocks}
+    longest = page.evaluate(
+        """() => new Promise(resolve => {
+            const found = [0];
+            const note = list => found.push(...list.getEntries().map(entry => entry.duration));
+            const watch = new PerformanceObserver(note);
+            watch.observe({ type: "longtask" });
+            setTimeout(() => { watch.disconnect(); resolve(Math.max(...found)) }, 5000);
+        })"""
+    )
+    clock, processor = (seconds(domain) - before[domain] for domain in clocks)
+    assert 0 < processor <= 1.05 * clock, (processor, clock)
+    assert longest * processor / clock <= 100, f"{longest:.0f} ms, of {clock:.2f} s {processor:.2f} s processor time"
 
 
 def test_light_and_dark_while_it_stands(laboratory):

@@ -150,7 +150,7 @@ function seedKnob(changed: Changed): Knob {
     "Next seed",
   );
   return {
-    element: framed("seed", LABELS.seed!, id, h("span", { class: "row" }, input, next)),
+    element: framed("seed", LABELS.seed!, id, h("span", { class: "pair" }, input, next)),
     show: (setting) => void (input.value = String(setting.seed)),
   };
 }

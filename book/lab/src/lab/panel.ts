@@ -46,7 +46,7 @@ export class Panel {
   private readonly code = h("code");
   private readonly line = h("span");
   private readonly ends = [h("span"), h("span")];
-  private readonly preset = h("select");
+  private readonly preset = h("select", { class: "preset" });
   /** The setting that the controls show. */
   private shown: Setting | null = null;
   private readonly note = h("span", { class: "note" });
