@@ -20,7 +20,7 @@ def contents():
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
-PAGES = [*contents(), "search", "genindex", "py-modindex"]
+PAGES = [*contents(), "search", "genindex", "py-modindex", "404"]
 WIDE = ("book/intro", "book/06_wasserstein", "search")
 THEME = "theme => { document.documentElement.dataset.theme = theme }"
 

@@ -143,6 +143,7 @@ MISSING = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <base href="{base}">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 {script}<style>
 :root {{ color-scheme: light dark; }}
@@ -172,6 +173,7 @@ ROOT_PAGE = """\
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 <meta http-equiv="refresh" content="0; url={first}">
 </head>
