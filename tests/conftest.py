@@ -23,7 +23,7 @@ def built():
 @pytest.fixture(scope="module")
 def chromium():
     """One browser for all tests of a file."""
-    if browser.CHROMIUM is None:
+    if browser.installed() is None:
         pytest.skip(f"No browser found: install Chromium or Chrome ({', '.join(browser.NAMES)}).")
     with browser.started() as started:
         yield started

@@ -61,10 +61,10 @@ def test_links_lead_to_places_in_the_file_or_to_the_web(joined):
 
 def test_without_a_browser_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match="No browser found to print with. Install Chromium or Chrome"):
-        pdf.find_browser()
+    with pytest.raises(RuntimeError, match="No browser found. Install Chromium or Chrome"):
+        pdf.make()
 
 
 def test_the_book_is_printed_in_the_order_of_its_contents():
     names = pdf.contents()
-    assert names[:3] == ["book/intro", "book/start", "book/01_minimax"] and names[-1] == "book/appendix/bibliography"
+    assert names[:3] == ["book/intro", "book/start", "book/laboratory"] and names[-1] == "book/appendix/bibliography"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tools import slides
-from tools.browser import CHROMIUM
+from tools.browser import installed
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FILM = '<figure class="gt-film"><img src="data:image/png;base64,AA" alt="A film."><script>let a = 1</script></figure>'
@@ -80,10 +80,10 @@ def test_formulas_are_set_and_bring_their_fonts_along():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome")
+@pytest.mark.skipif(installed() is None, reason="needs Chromium or Chrome")
 def test_one_slide_a_printed_page(tmp_path):
     (tmp_path / "a.html").write_text(slides.page(chapter(r"$a < b$")), encoding="utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
+    command = [installed(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
     command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--no-pdf-header-footer"]
     pdf = tmp_path / "a.pdf"
     subprocess.run(

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from . import ROOT, atomic_write, locked, node, pages
 
-SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book/**/*", "gan_tutorial/**/*.py", "tools/*.py")
+PACKAGE = ("gan_tutorial/**/*.py", "gan_tutorial/models/*")
+SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book/**/*", *PACKAGE, "tools/*.py")
 HTML = ROOT / "_build" / "html"
 STAMP = ".made-from"
 

@@ -1,4 +1,4 @@
-"""A browser for tests and measurements: the system's Chromium or Chrome, steered by Playwright, which downloads none.
+"""A browser for tests, measurements and the PDF: the system's Chromium or Chrome, steered by Playwright (no download).
 
 Every request to the outside is refused, and recorded.
 """
@@ -18,18 +18,29 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 HERE = ("127.0.0.1", "localhost", "")  # hosts that are this machine; a page from disk has none
+
+
+def installed() -> str | None:
+    """The path of the system's browser, None where there is none."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def find() -> str:
+    """The same, or a RuntimeError that says what to install."""
+    found = installed()
+    if found is None:
+        raise RuntimeError(f"No browser found. Install Chromium or Chrome (one of {', '.join(NAMES)}).")
+    return found
 
 
 @contextmanager
 def started(*arguments: str) -> Iterator[Browser]:
     """A browser that finds no host but this machine; `arguments` are more of Chromium's own switches."""
-    if CHROMIUM is None:
-        raise RuntimeError(f"No browser found. Install Chromium or Chrome (one of {', '.join(NAMES)}).")
+    path = find()
     switches = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", *arguments]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
+        browser = playwright.chromium.launch(executable_path=path, args=switches)
         try:
             yield browser
         finally:

@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--bytes", action="store_true", help="bytes alone, no times")
     parser.add_argument("--html", type=Path, default=book.HTML, help="a folder with built pages")
     options = parser.parse_args()
-    if browser.CHROMIUM is None:
+    if browser.installed() is None:
         sys.exit(f"No browser found: install Chromium or Chrome ({', '.join(browser.NAMES)}).")
     folder = options.html.resolve()
     heads = ["page", "requests", "kB", "kB, gzip", "kB of text, gzip"]

@@ -9,7 +9,6 @@ pages lead to their places in the file; links to files beside the pages are drop
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,14 +17,12 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import yaml
-from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, Fit, FloatObject, NameObject, NullObject
 
-from . import ROOT, book
+from . import ROOT, book, browser
 
 TARGET = ROOT / "_build" / "book.pdf"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NUMBERS, TOP = "numbers.pdf", 842.0  # points, the upper edge of A4
 LINK = re.compile(r'href="([^"#:]*)#([^"]+)"')
 
@@ -55,17 +52,9 @@ async anchors => {
   for (const image of images) image.loading = "eager";
   await Promise.all(images.map(image => image.decode().catch(() => null)));
   await document.fonts.ready;
-  if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
   return headings;
 }
 """
-
-
-def find_browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        raise RuntimeError(f"No browser found to print with. Install Chromium or Chrome ({', '.join(BROWSERS)}).")
-    return found
 
 
 def contents(root: Path = ROOT) -> list[str]:
@@ -95,24 +84,18 @@ class Printed(NamedTuple):
 def print_pages(pages: list[Path], folder: Path) -> list[Printed]:
     """Each page as a PDF of its own, and a last one of nothing but numbers, to be laid over the others."""
     wanted, printed = anchors(pages), []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--host-resolver-rules=MAP * ~NOTFOUND"]
-        )
-        try:
-            for page in pages:
-                window = browser.new_page(color_scheme="light", reduced_motion="reduce")
-                window.goto(page.as_uri(), wait_until="load", timeout=120_000)  # long pages, slow machines
-                headings = window.evaluate(PREPARE, wanted[page])
-                target = folder / f"{len(printed)}.pdf"
-                window.pdf(path=target, prefer_css_page_size=True, print_background=True, tagged=True)
-                window.close()
-                printed.append(Printed(page, target, places(PdfReader(target)), headings))
-            window = browser.new_page()
-            window.set_content(numbers(sum(len(PdfReader(one.pdf).pages) for one in printed)))
-            window.pdf(path=folder / NUMBERS, prefer_css_page_size=True)
-        finally:
-            browser.close()
+    with browser.started() as chromium:
+        for page in pages:
+            window = chromium.new_page(color_scheme="light", reduced_motion="reduce")
+            window.goto(page.as_uri(), wait_until="load", timeout=120_000)  # long pages, slow machines
+            headings = window.evaluate(PREPARE, wanted[page])
+            target = folder / f"{len(printed)}.pdf"
+            window.pdf(path=target, prefer_css_page_size=True, print_background=True, tagged=True)
+            window.close()
+            printed.append(Printed(page, target, places(PdfReader(target)), headings))
+        window = chromium.new_page()
+        window.set_content(numbers(sum(len(PdfReader(one.pdf).pages) for one in printed)))
+        window.pdf(path=folder / NUMBERS, prefer_css_page_size=True)
     return printed
 
 
@@ -183,7 +166,7 @@ def lead(link, own: Printed, by_page: dict[Path, Printed], starts: dict[Path, in
 
 def make(target: Path = TARGET) -> int:
     """Print the built pages into one file; how many sheets it has."""
-    find_browser()
+    browser.find()  # before the minute that a build takes
     book.ensure()
     pages = [(book.HTML / f"{name}.html").resolve() for name in contents()]
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
