@@ -6,9 +6,9 @@ import pytest
 from pypdf import PdfReader
 
 from tools import pdf
+from tools.browser import installed
 
-BROWSER = any(map(shutil.which, pdf.BROWSERS))
-needs_browser = pytest.mark.skipif(not BROWSER, reason="needs Chromium or Chrome")
+needs_browser = pytest.mark.skipif(installed() is None, reason="needs Chromium or Chrome")
 PAGE = """<!DOCTYPE html><title>{name}</title><link rel="stylesheet" href="print.css">
 <main class="bd-article"><section id="{name}"><h1>{name}<a class="headerlink" href="#{name}">#</a></h1>
 <p><a href="{other}.html#deep">to the other</a> <a href="data.ipynb">a file</a> <a href="https://a.example/">web</a></p>
