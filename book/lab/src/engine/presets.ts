@@ -134,7 +134,7 @@ export const PRESETS = {
   logistic_clipped: {
     chapter: 6,
     title: "Logistic, clipped",
-    says: "Clipping slows any critic down, not Wasserstein's alone.",
+    says: "A clipped critic can hardly tell: its loss stays near ln 4, and the samples learn all the same.",
     steps: 1000,
     setting: checkSetting({ ...CHAPTER_6, game: "nonsaturating", clip: 0.05 }),
   },
@@ -148,7 +148,7 @@ export const PRESETS = {
   tight: {
     chapter: 7,
     title: "The same game, clipped",
-    says: "Level lines of the critic are coarse, and the samples find fewer modes.",
+    says: "The level lines of a clipped critic are coarse, and fewer samples are near a mode.",
     steps: 200,
     setting: checkSetting({ ...CHAPTER_7, clip: 0.1 }),
   },
@@ -169,7 +169,7 @@ export const PRESETS = {
   explosion: {
     chapter: 10,
     title: "A critic without a bound",
-    says: "The critic's loss falls without end.",
+    says: "Nothing bounds the critic: its loss swings by hundreds.",
     steps: 400,
     setting: checkSetting({ ...CHAPTER_10, game: "wasserstein", lrGenerator: 1e-4 }),
   },
