@@ -31,7 +31,13 @@ function markKinds(name, known) {
 
 /** Take out what has no meaning of its own: spans that only colour code, and the inside of a formula. */
 function dropSpans(root = document) {
-  for (const formula of root.querySelectorAll(".katex-html, math")) formula.replaceChildren();
+  for (const formula of root.querySelectorAll("math")) formula.replaceChildren();
+  for (const formula of root.querySelectorAll(".katex-html")) {
+    const display = formula.closest(".katex-display");
+    const width = display?.scrollWidth; // it still scrolls, where it did
+    formula.replaceChildren();
+    if (display) formula.style.cssText = `display: block; height: 1em; width: ${width}px`;
+  }
   for (const span of root.querySelectorAll("span"))
     if ([...span.attributes].every(({ name }) => name === "class")) span.replaceWith(...span.childNodes);
   document.body.normalize();

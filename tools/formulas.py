@@ -101,9 +101,7 @@ def font_faces(classes: set[str]) -> str:
         given = dict(re.findall(r"(font-[\w]+):([^;]+)", rules))
         used = any(set(re.findall(r"\.([\w-]+)", one)) <= classes for one in selectors.split(","))
         if used and ({"font-family", "font-weight", "font-style"} & given.keys()):
-            weight = {"bold": "700", "normal": "400"}.get(
-                given.get("font-weight", "400"), given.get("font-weight", "400")
-            )
+            weight = given.get("font-weight", "400").replace("bold", "700").replace("normal", "400")
             family = given.get("font-family", "KaTeX_Main").split(",")[0].strip('"')
             needed.add((family, weight, given.get("font-style", "normal")))
     return "".join(

@@ -1,4 +1,4 @@
-"""A Sphinx extension: a bibliography labelled as the chapters cite it."""
+"""A Sphinx extension: a bibliography labelled as the chapters cite it, and the script that every page has."""
 
 from __future__ import annotations
 
@@ -25,4 +25,5 @@ class Book(Plain):
 def setup(app):
     register_plugin("pybtex.style.labels", "author_year_words", AuthorYear)
     register_plugin("pybtex.style.formatting", "book", Book)
+    app.add_js_file("lab/page.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": True}

@@ -106,7 +106,7 @@ def keep_together(formula) -> None:
     kept = nodes.inline("", "", classes=["kept-together"])
     parent[place] = kept
     for text, match, inside in ((before, opening, 0), (after, closing, 1)):
-        if match:
+        if text is not None and match:
             parent.replace(text, nodes.Text(text[: match.start()] + text[match.end() :]))
             kept += nodes.Text(match[0])
         if not inside:

@@ -16,7 +16,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx import addnodes
 
-from . import atomic_write
+from . import atomic_write, claims_page
 from .dependency_hash import claims_in
 
 DATA = "search-data.js"
@@ -78,7 +78,7 @@ def entries(doctree, title: str) -> Iterator[Entry]:
     for cell in doctree.findall(nodes.container):
         if cell.get("nb_element") == "cell_code" and cell.children:
             for claim in claims_in(cell[0].astext()):
-                yield "claim", f"claim-{claim.number.replace('.', '-').lower()}", f"Claim {claim.number}", claim.text
+                yield "claim", claims_page.anchor(claim.number), f"Claim {claim.number}", claim.text
     for item in doctree.findall(nodes.definition_list_item):
         term = item.next_node(nodes.term)
         if term is not None and any(one.startswith("term-") for one in term["ids"]):

@@ -25,19 +25,20 @@ const WEIGHT: Record<Kind, number> = {
 };
 
 const WORD = /[\p{L}\p{N}]+(?:[.\-_–][\p{L}\p{N}]+)*/gu;
-const INSIDE = /[.\-_–]/;
-
 /** Words in small letters without accents: "Fréchet" is found by "frechet". */
 function plain(word: string): string {
   return word.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }
 
-/** The words of a text; "WGAN-GP" is one and also the two in it, "1.2" only one. */
+/** The words of a text; "WGAN-GP" and "gt.fit" are one and also those in it, "1.2" is only one. */
 function tokens(text: string): string[] {
   const words = text.match(WORD) ?? [];
-  return words.flatMap((word) =>
-    INSIDE.test(word) && !/^[\d.]+$/.test(word) ? [word, ...word.split(INSIDE)] : [word],
-  );
+  return words.flatMap((word) => {
+    if (/^[\d.]+$/.test(word)) return [word];
+    const parts = word.split(".");
+    const inside = parts.flatMap((part) => part.split(/[-_–]/));
+    return [...new Set([word, ...parts, ...inside])];
+  });
 }
 
 export class Index {
@@ -67,7 +68,7 @@ export class Index {
     const options = {
       boost: { title: 6, page: 1.5 },
       prefix: (term: string) => term.length > 1 && !/^[\d.]+$/.test(term),
-      fuzzy: (term: string) => (term.length > 4 ? 0.2 : false),
+      fuzzy: (term: string) => (term.length > 4 ? 1 : false), // letters
       weights: { prefix: 0.4, fuzzy: 0.15 },
       tokenize: (text: string) => text.match(WORD) ?? [],
       boostDocument: (id: number) => {

@@ -1,0 +1,13 @@
+// What every page needs: a formula or table that scrolls inside itself can be reached by keyboard.
+const scrolling = document.querySelectorAll<HTMLElement>("article .katex-display, article table");
+
+function reach(): void {
+  for (const element of scrolling)
+    if (element.scrollWidth > element.clientWidth + 1) element.tabIndex = 0;
+    else element.removeAttribute("tabindex");
+}
+
+reach();
+addEventListener("resize", reach);
+document.fonts.addEventListener("loadingdone", reach);
+for (const box of document.querySelectorAll("details")) box.addEventListener("toggle", reach);
