@@ -76,8 +76,8 @@ def entries(doctree, title: str) -> Iterator[Entry]:
             name = CAPTION.match(tidy(words(paragraph.next_node(nodes.strong))))
             yield "figure", paragraph["ids"][0], name[0] if name else "Figure", tidy(words(paragraph))
     for cell in doctree.findall(nodes.container):
-        if cell.get("nb_element") == "cell_code" and cell.children:
-            for claim in claims_in(cell[0].astext()):
+        if cell.get("nb_element") == "cell_code_source":
+            for claim in claims_in(cell.astext()):
                 yield "claim", claims_page.anchor(claim.number), f"Claim {claim.number}", claim.text
     for item in doctree.findall(nodes.definition_list_item):
         term = item.next_node(nodes.term)

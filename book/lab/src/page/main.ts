@@ -1,5 +1,8 @@
-// What every page needs: a formula or table that scrolls inside itself can be reached by keyboard.
-const scrolling = document.querySelectorAll<HTMLElement>("article .katex-display, article table");
+// What every page needs: a formula, a table or code that scrolls inside itself can be reached by keyboard. (The theme
+// does this for code, but once: code that is folded at that moment has no width.)
+const scrolling = document.querySelectorAll<HTMLElement>(
+  "article .katex-display, article table, article pre",
+);
 
 function reach(): void {
   for (const element of scrolling)
