@@ -29,7 +29,7 @@ function markKinds(name, known) {
   return [...seen];
 }
 
-/** Take out what has no meaning of its own: spans that only colour code, and the inside of a formula. */
+/** Take out what has no meaning of its own: spans that only colour code, and the inside of a formula. Lines stay. */
 function dropSpans(root = document) {
   for (const formula of root.querySelectorAll("math")) formula.replaceChildren();
   for (const formula of root.querySelectorAll(".katex-html")) {
@@ -39,7 +39,8 @@ function dropSpans(root = document) {
     if (display) formula.style.cssText = `display: block; height: 1em; width: ${width}px`;
   }
   for (const span of root.querySelectorAll("span"))
-    if ([...span.attributes].every(({ name }) => name === "class")) span.replaceWith(...span.childNodes);
+    if ([...span.attributes].every(({ name }) => name === "class") && getComputedStyle(span).display === "inline")
+      span.replaceWith(...span.childNodes);
   document.body.normalize();
 }
 
