@@ -573,7 +573,7 @@ claims = ["{letter}.1"]
     assert {run["chapter"] for run in toy.record["runs"]} == {letter} and f"{letter}.1" in toy.record["texts"]
     assert f'<a href="../{name}.html#claim-{letter}-1">' in toy.page
     assert f"{letter}.1 Two and one is three exact" in words(toy.page)
-    first = toy.page.index(f"{letter}.1 ") < toy.page.index("1.1 ")
+    first = toy.page.index(f"#claim-{letter}-1") < toy.page.index("#claim-1-1")
     assert first == (name == "start") and "✗ a worse sum: measured 4" in words(toy.page)
     toy.change(f"book/{name}.ipynb", "Two and one", "One and two")
     toy.change(f"book/{name}.ipynb", "total = 2 + 1", "total = 2 + 1 + 0")
