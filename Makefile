@@ -3,7 +3,7 @@
 # Works with GNU make 3.81 and BSD tools, so on macOS as it comes.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test quick lint format chapters chapter notebooks readings student instructor slides claims classifiers pretrained serve repository lock clean
+.PHONY: help book test quick lint format chapters chapter notebooks readings student instructor slides claims classifiers pretrained pdf serve repository lock clean
 SHELL := /bin/sh
 ENV := .venv
 PY := $(ENV)/bin/python
@@ -76,6 +76,9 @@ classifiers: $(ENV)/.ready  ## train the digit classifiers of metrics.py anew, f
 
 pretrained: $(ENV)/.ready  ## train the models that ship with the package anew (hours): make pretrained ARGS="dcgan"
 	@$(PY) -m tools.train_pretrained $(ARGS)
+
+pdf: $(ENV)/.ready  ## print the whole book into _build/book.pdf; needs Chromium or Chrome
+	@$(PY) -m tools.pdf
 
 serve: book  ## show the pages at http://localhost:8000 (PORT= for another)
 	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"

@@ -42,13 +42,13 @@ Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
 class Objective:
     """What each player minimises.
 
-    critic       (scores of real, scores of fake samples), each (batch,) -> scalar
-    generator    scores of fake samples (batch,) -> scalar; of a relativistic objective (real, fake) -> scalar
-    penalty      (critic, real, fake, eps) -> scalar that is added to the critic's loss; eps is (batch,) in [0, 1).
-                 Several of them have names, {"r1": r1, "r2": r2}, and are logged apart; a single one is "penalty".
-    n_critic     critic updates in each step
-    constraint   on the critic's weights, applied in place after each of its updates: weights -> None
-    relativistic whether the generator's loss takes the scores of real samples too
+    critic        (scores of real, scores of fake samples), each (batch,) -> scalar
+    generator     scores of fake samples (batch,) -> scalar; of a relativistic objective (real, fake) -> scalar
+    penalty       (critic, real, fake, eps) -> scalar that is added to the critic's loss; eps is (batch,) in [0, 1).
+                  Several of them have names, {"r1": r1, "r2": r2}, and are logged apart; a single one is "penalty".
+    n_critic      critic updates in each step
+    constraint    on the critic's weights, applied in place after each of its updates: weights -> None
+    relativistic  whether the generator's loss takes the scores of real samples too
 
     The two functions raise ValueError for anything but floating-point scores of shape (batch,).
     """

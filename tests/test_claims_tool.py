@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -16,8 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tools import ROOT, claim_anchors, claim_sources, claims, claims_page, notebooks
-from tools.claim_verdict import distance, holds, rounded
+from tools import ROOT, claim_box, claim_sources, claims, claims_page, notebooks, sphinx_claims
+from tools.claim_verdict import distance, holds, judge, rounded
 from tools.dependency_hash import dependency_hash, dump
 
 TOY = '''\
@@ -119,8 +120,10 @@ class Toy:
 
     @property
     def page(self) -> str:
-        text = (self.root / "book" / "appendix" / "claims.md").read_text(encoding="utf-8")
-        return text.replace("\N{NO-BREAK SPACE}", " ")
+        """What the page of claims says, as it is made when the pages are built."""
+        book = claim_sources.Book(self.root)
+        runs = claims.stored(book)
+        return claims_page.page(book.chapters, judge(book, runs)[0], runs).replace("\N{NO-BREAK SPACE}", " ")
 
     def key(self) -> str:
         return claim_sources.Book(self.root).chapters["01"].key
@@ -163,17 +166,63 @@ def test_the_record(done):
     assert broken["a wrong sum"] == {"1.1": [3, 2, 2]} and broken["two is three"]["1.2"][0] > 2.5
 
 
+def words(text):
+    return re.sub(r"\s+", " ", re.sub(r"<.*?>", "", text))
+
+
 def test_the_page_lists_what_the_record_says(done):
-    assert "## [A toy](../01_toy.ipynb)" in done.page
-    assert "| [1.1](../01_toy.ipynb#claim-1-1) **One and one is two** | = 2 |" in done.page
-    assert "| one run | 2 | 1 | exact |\n| ✗ a wrong sum | 3 | 1 | fails |" in done.page
-    assert "| [1.2](../01_toy.ipynb#claim-1-2) **The measure is near 2** | ≥ 1.5, ≤ 2.5 |" in done.page
+    exact, close = done.page.split('<details class="record">')[1:]
+    assert "## 1. A toy\n\n2 claims, 1 of them exact, in [the chapter](../01_toy.ipynb)." in done.page
+    assert "1.1 One and one is two exact" in words(exact) and '<div class="record-body" id="record-1-1">' in exact
+    assert "Asked for: = 2. Measured: 2. Exact, so one run checks it." in words(exact)
+    assert "✗ a wrong sum: measured 3, so the claim fails" in words(exact) and "<svg" not in exact
+    assert '<a href="../01_toy.html#claim-1-2">' in close and "Asked for: ≥ 1.5, ≤ 2.5." in words(close)
     values = [rounded(2 + 0.1 * random.Random(str(seed)).uniform(-1, 1)) for seed in range(10)]
     mean, sd = statistics.fmean(values), statistics.stdev(values)
-    row = f"| all, ten seeds | {mean:.4g} ± {sd:.2g} | 10 | {min(mean - 1.5, 2.5 - mean) / sd:.1f} |\n"
-    assert row in done.page and "| all, fresh seeds | " in done.page.split(row)[1].split("\n")[0]
+    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd from it; fresh "
+    assert row in words(close)
     assert "earlier version" not in done.page
-    assert claims_page.plain("D* = p_d|x$") == r"D\* = p\_d\|x\$"
+    assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd' in done.page
+
+
+def test_a_line_has_a_dot_for_each_seed_and_a_cross_for_each_sabotage(done):
+    """Where its value and the bounds belong: their order on the line is the order of the numbers."""
+    book = claim_sources.Book(done.root)
+    record = judge(book, claims.stored(book))[0]["1.2"]
+    shown = claim_box.rows(record)
+    for kind, values in (("seed", record.sets["none"].values), ("fresh", record.sets["none"].fresh)):
+        places = [float(x) for x in re.findall(rf'<circle class="{kind}" cx="([\d.]+)%"', shown)]
+        assert len(places) == len(values) == {"seed": 10, "fresh": 3}[kind]
+        assert [places[i] for i in sorted(range(len(values)), key=lambda i: values[i][0])] == sorted(places)
+    low, high = sorted({float(x) for x in re.findall(r'<line class="bound" x1="([\d.]+)%"', shown)})
+    cross = float(re.search(r'<text class="broken" x="([\d.]+)%"', shown)[1])
+    assert low < min(places) and max(places) < high < cross and shown.count('class="broken"') == 1
+    said = re.findall(r'role="img" aria-label="(.*?)"', shown)
+    assert said[0].startswith("measured: ten seeds between 1.") and "three fresh seeds between" in said[0]
+    assert said[0].endswith("It must be at least 1.5 and at most 2.5.") and len(said) == 2
+
+
+def test_a_line_for_each_digit_set_unless_they_agree_in_every_value(done):
+    book = claim_sources.Book(done.root)
+    record = judge(book, claims.stored(book))[0]["1.2"]
+    entry = record.sets["none"]
+    record.sets = {"mnist": entry, "synthetic": entry}
+    assert claim_box.rows(record).count("<svg") == 2  # one, and that of the sabotage
+    record.sets = {"mnist": entry, "synthetic": type(entry)([[1.4, 1.5, 2.5]], [], None)}
+    shown = words(claim_box.rows(record))
+    assert "MNIST" in shown and "synthetic digits 1.4 holds in 0 of 1, one of ten seeds so far" in shown
+
+
+@pytest.mark.parametrize(
+    "numbers, logarithmic", [([1, 31], True), ([0, 31], False), ([1, 29], False), ([-1, 5], False)]
+)
+def test_values_that_lie_far_apart_have_a_logarithmic_scale(numbers, logarithmic):
+    scale = claim_box.Scale.over([*numbers, float("inf")])
+    ends = [scale(number) for number in numbers]
+    assert scale.logarithmic is logarithmic and ends == [claim_box.EDGE, 100 - claim_box.EDGE]
+    assert scale("inf") == 100 and scale("-inf") == 0 and scale(1e9) == 100
+    middle = 31**0.5 if logarithmic else sum(numbers) / 2
+    assert scale(middle) == pytest.approx(50)
 
 
 def test_nothing_is_run_twice(done, capsys):
@@ -323,7 +372,8 @@ def test_a_claim_may_be_reworded(done, capsys):
     done.change("book/01_toy.ipynb", "The measure is near 2", "The measure is close to 2")
     assert done.claims("--check") == 1
     out = capsys.readouterr().out
-    assert "claims.md does not say" in out and "out of date" not in out
+    assert "claims.json does not say" in out and "out of date" not in out
+    assert done.claims("--carry") == 0 and done.claims("--check") == 0
     assert done.claims() == 0 and "15 of 15 runs are up to date" in capsys.readouterr().out
     assert done.claims("--check") == 0
 
@@ -336,7 +386,6 @@ def test_stale_is_not_false(done, capsys):
     assert done.claims("--check") == 1
     out = capsys.readouterr().out
     assert "13 of 13 runs are missing or out of date" in out and "2 runs under sabotage are missing" in out
-    assert done.claims("--page") == 0
     assert "**2 of 2 claims are recorded for an earlier version" in done.page
 
 
@@ -367,7 +416,7 @@ def test_a_claim_that_is_removed_is_forgotten(done):
     done.chapter(*CELLS[:3], CLOSE.replace("1.2", "1.1"))
     done.write("book/sabotages.toml", SABOTAGES.split("\n\n")[0].replace("1.2", "1.1"))
     assert done.claims("--check", "--allow-stale") == 0
-    assert done.claims("--page") == 0
+    assert done.claims("--carry") == 0
     assert done.record["texts"] == {"1.1": "The measure is near 2"} and "a wrong sum" not in done.page
     assert all(run["claims"]["1.1"][1:] == [1.5, 2.5] for run in done.record["runs"])
 
@@ -380,10 +429,9 @@ def test_another_bound_has_no_record(done, capsys):
 
 
 def test_a_record_that_was_edited_is_noticed(done, capsys):
-    done.change("book/claims.json", '"near', '"far') if '"near' in str(done.record) else None
-    done.change("book/appendix/claims.md", "| 10 |", "| 11 |")
+    done.change("book/claims.json", "is near 2", "is far from 2")
     assert done.claims("--check") == 1
-    assert "claims.md does not say" in capsys.readouterr().out
+    assert "claims.json does not say" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------ the rules
@@ -502,7 +550,7 @@ def test_the_cell_of_a_claim_has_an_anchor():
 
     document = nodes.section("", cell("x = 1"), cell(EXACT + "\n" + CLOSE))
     app = SimpleNamespace(env=SimpleNamespace(docname="01_toy", metadata={"01_toy": {"myst_slugs": {}}}))
-    claim_anchors.add_anchors(app, document)
+    sphinx_claims.add_anchors(app, document)
     assert document[0]["ids"] == [] and document[1]["ids"] == ["claim-1-1", "claim-1-2"]
     assert list(app.env.metadata["01_toy"]["myst_slugs"]) == ["claim-1-1", "claim-1-2"]
 
@@ -522,8 +570,8 @@ claims = ["S.1"]
     toy.write("book/sabotages.toml", SABOTAGES + sabotage)
     assert toy.claims("--only", "s") == 0
     assert {run["chapter"] for run in toy.record["runs"]} == {"S"} and "S.1" in toy.record["texts"]
-    assert "| [S.1](../start.ipynb#claim-S-1) **Two and one is three** | = 3 |" in toy.page
-    assert toy.page.index("S.1") < toy.page.index("1.1") and "✗ a worse sum | 4 |" in toy.page
+    assert '<a href="../start.html#claim-S-1">' in toy.page and "S.1 Two and one is three exact" in words(toy.page)
+    assert toy.page.index("S.1") < toy.page.index("1.1") and "✗ a worse sum: measured 4" in words(toy.page)
     toy.change("book/start.ipynb", "Two and one", "One and two")
     toy.change("book/start.ipynb", "total = 2 + 1", "total = 2 + 1 + 0")
     toy.change("book/sabotages.toml", 'old = "2 + 1"', 'old = "2 + 1 + 0"')
@@ -634,7 +682,7 @@ def test_what_an_earlier_version_recorded_is_not_run_again_where_only_what_is_mi
 
 def test_the_page_says_what_has_not_been_run_yet(toy):
     assert toy.claims("--seeds", "3") == 0
-    assert "| all, 3 of ten seeds | " in toy.page and "| all, ten seeds | " not in toy.page
+    assert "three of ten seeds so far" in toy.page
     # 1.1 is exact: one run is all that it needs.
     assert "**Of 2 claims, still to be run: all ten seeds for 1, the fresh seeds for 1.**" in toy.page
 
@@ -645,5 +693,4 @@ def test_the_page_says_which_claims_were_never_broken(done):
     record = done.record
     record["runs"] = [run for run in record["runs"] if not run["sabotage"]]
     done.write("book/claims.json", json.dumps(record))
-    assert done.claims("--page") == 0
     assert "**Of 2 claims, still to be run: a run under sabotage for 2.**" in done.page

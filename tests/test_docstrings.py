@@ -24,7 +24,14 @@ def test_an_example():
         "real, fake  (batch, *shape);",
         "            float32",
         "eps  (batch,)",
-        "*Now* raises.",
+        "*Now* raises $a",
+        "b$ or *word*:",
+        "",
+        "    f(*x)  # `x`",
+        "",
+        "    g(x)",
+        "",
+        "The end.",
     ]
     assert docstrings.convert(lines) == [
         ":math:`w \\cdot x` of ``w``",
@@ -34,8 +41,28 @@ def test_an_example():
         "  float32",
         "* ``eps``: (batch,)",
         "",
-        "*Now* raises.",
+        "*Now* raises :math:`a b` or *word*:",
+        "",
+        "::",
+        "",
+        "    f(*x)  # `x`",
+        "",
+        "    g(x)",
+        "",
+        "The end.",
     ]
+
+
+def test_a_formula_may_go_on_in_the_next_line():
+    """A role in reStructuredText may not; two dollars in two paragraphs are no formula."""
+    assert docstrings.convert(["so $a +", "    b$ is"]) == [":math:`a + b`".join(["so ", " is"])]
+    assert docstrings.convert(["5 $ each", "", "or $ 6"]) == ["5 $ each", "", "or $ 6"]
+
+
+def test_a_signature_is_python_whatever_its_defaults_are():
+    given = "(f: ~collections.abc.Callable = <function a.<lambda>>, g=<function x.mean>, c=<class 'torch.optim.Adam'>)"
+    assert docstrings.tidy(given) == "(f: Callable = ..., g=mean, c=Adam)"
+    assert docstrings.tidy("(log: dict = <factory>, n=1)") == "(log: dict = ..., n=1)"
 
 
 def public_docstrings():

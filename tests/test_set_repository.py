@@ -44,7 +44,7 @@ def test_all_files_say_what_pyproject_says():
 def test_without_an_address_nothing_leads_to_colab(copy):
     assert "launch_buttons" not in config(copy)
     assert config(copy)["html"]["use_repository_button"] is False
-    assert "url" not in config(copy)["repository"]
+    assert "url" not in config(copy)["repository"] and "baseurl" not in config(copy)["html"]
     assert "github.com" not in (copy / "README.md").read_text(encoding="utf-8")
 
 
@@ -62,6 +62,7 @@ def test_an_address_is_written_everywhere(copy):
     url = "https://github.com/someone/gan-book"
     release = setup_cell.project(copy)[1]
     assert config(copy)["repository"] == {"path_to_book": "", "url": url, "branch": release}
+    assert config(copy)["html"]["baseurl"] == "https://someone.github.io/gan-book/"  # canonical links, the sitemap
     assert config(copy)["launch_buttons"] == {"colab_url": "https://colab.research.google.com"}
     for name in ("README.md", "CITATION.cff", "book/99_x.ipynb"):
         assert url in (copy / name).read_text(encoding="utf-8"), name

@@ -2,12 +2,12 @@
 
 import base64
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from tools import slides
+from tools.browser import installed
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FILM = '<figure class="gt-film"><img src="data:image/png;base64,AA" alt="A film."><script>let a = 1</script></figure>'
@@ -67,26 +67,23 @@ def test_a_page_needs_nothing_from_elsewhere():
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
     assert "http" not in page
     assert "break-after: page" in page
-    assert "MathJax" not in page
+    assert "katex" not in page
 
 
-def test_formulas_bring_mathjax_along():
+def test_formulas_are_set_and_bring_their_fonts_along():
     page = slides.page(chapter(r"$a < b$"))
-    assert re.search(r"Curves of <span[^>]*>\\\(a &lt; b\\\)<", page)
-    assert len(page) > 1_000_000
-    assert re.findall(r"<script[^>]*src=", page) == []
-    assert page.count("</script>") == 4  # MathJax's settings, MathJax, the film's, the keys: none is cut short
-
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+    assert re.search(r'Curves of <span[^>]*><span class="katex"><span class="katex-mathml"><math', page)
+    assert "<mo>&lt;</mo>" in page and "$" not in page.split("<body>")[1].split("<script>")[0]
+    assert set(re.findall(r"@font-face\{font-family:(KaTeX_\w+)", page)) == {"KaTeX_Main", "KaTeX_Math"}
+    assert "url(" in page and re.findall(r"url\((?!data:)", page) == []
+    assert page.count("</script>") == 2  # the film's, the keys
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+@pytest.mark.skipif(installed() is None, reason="needs Chromium or Chrome")
 def test_one_slide_a_printed_page(tmp_path):
     (tmp_path / "a.html").write_text(slides.page(chapter(r"$a < b$")), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
+    command = [installed(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
     command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--no-pdf-header-footer"]
     pdf = tmp_path / "a.pdf"
     subprocess.run(

@@ -113,7 +113,7 @@ def test_simplifying_moves_no_point_of_a_curve_by_more_than_it_may():
     numbers = np.array(figures.numbers(vectors.LINE.sub(vectors.simplified, path))).reshape(-1, 2)
     assert len(numbers) < 600
     assert (
-        np.abs(np.interp(x, *numbers.T) - y).max() < 3 * vectors.OFF
+        np.abs(np.interp(x, *numbers.T) - y).max() < 3 * vectors.OFF[0]
     )  # along y the distance is longer than across a slope
 
 
@@ -263,7 +263,7 @@ def test_stored_figures_are_small_and_form_well(path):
                 for one in {svg, figures.narrow(svg)}:
                     root = ET.fromstring(one)
                     root[:] = [child for child in root if figures.tag(child) != "metadata"]
-                    assert len(ET.tostring(root)) < 160_000
+                    assert len(ET.tostring(root)) < 200_000  # a field of noise with its contours is the largest
                 assert "<dc:date" not in svg
 
 

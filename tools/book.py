@@ -18,9 +18,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import ROOT, atomic_write, locked, node
+from . import ROOT, atomic_write, locked, node, pages
 
-SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book/**/*", "gan_tutorial/**/*.py", "tools/*.py")
+PACKAGE = ("gan_tutorial/**/*.py", "gan_tutorial/models/*")
+SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book/**/*", *PACKAGE, "tools/*.py")
 HTML = ROOT / "_build" / "html"
 STAMP = ".made-from"
 
@@ -61,6 +62,7 @@ def build() -> None:
     if result.returncode:
         shutil.rmtree(doctrees, ignore_errors=True)
         raise RuntimeError(f"{result.stdout}\nThe book was not built.")
+    pages.finish(HTML)
     node.bundle(HTML / "_static" / "lab")
     atomic_write(HTML / STAMP, f"{before} {digest(HTML, HTML.rglob('*'))}")
 

@@ -5,7 +5,7 @@
     python -m tools.claims --check --allow-stale run nothing; fail if a claim fails, has no record or no sabotage
     python -m tools.claims --only 01 --seeds 2   a part, for development
     python -m tools.claims --missing --seeds 1   only what has no record at all: what was recorded earlier stays
-    python -m tools.claims --page                run nothing; write the page of claims anew
+    python -m tools.claims --carry               run nothing; write the record under today's numbers and texts of claims
 
 A run is one chapter's code cells, in order, in a process of its own. Runs are kept in book/claims.json with a hash of
 all that they depend on (dependency_hash.py), so only what changed is run again; the file is written after each run, so
@@ -30,7 +30,7 @@ from .claim_runs import Job, execute
 from .claim_sources import SEEDS, Book
 from .claim_verdict import Problem, Record, carried, identity, judge, shows
 
-RECORD, PAGE = "book/claims.json", "book/appendix/claims.md"
+RECORD = "book/claims.json"
 
 
 def wanted(book: Book, only: list[str], seeds: int) -> list[Job]:
@@ -47,21 +47,19 @@ def stored(book: Book) -> list[dict]:
     return carried(book, json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
 
 
-def files(book: Book, record: dict[str, Record], runs: list[dict]) -> dict[Path, str]:
-    """The two files that these runs make. JSON with one run, and one text of a claim, a line: small diffs."""
+def written(record: dict[str, Record], runs: list[dict]) -> str:
+    """The file that these runs make: JSON with one run, and one text of a claim, a line, for small diffs."""
     runs = sorted(runs, key=lambda run: (run["chapter"], run["sabotage"] or "", run["digits"], run["seed"]))
     texts = {number: one.claim.text for number, one in record.items()}
     parts = [
         ",\n".join(f"  {json.dumps(n)}: {json.dumps(text, ensure_ascii=False)}" for n, text in texts.items()),
         ",\n".join(f"  {json.dumps(run, ensure_ascii=False)}" for run in runs),
     ]
-    text = '{{\n "texts": {{\n{}\n }},\n "runs": [\n{}\n ]\n}}\n'.format(*parts)
-    return {book.root / RECORD: text, book.root / PAGE: claims_page.page(book.chapters, record, runs)}
+    return '{{\n "texts": {{\n{}\n }},\n "runs": [\n{}\n ]\n}}\n'.format(*parts)
 
 
 def save(book: Book, runs: list[dict]) -> None:
-    for path, text in files(book, judge(book, runs)[0], runs).items():
-        atomic_write(path, text)
+    atomic_write(book.root / RECORD, written(judge(book, runs)[0], runs))
 
 
 def run_stale(book: Book, only: list[str], seeds: int, workers: int, missing: bool = False) -> list[Problem]:
@@ -96,10 +94,9 @@ def report(book: Book, runs: list[dict], problems: list[Problem], options: argpa
         p for p in broken if p.chapter in (options.only or [p.chapter]) and not (lenient and p.stale)
     ]
     if options.check and not partial and not lenient:
-        for path, text in files(book, record, runs).items():
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                name = path.relative_to(book.root)
-                problems.append(Problem("", f"{name} does not say what the runs and chapters say: run `make claims`"))
+        path = book.root / RECORD
+        if not path.exists() or path.read_text(encoding="utf-8") != written(record, runs):
+            problems.append(Problem("", f"{RECORD} does not say what the runs and chapters say: run `make claims`"))
     for problem in problems:
         print(f"✗ {problem.text}")
     earlier = [number for number, one in record.items() if one.earlier]
@@ -121,13 +118,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="run nothing; is the record complete and up to date?")
     parser.add_argument("--allow-stale", action="store_true", help="with --check: code may have changed meanwhile")
     parser.add_argument("--missing", action="store_true", help="run only what no version of the code has recorded")
-    parser.add_argument("--page", action="store_true", help="run nothing; write the page of claims anew")
+    parser.add_argument(
+        "--carry", action="store_true", help="run nothing; keep the record under today's numbers and texts"
+    )
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     options.only, crashes = [chapter_of(number) for number in options.only], []
 
     book = Book(options.root.resolve())
-    if not (options.check or options.page):
+    if not (options.check or options.carry):
         busy = "Another `make claims` is at work on this book: wait for it, or stop it."
         with locked(book.root / "book", busy, wait=False):
             try:
@@ -136,9 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print("Stopped. What was finished is kept; the same command goes on from there.")
                 return 130
     runs = stored(book)
-    if options.page:
+    if options.carry:
         save(book, runs)
-    return 0 if options.page else report(book, runs, crashes, options)
+    return 0 if options.carry else report(book, runs, crashes, options)
 
 
 if __name__ == "__main__":

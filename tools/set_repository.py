@@ -34,6 +34,8 @@ def config(repository: str, release: str) -> str:
     known = "true" if repository else "false"
     address = f"  url: {repository}\n  branch: {release}\n" if repository else ""
     launch = f"launch_buttons:\n  colab_url: {COLAB}\n" if repository else ""
+    owner, _, name = repository.removeprefix(GITHUB).partition("/")
+    pages = f"  baseurl: https://{owner.lower()}.github.io/{name}/\n" if repository else ""
     return f"""\
 repository:
   path_to_book: ""
@@ -42,7 +44,7 @@ repository:
   home_page_in_navbar: true
   use_repository_button: {known}
   use_issues_button: {known}
-"""
+{pages}"""
 
 
 def readme(repository: str, release: str) -> str:

@@ -5,21 +5,19 @@
 
 A slide has a figure, the heading that it stands under and its caption. The first slide has the chapter's title and
 question, the last one what is "in short". A file is complete in itself and needs no network: pictures are in it, films
-play in it, and so is MathJax where there are formulas. Arrow keys and the space bar turn pages.
+play in it, and formulas are set, with the fonts that they need. Arrow keys and the space bar turn pages.
 """
 
 from __future__ import annotations
 
+import atexit
 import base64
 import html
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
-from . import ROOT, atomic_write, notebooks, option_parser, readings
+from . import ROOT, atomic_write, formulas, notebooks, option_parser, readings
 from .cells import parts, section, source
 
 PAGE = """<!DOCTYPE html>
@@ -31,7 +29,6 @@ PAGE = """<!DOCTYPE html>
 <style>
 {style}
 </style>
-{script}
 </head>
 <body>
 {slides}
@@ -72,18 +69,23 @@ addEventListener("keydown", (event) => {
   slides[Math.max(0, Math.min(slides.length - 1, here + step))].scrollIntoView();
 });"""
 
-MATHJAX = """<script>MathJax = {tex: {inlineMath: [["\\\\(", "\\\\)"]], displayMath: [["\\\\[", "\\\\]"]]}};</script>"""
+
+@cache
+def setter() -> formulas.Setter:
+    """What sets formulas; it ends with the program."""
+    made = formulas.Setter()
+    atexit.register(made.close)
+    return made
 
 
 @cache
 def renderer():
-    """Markdown to HTML; formulas are left for MathJax."""
+    """Markdown to HTML, with formulas as KaTeX sets them."""
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     def formula(content: str, options: dict) -> str:
-        left, right = (r"\[", r"\]") if options["display_mode"] else (r"\(", r"\)")
-        return left + html.escape(content) + right
+        return setter().formula(content, options["display_mode"])
 
     return MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=formula)
 
@@ -151,22 +153,14 @@ def title(notebook: dict) -> str:
     return next((heading for level, heading, _ in parts(notebook) if level == 1), "Untitled")
 
 
-def mathjax() -> str:
-    """MathJax itself, for a page without a network."""
-    package = find_spec("sphinx-mathjax-offline")
-    assert package and package.origin, "it is in requirements.txt"
-    code = (Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js").read_text(encoding="utf-8")
-    return f"{MATHJAX}\n<script>{code.replace('</script', '<' + chr(92) + '/script')}</script>"
-
-
 def page(notebook: dict) -> str:
     """The whole HTML file of one chapter's slides."""
     made = list(slides(notebook))
-    words = " ".join(re.sub(r"<(script|style)\b.*?</\1>", "", slide, flags=re.S) for slide in made)
-    formulas = "\\(" in words or "\\[" in words
     body = "\n".join(f"<section>\n{slide}\n<footer>{count}</footer>\n</section>" for count, slide in enumerate(made, 1))
-    script = mathjax() if formulas else ""
-    return PAGE.format(title=html.escape(title(notebook)), style=STYLE, script=script, slides=body, keys=KEYS)
+    style = STYLE
+    if 'class="katex' in body:
+        style += f"\n{formulas.style()[0]}\n{formulas.font_faces(formulas.classes_in(body))}"
+    return PAGE.format(title=html.escape(title(notebook)), style=style, slides=body, keys=KEYS)
 
 
 def main() -> None:

@@ -56,8 +56,9 @@ def is_code(cell) -> bool:
 def visit_folded(translator, node) -> None:
     """As in MyST-NB, but named by its own words and not "Toggle hidden content"."""
     translator.body.append(f'<details class="admonition hide {" ".join(node["classes"])}">\n<summary>\n')
-    for state, prompt in (("collapsed", node["prompt_show"]), ("expanded", node["prompt_hide"])):
-        translator.body.append(f'<p class="{state} admonition-title">{html.escape(prompt)}</p>\n')
+    prompts = [("collapsed ", node["prompt_show"]), ("expanded ", node["prompt_hide"])]
+    for state, prompt in prompts if prompts[0][1] != prompts[1][1] else [("", node["prompt_show"])]:
+        translator.body.append(f'<p class="{state}admonition-title">{html.escape(prompt)}</p>\n')
     translator.body.append("</summary>\n")
 
 

@@ -31,7 +31,8 @@ from PIL import Image
 
 DENSE = 250  # markers, strokes or arrows; more of them are cheaper as a picture
 DPI = 220  # of that picture: two pixels for each one of the page
-OFF = 0.06  # points by which a curve may be off: a tenth of a pixel
+OFF = (0.06, 0.12, 0.24)  # points by which a curve may be off, from a tenth of a pixel on: more where it would be
+LARGE = 150_000  # bytes
 SHADES = 64  # colours of that picture
 MARGIN = 3.0  # points of white around the whole
 WIDE = 345.0  # points: a wider panel is drawn again for a phone
@@ -152,7 +153,7 @@ def compact(svg: str) -> str:
         return element
 
     svg = PNG.sub(picture, svg)
-    svg = OUTLINE.sub(lambda path: LINE.sub(simplified, path[0]), svg)
+    svg = lighter(svg)
     svg = PLACES.sub(lambda text: NUMBER.sub(short, re.sub(r"\s*\n\s*", "", text[0])), svg)
     return re.sub(r"\n\s*", "\n", svg)
 
@@ -161,8 +162,17 @@ LINE = re.compile(r"M [-\d.e]+ [-\d.e]+(?:\s*L [-\d.e]+ [-\d.e]+){20,}\s*z?")  #
 OUTLINE = re.compile(r'(?<= d=")M[^"]{400,}(?=")')
 
 
-def simplified(line: re.Match) -> str:
-    """A polygon or line of many corners with those alone that move it by more than `OFF` points."""
+def lighter(svg: str) -> str:
+    """The SVG with simpler curves, the first time as `OFF` says, and again while it is large."""
+    for off in OFF:
+        svg = OUTLINE.sub(lambda path: LINE.sub(lambda line: simplified(line, off), path[0]), svg)  # noqa: B023
+        if len(svg) < LARGE:
+            break
+    return svg
+
+
+def simplified(line: re.Match, off: float = OFF[0]) -> str:
+    """A polygon or line of many corners with those alone that move it by more than `off` points."""
     corners = np.array([float(number) for number in re.findall(r"[-\d.e]+", line[0].rstrip(" z\n"))]).reshape(-1, 2)
     keep, todo = {0, len(corners) - 1}, [(0, len(corners) - 1)]
     while todo:  # Douglas and Peucker 1973
@@ -171,7 +181,7 @@ def simplified(line: re.Match) -> str:
         if len(between):
             share = np.clip(between @ along / max(along @ along, 1e-12), 0, 1)
             far = np.linalg.norm(between - share[:, None] * along, axis=1)
-            if far.max() > OFF:
+            if far.max() > off:
                 middle = first + 1 + int(far.argmax())
                 keep.add(middle)
                 todo += [(first, middle), (middle, last)]
