@@ -59,7 +59,7 @@ def drawn(file, z, labels):
 # ------------------------------------------------------------------------------------------------------------ pixels
 
 
-@pytest.mark.parametrize("name", gt.checkpoint.shipped())
+@pytest.mark.parametrize("name", [name for name in gt.checkpoint.shipped() if name != "vae"])  # it has a decoder
 def test_the_gallery_has_the_same_pixels_as_in_pytorch(name):
     model = gt.pretrained(name)
     n = 3 * max(1, model.spec.classes)
