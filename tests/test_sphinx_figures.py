@@ -153,6 +153,48 @@ def test_letters_on_a_bar_are_readable_there(theme):
     assert figures.contrast(figures.parsed(text.get("fill")), bar) >= 4.5
 
 
+def stored_figures():
+    """(chapter and title, SVG) of all figures that chapters show, also of those drawn again for phones."""
+    for path in notebooks.chapters():
+        for cell in cells.code_cells(json.loads(path.read_text(encoding="utf-8"))):
+            for output in cell["outputs"]:
+                if svg := "".join(output.get("data", {}).get("image/svg+xml", "")):
+                    for one in {svg, figures.narrow(svg)}:
+                        yield f"{path.stem}: {cells.source(cell)[:40]!r}", one
+
+
+def test_no_stored_figure_keeps_a_light_ground_or_black_letters_in_the_dark():
+    """Of axes in figures, and in figures in figures; letters are what is made of glyphs, whatever its name is."""
+    grounds = letters = 0
+    for name, svg in stored_figures():
+        root = figures.themed(svg, "dark")
+        above = {child: parent for parent in root.iter() for child in parent}
+        pictures = {}
+        for one in root.iter():
+            kind = one.get("id", "")
+            if kind.startswith("axes_"):
+                pictures[one] = figures.covered(one)
+            if kind.startswith(("figure_", "subfigure_", "axes_")):
+                grounds += 1
+                first = next((child[0] for child in one if child.get("id", "").startswith("patch_")), None)
+                fill = re.search(r"fill: (#\w{6})", first.get("style", "")) if first is not None else None
+                ground = figures.parsed(fill[1]) if fill else figures.GROUND["dark"]
+                assert not (figures.grey(ground) and figures.luminance(ground) > 0.5), (name, kind)
+            glyphs = [child for child in one if "DejaVu" in child.get(f"{{{figures.LINK}}}href", "")]
+            if not glyphs:
+                continue
+            letters += 1
+            lineage = [one]
+            while lineage[-1] in above:
+                lineage.append(above[lineage[-1]])
+            styles = (f"{each.get('style', '')}; fill: {each.get('fill', '')}" for each in lineage)
+            fill = next(filter(None, (re.search(r"fill: (#\w{6})", style) for style in styles)), None)
+            axes = next((each for each in lineage if each in pictures), None)
+            if fill is None:
+                assert axes is not None and figures.inside(figures.place(lineage[1]), pictures[axes]), name
+    assert grounds > 400 and letters > 2000
+
+
 @pytest.mark.parametrize("kind", BLINDNESS)
 def test_the_colours_for_the_dark_differ_for_every_eye(kind):
     dark = {role: figures.ON_DARK[colour] for role, colour in plots.COLOURS.items()}

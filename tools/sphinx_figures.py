@@ -125,6 +125,7 @@ def mapped(colour: Colour, theme: str, least: float) -> Colour:
 # ------------------------------------------------------------------------------------------------------------- themes
 
 HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+PARTS = ("figure_", "subfigure_", "axes_")  # each with a ground of its own, one inside the other
 NUMBERS = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -134,6 +135,11 @@ def tag(element) -> str:
 
 def numbers(text: str) -> list[float]:
     return [float(number) for number in NUMBERS.findall(text)]
+
+
+def is_text(element) -> bool:
+    """Whether matplotlib drew a text here; those beside curves have a name (`gan_tutorial.plots.label`)."""
+    return element.get("id", "").startswith(("text_", "line label"))
 
 
 def drawn(element) -> Iterator:
@@ -221,19 +227,17 @@ def themed(svg: str, theme: str):
         root.remove(found)
     for group in list(root.iter(f"{{{SVG}}}g")):
         kind = group.get("id", "")
-        if not kind.startswith(("figure_", "axes_")):
+        if not kind.startswith(PARTS):
             continue
         boxes = covered(group) if kind.startswith("axes_") else []
         ground = next((child for child in group if child.get("id", "").startswith("patch_")), None)
         if ground is not None and len(ground) and "fill: #ffffff" in ground[0].get("style", ""):
             group.remove(ground)
-        texts = [child for child in group if child.get("id", "").startswith("text_")]
+        texts = [child for child in group if is_text(child)]
         grounds = {text: behind(text, group, theme) for text in texts}
         for child in group:
             name = child.get("id", "")
-            if not name.startswith("axes_") and (
-                name.startswith("matplotlib.axis_") or not inside(place(child), boxes)
-            ):
+            if not name.startswith(PARTS) and (name.startswith("matplotlib.axis_") or not inside(place(child), boxes)):
                 recoloured(child, theme, grounds.get(child))
     return root
 
@@ -256,7 +260,7 @@ def recoloured(element, theme: str, ground: Colour | None = None) -> None:
 
     `ground` is the colour behind a text that does not stand on the page's own.
     """
-    texts = [one for one in element.iter() if one.get("id", "").startswith("text_")]
+    texts = [one for one in element.iter() if is_text(one)]
     letters = {one for text in texts for one in text.iter()}
 
     def new(colour: str, least: float) -> str:
