@@ -14,3 +14,21 @@ reach();
 addEventListener("resize", reach);
 document.fonts.addEventListener("loadingdone", reach);
 for (const box of document.querySelectorAll("details")) box.addEventListener("toggle", reach);
+
+// Paper is white: a page is light while it is printed, with all that scripts have drawn in it.
+const root = document.documentElement;
+let onScreen: string | undefined;
+
+function onPaper(now: boolean): void {
+  if (now && onScreen === undefined) {
+    onScreen = root.dataset.theme ?? "light";
+    root.dataset.theme = "light";
+  } else if (!now && onScreen !== undefined) {
+    root.dataset.theme = onScreen;
+    onScreen = undefined;
+  }
+}
+
+addEventListener("beforeprint", () => onPaper(true));
+addEventListener("afterprint", () => onPaper(false));
+matchMedia("print").addEventListener("change", ({ matches }) => onPaper(matches));
