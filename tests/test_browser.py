@@ -127,6 +127,73 @@ def test_a_page_that_is_wrong_in_every_way(chromium, axe, tmp_path):
     assert {'class="b"' in line for line in found["axe"] if "contrast" in line} == {True, False}
 
 
+# ------------------------------------------------------------------------------------------------- paper and keyboard
+
+COLOURS = """() => {
+const shown = [...document.querySelectorAll("article, article *")].filter((one) => one.checkVisibility());
+return shown.map((one) => {
+  const { color, backgroundColor, borderColor, fill, stroke } = getComputedStyle(one);
+  const pixel = one.matches("canvas") && one.getContext("2d")?.getImageData(3, 3, 1, 1).data.join();
+  const name = one.className.baseVal ?? one.className;
+  return [one.tagName, name, color, backgroundColor, borderColor, fill, stroke, pixel].join("|");
+}) }"""
+
+
+@pytest.mark.parametrize("page", ["book/start", "book/laboratory", "book/06_wasserstein", "book/appendix/claims"])
+def test_a_dark_page_is_printed_as_a_light_one(page, open_page, book_on_disk):
+    """Every colour, that of the laboratory's canvases too; on the screen it is dark again afterwards."""
+    found = {}
+    for scheme in ("light", "dark"):
+        window = open_page(f"{book_on_disk}/{page}.html", color_scheme=scheme, reduced_motion="reduce")
+        window.wait_for_timeout(300)
+        window.emulate_media(media="print", color_scheme=scheme)
+        window.wait_for_timeout(300)
+        found[scheme] = window.evaluate(COLOURS)
+        window.emulate_media(media="screen", color_scheme=scheme)
+        window.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    assert len(found["light"]) > 100
+    assert [pair for pair in zip(*found.values(), strict=True) if pair[0] != pair[1]][:5] == []
+
+
+def test_the_number_of_a_formula_does_not_lie_on_it(open_page, book_on_disk):
+    window = open_page(f"{book_on_disk}/book/06_wasserstein.html", width=360)
+    covered = """() => [...document.querySelectorAll(".katex-display .katex-tag")].map((tag) => {
+      const number = document.createRange();
+      number.selectNodeContents(tag);
+      const own = number.getBoundingClientRect();
+      const bases = [...tag.parentElement.querySelectorAll(".base, .katex-base")].filter((base) => !tag.contains(base));
+      return bases.map((base) => base.getBoundingClientRect()).some(({ left, right, top, bottom }) =>
+        right > own.left && left < own.right && bottom > own.top + 1 && top < own.bottom - 1);
+    })"""
+    found = window.evaluate(covered)
+    assert len(found) >= 4 and not any(found), found
+
+
+@pytest.mark.parametrize("page", ["book/intro", "book/laboratory", "book/02_first_gan"])
+def test_the_focus_is_seen_at_each_stop(page, open_page, book_on_disk):
+    """Something of the element's own looks changes when the Tab key leads there."""
+    window = open_page(f"{book_on_disk}/{page}.html", reduced_motion="reduce")
+    window.add_style_tag(content="* { transition: none !important; animation: none !important }")
+    looks = """element => {
+      const style = getComputedStyle(element);
+      const outline = style.outlineStyle === "none" ? "none" : style.outline;
+      return [outline, style.boxShadow, style.borderColor, style.backgroundColor, style.textDecoration].join();
+    }"""
+    lost, stops = [], 0
+    for _ in range(45):
+        window.keyboard.press("Tab")
+        element = window.evaluate_handle("document.activeElement").as_element()
+        if element.evaluate("element => element === document.body"):
+            break
+        stops += 1
+        focused = element.evaluate(looks)
+        same = element.evaluate(f"element => {{ element.blur(); return ({looks})(element) === {focused!r}; }}")
+        element.evaluate("element => element.focus()")
+        if same:
+            lost.append(element.evaluate("element => element.outerHTML.slice(0, 160)"))
+    assert stops > 30 and lost == []
+
+
 # ----------------------------------------------------------------------------------------------------- over a server
 
 
