@@ -88,12 +88,20 @@ def with_fonts(page: str) -> str:
     return page.replace("</body>", f'<link rel="stylesheet" href="{found[1]}katex-fonts.css" />\n</body>')
 
 
+LOGO, ALT, HOME = re.compile(r'<a class="navbar-brand logo".*?</a>', re.S), re.compile(r'alt="[^"]*"'), 'alt="Title page"'
+EMPTY_HEAD = re.compile(r'<th class="head[^"]*" role="columnheader"><p></p></th>')
+
+
 def mended(page: str) -> str:
     """What the theme and docutils get wrong for those who listen to a page."""
     # The button's words are "Search Ctrl+K": its name must hold them.
     page = re.sub(r'(<button class="[^"]*search-button-field[^"]*") title="[^"]*" aria-label="[^"]*"', r"\1", page)
-    # The entries of a bibliography are no list items.
-    return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    # The entries of a bibliography are no list items, and their role is one that was given up.
+    page = page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    page = page.replace(' role="doc-biblioentry"', "")
+    # The logo is a link within a part of the page that has a name; what it shows is where it leads.
+    page = LOGO.sub(lambda logo: f'<nav aria-label="Title page">{ALT.sub(HOME, logo[0])}</nav>', page)
+    return EMPTY_HEAD.sub('<td class="head" role="cell"></td>', page)
 
 
 def lazy(page: str) -> str:
