@@ -194,6 +194,17 @@ def test_the_focus_is_seen_at_each_stop(page, open_page, book_on_disk):
     assert stops > 30 and lost == []
 
 
+def test_without_scripts(open_page, book_on_disk):
+    """No place is kept for what does not come, and the page of the search leads elsewhere."""
+    window = open_page(f"{book_on_disk}/book/intro.html", java_script_enabled=False)
+    lab = window.locator(".gan-lab").bounding_box()
+    assert lab["height"] < 80
+    window = open_page(f"{book_on_disk}/search.html", java_script_enabled=False)
+    assert not window.is_visible("form.bd-search") and "Error" not in window.inner_text("main")
+    links = [link.get_attribute("href") for link in window.locator(".bd-search-container a").all()]
+    assert links == ["genindex.html", "book/appendix/glossary.html", "book/appendix/claims.html"]
+
+
 # ----------------------------------------------------------------------------------------------------- over a server
 
 

@@ -88,7 +88,18 @@ def with_fonts(page: str) -> str:
     return page.replace("</body>", f'<link rel="stylesheet" href="{found[1]}katex-fonts.css" />\n</body>')
 
 
-LOGO, ALT, HOME = re.compile(r'<a class="navbar-brand logo".*?</a>', re.S), re.compile(r'alt="[^"]*"'), 'alt="Title page"'
+LOGO, ALT, HOME = (
+    re.compile(r'<a class="navbar-brand logo".*?</a>', re.S),
+    re.compile(r'alt="[^"]*"'),
+    'alt="Title page"',
+)
+NO_SCRIPT = re.compile(r"<noscript>.*?</noscript>", re.S)
+WITHOUT_SEARCH = """<noscript>
+<style>form.bd-search { display: none !important; }</style>
+<p>The search needs JavaScript, which is switched off here. These pages list what the book has:
+<a href="genindex.html">the index</a>, <a href="book/appendix/glossary.html">the glossary</a> and
+<a href="book/appendix/claims.html">all claims</a>.</p>
+</noscript>"""
 EMPTY_HEAD = re.compile(r'<th class="head[^"]*" role="columnheader"><p></p></th>')
 
 
@@ -101,6 +112,7 @@ def mended(page: str) -> str:
     page = page.replace(' role="doc-biblioentry"', "")
     # The logo is a link within a part of the page that has a name; what it shows is where it leads.
     page = LOGO.sub(lambda logo: f'<nav aria-label="Title page">{ALT.sub(HOME, logo[0])}</nav>', page)
+    page = NO_SCRIPT.sub(lambda found: WITHOUT_SEARCH if "activate JavaScript" in found[0] else found[0], page)
     return EMPTY_HEAD.sub('<td class="head" role="cell"></td>', page)
 
 
