@@ -44,7 +44,7 @@ CLAIMS = [
 
 
 def box(name, number):
-    boxes = page(f"book/{name}.html").split('<div class="claim-box"')[1:]
+    boxes = page(f"book/{name}.html").split('<div class="claim-box ')[1:]
     return next(text for text in boxes if f'aria-label="Claim {number}"' in text)
 
 
@@ -64,7 +64,7 @@ def test_a_claim_is_said_once_in_its_chapter_before_any_code_is_opened():
     for name, claim in CLAIMS:
         chapter = page(f"book/{name}.html")
         unfolded = words(re.sub(r'<details class="admonition hide.*?</details>', "", chapter, flags=re.S))
-        assert unfolded.count(f"✓ {claim.number} ") == 1, claim.number
+        assert len(re.findall(rf"[✓↻] {re.escape(claim.number)} ", unfolded)) == 1, claim.number
     behind = page("book/01_minimax.html").split('id="claim-1-1"')[1]
     assert behind.index("claim-box") < behind.index("The code that checks it")
 
@@ -91,6 +91,46 @@ def test_a_claim_has_a_dot_for_each_run_that_is_recorded():
         assert len(re.findall(r'<circle class="(?:seed|fresh)"', box(name, claim.number))) == expected, claim.number
         counted += expected
     assert counted > 1000
+
+
+def test_claims_are_found_by_words_and_by_kind(open_page, book_on_disk):
+    window = open_page(f"{book_on_disk}/book/appendix/claims.html")
+    shown = "[...document.querySelectorAll('details.record')].filter(one => one.checkVisibility()).length"
+    everything = window.evaluate(shown)
+    assert everything == len(CLAIMS)
+    window.get_by_label("Words").fill("gradient")
+    found = [one.inner_text() for one in window.locator("details.record:visible summary").all()]
+    assert 3 < len(found) < 60 and all("gradient" in text.lower() for text in found)
+    assert window.inner_text(".claim-filter output") == f"{len(found)} of {everything}"
+    window.get_by_label("Kind").select_option("exact")
+    exact = [one.inner_text() for one in window.locator("details.record:visible summary").all()]
+    assert 0 < len(exact) < len(found) and all(text.endswith("exact") for text in exact)
+    window.evaluate("location.hash = 'record-2-1'")
+    window.wait_for_function(f"{shown} === {everything}")
+    quiet = open_page(f"{book_on_disk}/book/appendix/claims.html", java_script_enabled=False)
+    assert not quiet.is_visible(".claim-filter")
+
+
+# ----------------------------------------------------------------------------------------------------------- chapters
+
+
+def test_a_chapter_s_title_has_its_number_and_its_name_elsewhere_has_not():
+    for name in CHAPTERS:
+        made = page(f"book/{name}.html")
+        heading, title = words(re.search(r"<h1>(.*?)</h1>", made, re.S)[1]), re.search(r"<title>(.*?)</title>", made)[1]
+        number = f"{int(name[:2])}. " if name[:2].isdigit() else ""
+        assert heading.startswith(number) and not re.match(r"\d+\. \d", heading)
+        assert not re.match(r"\d", title.strip()), title
+
+
+def test_a_figure_comes_before_its_code():
+    """And its caption too."""
+    for name in CHAPTERS:
+        body = page(f"book/{name}.html").partition("</h1>")[2]
+        for label in re.findall(r"Code of Figure ([\w.]+)</p>", body):
+            place = body.index(f"Code of Figure {label}</p>")
+            caption = body.find(f"<strong>Figure {label}.</strong>")
+            assert caption < place and re.search(r"<picture|gt-film|<img", body[:place]), (name, label)
 
 
 # ------------------------------------------------------------------------------------------------------------ tables
