@@ -179,10 +179,10 @@ def test_the_page_lists_what_the_record_says(done):
     assert '<a href="../01_toy.html#claim-1-2">' in close and "Asked for: ≥ 1.5, ≤ 2.5." in words(close)
     values = [rounded(2 + 0.1 * random.Random(str(seed)).uniform(-1, 1)) for seed in range(10)]
     mean, sd = statistics.fmean(values), statistics.stdev(values)
-    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd inside the bound; fresh "
+    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd inside the bound; fresh "
     assert row in words(close)
     assert "earlier version" not in done.page and done.page.count(">✓</span>") == 2
-    assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd' in done.page
+    assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd' in done.page
 
 
 def test_a_box_has_another_mark_where_its_record_is_stale(done):
@@ -213,6 +213,7 @@ def test_bounds_are_short_in_a_box_and_whole_in_the_record(done):
     book = claim_sources.Book(done.root)
     record = judge(book, claims.stored(book))[0]["1.2"]
     assert "≥\N{NO-BREAK SPACE}1.23<" in claim_box.box(record, "") and "1.234568<" in claim_box.entry(record, "")
+    assert [claim_box.shown(x) for x in (1.11e-16, -1e-9, 3e10, 0.5)] == ["1.11·10⁻¹⁶", "−1·10⁻⁹", "3·10¹⁰", "0.5"]
     assert claim_box.distance(63.2) == "63\N{NO-BREAK SPACE}sd" and claim_box.distance(4.21)[:3] == "4.2"
 
 

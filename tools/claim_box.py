@@ -32,9 +32,16 @@ def record_anchor(number: str) -> str:
 
 
 def shown(value, digits: int = 4) -> str:
-    return {"inf": "∞", "-inf": "−∞"}.get(value) or f"{float(value):.{digits}g}".replace("-", "−")
+    if value in ("inf", "-inf"):
+        return value.replace("inf", "∞").replace("-", "−")
+    number, _, power = f"{float(value):.{digits}g}".replace("-", "−").partition("e")
+    if not power:
+        return number
+    ten = "10" + power.replace("+", "").replace("−0", "−").lstrip("0").translate(RAISED)
+    return ten if number == "1" else f"{number}·{ten}"
 
 
+RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 GREEK = dict(zip("eps eta gamma lambda phi pi sigma theta".split(), "εηγλφπσθ", strict=True))
 NOTATION = (  # what a claim's line prints, and what a page shows
     (re.compile(rf"(?<![A-Za-z])({'|'.join(GREEK)})(?![A-Za-z])"), lambda found: GREEK[found[1]]),
