@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from tools.browser import UNFOLD
+
 LAB = "document.querySelector('.gan-lab').ganLab"
 STATE = f"{LAB}.state"
 PAGE = "book/laboratory"
@@ -335,13 +337,17 @@ STOPS = """[...document.querySelectorAll(".lab :is(button, select, input, summar
 @pytest.mark.parametrize("page, setting", [(PAGE, "balanced"), ("book/01_minimax", ""), ("book/07_wgan_gp", "")])
 def test_the_focus_goes_as_the_eye_does(laboratory, page, setting):
     """Wide: the bar, then the picture's column, then the other one, then the knobs. On a phone from top to bottom."""
-    wide = laboratory(setting, page=page).evaluate(STOPS)
+    wide = laboratory(setting, page=page)
+    wide.evaluate(UNFOLD)
+    wide = wide.evaluate(STOPS)
     parts = list(dict.fromkeys(part for part, _, _ in wide))
     assert parts == [
         part for part in ("bar", "picture", "legend", "side", "sections", "knobs", "share") if part in parts
     ]
     assert wide[0][1] == min(height for _, height, _ in wide)
-    narrow = laboratory(setting, page=page, width=360, height=740).evaluate(STOPS)
+    narrow = laboratory(setting, page=page, width=360, height=740)
+    narrow.evaluate(UNFOLD)
+    narrow = narrow.evaluate(STOPS)
     assert len(narrow) > 8 and {"bar"} < {part for part, _, _ in narrow}
     for (_, one, left), (_, other, right) in zip(narrow, narrow[1:], strict=False):
         assert other > one + 8 or (abs(other - one) <= 8 and right > left), narrow
@@ -444,6 +450,7 @@ def test_the_dirac_gan(open_page, book_on_disk):
     """Without R1 the distance grows, with it the players arrive; by the sliders of chapter 1."""
     page = open_page(f"{book_on_disk}/book/01_minimax.html")
     lab = "document.querySelector('.gan-lab[data-lab=dirac]').ganLab"
+    page.evaluate(UNFOLD)
     page.locator(".lab-dirac").scroll_into_view_if_needed()
     far = f"Math.hypot(...{lab}.path.at(-1))"
     page.locator(".lab-dirac").get_by_role("button", name="Play").click()

@@ -1,5 +1,7 @@
 // What every page needs: a formula, a table or code that scrolls inside itself can be reached by keyboard. (The theme
 // does this for code, but once: code that is folded at that moment has no width.)
+import { foldDeeper } from "./deeper.ts";
+
 const scrolling = document.querySelectorAll<HTMLElement>(
   "article .katex-display, article table, article pre",
 );
@@ -10,6 +12,7 @@ function reach(): void {
     else element.removeAttribute("tabindex");
 }
 
+foldDeeper();
 reach();
 addEventListener("resize", reach);
 document.fonts.addEventListener("loadingdone", reach);
