@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tools import node
-from tools.browser import opened
+from tools.browser import UNFOLD, opened
 
 ROOT = Path(__file__).parents[1]
 HELP = (Path(__file__).parent / "browser.js").read_text(encoding="utf-8")
@@ -37,6 +37,7 @@ def look(browser, axe, address, seen, wide=False):
     """
     with opened(browser, address, reduced_motion="reduce") as page:
         page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        page.evaluate(UNFOLD)
         page.evaluate(f"{axe}\n{HELP}\nObject.assign(window, {{ markKinds, dropSpans, leaveKinds, violations, wide }})")
         kinds, wrong = {}, []
         for theme in ("light", "dark"):
@@ -81,7 +82,7 @@ def faults(chromium, axe, built, seen):
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("kind", ["console", "requests", "width", "axe"])
 def test_a_page_is(page, kind, faults, request):
-    """console: no error or warning; requests: none to the outside; width: a phone's; axe: nothing serious."""
+    """console: no error or warning; requests: none to the outside; width: a phone's; axe: nothing."""
     for known in ((kind, page), (kind, "*")):
         if known in KNOWN:
             request.applymarker(pytest.mark.xfail(reason=KNOWN[known], strict=True))
@@ -194,6 +195,57 @@ def test_the_focus_is_seen_at_each_stop(page, open_page, book_on_disk):
     assert stops > 30 and lost == []
 
 
+DEEP = "document.getElementById('deeper-the-duality-proved-body')"
+
+
+def test_what_is_deeper_is_folded_and_what_leads_there_opens_it(open_page, book_on_disk):
+    """The contents, a link to a claim from another page, the browser's search, the keyboard; and again when closed."""
+    address = f"{book_on_disk}/book/06_wasserstein.html"
+    window = open_page(address, reduced_motion="reduce")
+    shown = f"{DEEP}.checkVisibility({{ contentVisibilityAuto: true }}) && {DEEP}.offsetHeight > 100"
+    in_sight = (
+        "id => { const { top } = document.getElementById(id).getBoundingClientRect(); return top > -5 && top < 500 }"
+    )
+    assert window.locator(".deeper-fold").count() == window.locator("section.deeper").count() > 5
+    assert not window.evaluate(shown)
+    contents = window.locator(".bd-sidebar-secondary a[href='#deeper-the-duality-proved']")
+    for _ in range(2):
+        contents.click()
+        window.wait_for_function(shown)
+        window.wait_for_function(in_sight, arg="deeper-the-duality-proved")
+        button = window.locator("#deeper-the-duality-proved-fold")
+        assert button.get_attribute("aria-expanded") == "true" and button.inner_text() == "Close"
+        button.press("Enter")
+        assert not window.evaluate(shown) and button.get_attribute("aria-expanded") == "false"
+    window.evaluate(f"{DEEP}.dispatchEvent(new Event('beforematch'))")
+    assert window.evaluate(shown)
+    claim = window.evaluate(
+        "document.querySelector('section.deeper:not(:has([aria-expanded=true])) .cell[id^=claim]').id"
+    )
+    window = open_page(f"{address}#{claim}", reduced_motion="reduce")
+    window.wait_for_function(in_sight, arg=claim)
+    assert window.locator(".deeper-fold[aria-expanded=true]").count() == 1
+    after = window.evaluate("document.querySelector('section:not(.deeper)[id=sources], section#sources').id")
+    window = open_page(f"{address}#{after}", reduced_motion="reduce")
+    window.wait_for_function(in_sight, arg=after)
+
+
+def test_what_is_deeper_is_open_on_paper_and_without_scripts(open_page, book_on_disk):
+    address = f"{book_on_disk}/book/06_wasserstein.html"
+    window = open_page(address, java_script_enabled=False)
+    assert window.locator(".deeper-fold").count() == 0
+    words = window.locator("section.deeper").first.inner_text()
+    assert len(words) > 500
+    parts = "article :is(h1, h2, h3, p):not(.gan-lab *, .live *)"
+    order = f"[...document.querySelectorAll('{parts}')].map(one => one.textContent)"
+    as_written = window.evaluate(order)
+    window = open_page(address)
+    assert window.evaluate(order) == as_written  # to be read in the same order
+    window.emulate_media(media="print")
+    assert window.locator("section.deeper").first.inner_text()[-300:] == words[-300:]
+    assert not window.locator(".deeper-fold:visible").count()
+
+
 def test_without_scripts(open_page, book_on_disk):
     """No place is kept for what does not come, and the page of the search leads elsewhere."""
     window = open_page(f"{book_on_disk}/book/intro.html", java_script_enabled=False)
@@ -262,6 +314,7 @@ def test_fonts_of_formulas_load_from_disk(open_page, book_on_disk):
 def test_a_comma_stays_with_its_formula(open_page, book_on_disk):
     """At any width: nothing that must follow a formula begins a line."""
     window = open_page(f"{book_on_disk}/book/01_minimax.html")
+    window.evaluate(UNFOLD)
     lost = """() => [...document.querySelectorAll("article .kept-together")].filter((kept) => {
       const after = kept.lastChild;
       if (after.nodeType !== Node.TEXT_NODE || !kept.querySelector(".base")) return false;

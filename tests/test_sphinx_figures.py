@@ -231,6 +231,31 @@ def test_what_is_drawn_on_an_image_keeps_its_colour(theme):
     assert figures.parsed(outside.get("fill")) == figures.INK[theme]
 
 
+def test_values_of_both_signs_are_turned_in_the_dark():
+    """0 is dark, both ends are light and keep their hue; other maps, whose colours are read in a legend, stay."""
+    side = np.linspace(-1, 1, 30)
+    field = side[:, None] * np.ones(30)
+    made = {}
+    for name in ("RdBu", "viridis"):
+        figure, ax = plt.subplots(figsize=(2, 2))
+        ax.contourf(side, side, field, np.linspace(-1, 1, 10), cmap=name)
+        svg = vectors.vector(figure)
+        for theme in THEMES:
+            group = next(
+                one for one in figures.themed(svg, theme).iter() if one.get("id", "").startswith("QuadContourSet")
+            )
+            made[name, theme] = [
+                figures.parsed(c) for c in re.findall(r"fill: (#\w{6})", ET.tostring(group, "unicode"))
+            ]
+    assert made["viridis", "light"] == made["viridis", "dark"]
+    dark = made["RdBu", "dark"]
+    middle, ends = dark[len(dark) // 2], (dark[0], dark[-1])
+    assert figures.contrast(middle, figures.GROUND["dark"]) < 1.3
+    assert all(figures.contrast(end, figures.GROUND["dark"]) > 3 for end in ends)
+    assert ends[0].red > ends[0].blue and ends[1].blue > ends[1].red
+    assert min(made["RdBu", "light"][len(dark) // 2]) > 220
+
+
 # ------------------------------------------------------------------------------------------------------------- phones
 
 
