@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tools import ROOT, book, notebooks, setup_cell, sphinx_page
+from tools.browser import UNFOLD
 from tools.cells import code_cells, source
 from tools.claim_box import record_anchor
 from tools.claims_page import anchor
@@ -147,6 +148,21 @@ def test_each_cell_carries_the_name_of_its_column():
         assert len(heads) > 1 and rows and "cards" in table.split(">")[0]
         for row in rows:
             assert re.findall(r'<td[^>]* data-label="(.*?)"', row) == heads
+
+
+def test_narrow_tables_stay_tables_on_a_phone(open_page, book_on_disk):
+    """Their rows can be compared, and they need no scrolling; wide ones are cards."""
+    shown = {}
+    for name in ("05_dcgan", "07_wgan_gp", "09_evaluation"):
+        window = open_page(f"{book_on_disk}/book/{name}.html", width=360)
+        window.evaluate(UNFOLD)
+        shown[name] = window.evaluate(
+            """[...document.querySelectorAll('article table')].map(one =>
+                [one.matches('.cards'), one.scrollWidth - one.clientWidth])"""
+        )
+    assert [False, 0] in shown["05_dcgan"] and [False, 0] in shown["07_wgan_gp"]
+    assert shown["09_evaluation"] and all(cards for cards, _ in shown["09_evaluation"])
+    assert all(over <= 0 for found in shown.values() for _, over in found)
 
 
 def test_tables_keep_their_roles_whatever_their_display():
