@@ -215,12 +215,12 @@ def row(name: str, track: str, numbers: str, note: str = "") -> str:
     )
 
 
-def rows(record: Record, digits: int = 3) -> str:
-    """What is asked for, to so many digits, a line for each digit set, and one for what is broken on purpose."""
+def rows(record: Record, precision: int = 3) -> str:
+    """What is asked for, to `precision` digits, a line for each digit set, and one for what is broken on purpose."""
     sets = distinct(record)
     if not sets:
         return paragraph("Not recorded yet.")
-    bounds = list(dict.fromkeys(bound(entry, digits) for entry in sets.values()))
+    bounds = list(dict.fromkeys(bound(entry, precision) for entry in sets.values()))
     asked = f"Asked for: <b>{' or '.join(bounds)}</b>."
     if record.claim.exact:
         names = {digits: f"{SETS[digits]} " if len(sets) > 1 else "" for digits in sets}
@@ -298,6 +298,6 @@ def entry(record: Record, cell: str) -> str:
 <details class="record" data-kinds="{" ".join(kinds)}"><summary><b>{number}</b> \
 <span title="{STATES[mark(record)]}">{mark(record)}</span> {typeset(claim.text)} <i>{tail}</i></summary>
 <div class="record-body" id="{record_anchor(claim.number)}">
-{rows(record, digits=7)}{sabotages(record)}{paragraph(f'<a href="{cell}">The cell that checks claim {number}</a>')}\
+{rows(record, precision=7)}{sabotages(record)}{paragraph(f'<a href="{cell}">The cell that checks claim {number}</a>')}\
 </div></details>
 """

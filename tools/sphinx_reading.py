@@ -77,7 +77,8 @@ class FigureFirst(SphinxPostTransform):
             if "cell-figure" in cell["classes"] and len(cell) > 1 and isinstance(cell[0], HideCodeCellNode):
                 code, parent = cell.pop(0), cell.parent
                 place = parent.index(cell) + 1
-                if place < len(parent) and "caption" in parent[place].get("classes", ()):
+                behind = parent[place] if place < len(parent) else None
+                if isinstance(behind, nodes.paragraph) and "caption" in behind["classes"]:
                     parent.insert(place + 1, nodes.container("", code, classes=["cell", "cell-code"]))
                 else:
                     cell.append(code)
