@@ -34,8 +34,9 @@ import torch.distributed as dist
 import gan_tutorial as gt
 from gan_tutorial import acceleration, distributed
 from gan_tutorial.acceleration import ACCELERATIONS
-from gan_tutorial.recipes import Trainer, get_recipe
+from gan_tutorial.recipes import get_recipe
 from gan_tutorial.runtime import pick_device
+from gan_tutorial.training import Trainer
 
 from . import speed
 from .baselines import Judge, short

@@ -29,8 +29,9 @@ import gan_tutorial as gt
 from gan_tutorial.acceleration import ACCELERATIONS, Acceleration, bfloat16
 from gan_tutorial.flops import OpCounter
 from gan_tutorial.game import turns
-from gan_tutorial.recipes import DCGAN, RECIPES, Recipe, Trainer
+from gan_tutorial.recipes import DCGAN, RECIPES
 from gan_tutorial.runtime import pick_device
+from gan_tutorial.training import Recipe, Trainer
 
 from .runners import TimeBudgetReached, called_as, in_subprocess, isolate, run_until_budget, seed_everything
 

@@ -62,8 +62,8 @@ if TYPE_CHECKING:  # the same names once more, for type checkers and editors
         wgan,
         wgan_gp,
     )
-    from .recipes import Recipe, TrainedModel, Trainer
     from .runtime import Run
+    from .training import Recipe, TrainedModel, Trainer
 
 __version__ = "0.1.0"
 
@@ -79,8 +79,8 @@ NAMES = {
     "MLPGenerator OneHot Packed Projection conv_transpose_up dcgan_init nearest_up pixel_shuffle_up",
     "objectives": "Objective gradient_penalty hinge least_squares minimax nonsaturating r1 r2 relativistic wasserstein "
     "weight_clipping wgan wgan_gp",
-    "recipes": "Recipe TrainedModel Trainer",
     "runtime": "Run",
+    "training": "Recipe TrainedModel Trainer",
 }
 _MODULE = {name: module for module, names in NAMES.items() for name in names.split()}
 

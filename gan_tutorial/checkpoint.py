@@ -37,7 +37,8 @@ from .data import Data
 from .game import Player
 from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, printable, quoted, read, serialized, unquoted
 from .output import locked, test_write, write
-from .recipes import RECIPES, Networks, Recipe, Spec, TrainedModel, Trainer, get_recipe
+from .recipes import RECIPES, get_recipe
+from .training import Networks, Recipe, Spec, TrainedModel, Trainer
 
 __all__ = [
     "CARD",

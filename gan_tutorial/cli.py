@@ -25,6 +25,8 @@ RECIPES = {
     "stacked": "small networks that double an image's size in turn",
     "wgan": "a Wasserstein GAN with clipped weights",
     "wgan-gp": "a Wasserstein GAN with a gradient penalty",
+    "vae": "a variational autoencoder, to compare with",
+    "gmmn": "a generator without a critic: the kernel distance of two batches is its loss",
 }
 ACCELERATIONS = ("bf16", "channels-last", "fused", "compile", "graphs")
 #: Beside folders of images.

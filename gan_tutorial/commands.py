@@ -26,8 +26,9 @@ from .acceleration import get_accelerations
 from .cli import DATA, ENDING, FITS, LARGEST, Ended, check_free, complain, program, say
 from .game import Interrupted
 from .images import available_memory, human
-from .recipes import TrainedModel, Trainer, get_recipe, interruptible, learning_rate
+from .recipes import get_recipe
 from .runtime import default_seed, pick_device
+from .training import TrainedModel, Trainer, interruptible, learning_rate
 
 JUDGED = 10_000  # samples that a model is judged by
 FLOWERS = {"train": 20_000, "test": 10_000}  # how many are drawn

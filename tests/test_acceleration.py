@@ -10,7 +10,8 @@ from torch import nn
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint
-from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, STACKED, WGAN_GP, Trainer
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, STACKED, WGAN_GP
+from gan_tutorial.training import Trainer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning"),  # PyTorch's own, compiling

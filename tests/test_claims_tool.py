@@ -588,31 +588,34 @@ def test_the_cell_of_a_claim_has_an_anchor():
     assert list(app.env.metadata["01_toy"]["myst_slugs"]) == ["claim-1-1", "claim-1-2"]
 
 
-def test_the_start_is_a_chapter_whose_claims_begin_with_an_s(toy, capsys):
-    """It is recorded, listed before the others, run alone by its letter, sabotaged, and its runs outlive a new text."""
-    claim = 'gt.claim("S.1", "Two and one is three", total, low=3, high=3, exact=True)'
-    toy.chapter("import gan_tutorial as gt", "total = 2 + 1", claim, name="start")
-    sabotage = """
+@pytest.mark.parametrize("name, letter", [("start", "S"), ("errata", "A")])
+def test_a_notebook_without_a_number_has_claims_that_begin_with_a_letter(toy, capsys, name, letter):
+    """It is recorded, listed in its place, run alone by its letter, sabotaged, and its runs outlive a new text."""
+    claim = f'gt.claim("{letter}.1", "Two and one is three", total, low=3, high=3, exact=True)'
+    toy.chapter("import gan_tutorial as gt", "total = 2 + 1", claim, name=name)
+    sabotage = f"""
 [[sabotage]]
 name = "a worse sum"
-file = "book/start.ipynb"
+file = "book/{name}.ipynb"
 old = "2 + 1"
 new = "2 + 2"
-claims = ["S.1"]
+claims = ["{letter}.1"]
 """
     toy.write("book/sabotages.toml", SABOTAGES + sabotage)
-    assert toy.claims("--only", "s") == 0
-    assert {run["chapter"] for run in toy.record["runs"]} == {"S"} and "S.1" in toy.record["texts"]
-    assert '<a href="../start.html#claim-S-1">' in toy.page and "S.1 ✓ Two and one is three exact" in words(toy.page)
-    assert toy.page.index("S.1") < toy.page.index("1.1") and "✗ a worse sum: measured 4" in words(toy.page)
-    toy.change("book/start.ipynb", "Two and one", "One and two")
-    toy.change("book/start.ipynb", "total = 2 + 1", "total = 2 + 1 + 0")
+    assert toy.claims("--only", letter.lower()) == 0
+    assert {run["chapter"] for run in toy.record["runs"]} == {letter} and f"{letter}.1" in toy.record["texts"]
+    assert f'<a href="../{name}.html#claim-{letter}-1">' in toy.page
+    assert f"{letter}.1 ✓ Two and one is three exact" in words(toy.page)
+    first = toy.page.index(f"#claim-{letter}-1") < toy.page.index("#claim-1-1")
+    assert first == (name == "start") and "✗ a worse sum: measured 4" in words(toy.page)
+    toy.change(f"book/{name}.ipynb", "Two and one", "One and two")
+    toy.change(f"book/{name}.ipynb", "total = 2 + 1", "total = 2 + 1 + 0")
     toy.change("book/sabotages.toml", 'old = "2 + 1"', 'old = "2 + 1 + 0"')
     capsys.readouterr()
-    assert toy.claims("--check", "--allow-stale", "--only", "S") == 0, capsys.readouterr().out
-    toy.change("book/start.ipynb", "S.1", "S.2")
-    assert toy.claims("--check", "--only", "S") == 1
-    assert "claim S.2 stands where S.1 is expected" in capsys.readouterr().out
+    assert toy.claims("--check", "--allow-stale", "--only", letter) == 0, capsys.readouterr().out
+    toy.change(f"book/{name}.ipynb", f"{letter}.1", f"{letter}.2")
+    assert toy.claims("--check", "--only", letter) == 1
+    assert f"claim {letter}.2 stands where {letter}.1 is expected" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------- by hand

@@ -14,6 +14,8 @@ CLAIM = 'gt.claim("1.1", "One is one", 1.0, low=1)'
 CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is to pass
     "good": (CLAIM, True),
     "start": (CLAIM.replace("1.1", "S.1"), True),
+    "errata": (CLAIM.replace("1.1", "A.1"), True),
+    "quiet_errata": (f"if False:\n    {CLAIM.replace('1.1', 'A.1')}", False),
     "quiet_start": (f"if False:\n    {CLAIM.replace('1.1', 'S.1')}", False),
     "quiet": (f"if False:\n    {CLAIM}", False),
     "swallowed": (f"try:\n    {CLAIM.replace('low=1', 'low=2')}\nexcept AssertionError:\n    pass", False),
@@ -31,7 +33,7 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What pytest says of nine small chapters, with synthetic digits asked for."""
+    """What pytest says of a dozen small chapters, with synthetic digits asked for."""
     folder = tmp_path_factory.mktemp("book")
     shutil.copyfile(ROOT / "conftest.py", folder / "conftest.py")
     for name, (source, _) in CHAPTERS.items():

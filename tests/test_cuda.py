@@ -12,7 +12,8 @@ import torch.distributed as dist
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint, distributed
-from gan_tutorial.recipes import RECIPES, Trainer
+from gan_tutorial.recipes import RECIPES
+from gan_tutorial.training import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this needs CUDA")
 

@@ -21,7 +21,7 @@ from torch import nn
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint, distributed
-from gan_tutorial.recipes import Trainer
+from gan_tutorial.training import Trainer
 
 ring = gt.data.ring(n=500, seed=0)
 digits = gt.data.synthetic_digits(64, seed=0)
@@ -88,7 +88,7 @@ def play(name, steps=5):
     }
 
 
-SMALL = gt.recipes.Recipe(
+SMALL = gt.Recipe(
     "small",
     {"generator": lambda spec: mlp(), "critic": lambda spec: plain()},
     gt.wgan_gp,
@@ -312,7 +312,7 @@ def die(number, log=None):  # in the fifth step, or after it and before it is sa
 dies = os.environ["RANK"] == victim and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 try:
     distributed.init()
-    trainer = checkpoint.resume(out, few) if os.path.exists(out) else gt.recipes.Trainer(recipe, few)
+    trainer = checkpoint.resume(out, few) if os.path.exists(out) else gt.Trainer(recipe, few)
     if distributed.rank() == 0:
         print("begins at step", trainer.steps, file=sys.stderr, flush=True)
     if dies and distributed.rank():  # hooks are the first process's

@@ -76,6 +76,11 @@ def smoothed(D):
     return 0.9 * math.log(D) + 0.1 * math.log(1 - D)
 
 
+def off(v, power):
+    """The mean error of a pixel that is white with probability 0.3."""
+    return 0.3 * abs(1 - v) ** power + 0.7 * abs(-1 - v) ** power
+
+
 least = partial(optimize.minimize_scalar, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": 1e-9})
 narrow, wide = stats.norm(0, 1), stats.norm(0, 2)
 slope = max(np.linspace(0, 3, 30_001), key=lambda s: 4 * s - 10 * (s - 1) ** 2)
@@ -100,6 +105,14 @@ NUMBERS = {
     49: [least(lambda D: -0.75 * smoothed(D) - 0.25 * math.log(1 - D)).x, least(lambda D: -smoothed(D)).fun],
     50: [float(part(np.linalg.eigvals([[0, 0.5], [-0.5, -0.5]])[0])) for part in (np.real, lambda s: abs(s.imag))],
     51: [js([1 / 64] * 64, [1 / 16] * 16 + [0] * 48), js([1 / 8] * 8, [1 / 4] * 4 + [0] * 4)],
+    52: [kl(stats.norm(1, 0.5), stats.norm(0, 1))],
+    53: [
+        stats.norm(0, math.sqrt(2)).logpdf(2),
+        integrate.quad(lambda z: stats.norm.pdf(z) * stats.norm(z, 1).logpdf(2), -12, 12)[0],
+        kl(stats.norm(0, 1), stats.norm(1, math.sqrt(0.5))),
+    ],
+    54: [least(lambda v: off(v, 2), bounds=(-1, 1)).x, least(lambda v: off(v, 2), bounds=(-1, 1)).fun],
+    55: [js([0.1, 0.9], [0, 1]), math.log(2), stats.entropy([0.1, 0.9], [0.001, 0.999])],
 }
 
 

@@ -15,7 +15,7 @@ import torch
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, layout
-from gan_tutorial.recipes import Recipe, Trainer
+from gan_tutorial.training import Recipe, Trainer
 
 points = gt.Data("points", torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
 TINY = Recipe(

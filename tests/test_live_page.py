@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from torch.testing import assert_close
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint, metrics, recipes
+from gan_tutorial import checkpoint, metrics, recipes, training
 from tools import ROOT, browser, node, sphinx_live
 
 CONFIG = """
@@ -228,7 +228,7 @@ def test_a_walk_that_plays(start, motion):
 
 
 def test_a_file_of_one_s_own(start, tmp_path):
-    trainer = recipes.Trainer(recipes.CONDITIONAL.configure(latent_dim=20), gt.data.synthetic_digits(200))
+    trainer = training.Trainer(recipes.CONDITIONAL.configure(latent_dim=20), gt.data.synthetic_digits(200))
     trainer.run(steps=2)
     path = tmp_path / "own.safetensors"
     checkpoint.save(trainer, path)

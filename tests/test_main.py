@@ -19,7 +19,7 @@ from PIL import Image
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint, cli, commands, data, images, plots, recipes
-from gan_tutorial.recipes import Recipe, Spec, TrainedModel, Trainer
+from gan_tutorial.training import Recipe, Spec, TrainedModel, Trainer
 
 few = gt.data.synthetic_digits(400, seed=0)
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from tools import notebooks, setup_cell
+from tools import notebooks, readings, setup_cell
 
 SETUP = setup_cell.text()
 PNG = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
@@ -19,6 +19,12 @@ def test_there_are_chapters_and_the_start_is_the_first():
     assert len(notebooks.chapters()) >= 3
     assert notebooks.chapters()[0].name == "start.ipynb" == notebooks.chapters(["S"])[0].name
     assert [path.name[:3] for path in notebooks.chapters(["3", "s", "00"])] == ["03_", "sta", "00_"]
+
+
+def test_the_appendix_is_the_last_and_its_letter_names_it():
+    names = [path.name for path in notebooks.chapters()]
+    assert "errata.ipynb" == names[-1] == notebooks.chapters(["a"])[0].name
+    assert names == list(map("{}.ipynb".format, readings.chapters()))
 
 
 # -------------------------------------------------------------------------------------- the check can fail

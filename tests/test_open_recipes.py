@@ -17,7 +17,8 @@ from torch.nn.functional import mse_loss
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint
-from gan_tutorial.recipes import DCGAN, MLP, RECIPES, Clock, Recipe, Trainer
+from gan_tutorial.recipes import DCGAN, MLP, RECIPES
+from gan_tutorial.training import Clock, Recipe, Trainer
 
 random = torch.Generator().manual_seed(0)
 GREY = gt.Data("squares", (torch.rand(60, 1, 8, 8, generator=random) * 255).byte(), torch.arange(60) % 2)
@@ -51,7 +52,7 @@ def vae_players(recipe, networks):
 
 
 VAE = Recipe(
-    "vae",
+    "own vae",
     {"encoder": Encoder, "decoder": lambda spec: gt.MLPGenerator(spec.latent_dim, spec.shape, width=16)},
     optimizer=adam,
     latent_dim=3,
@@ -79,7 +80,7 @@ def gmmn_players(recipe, networks):
 
 
 GMMN = Recipe(
-    "gmmn",
+    "own gmmn",
     {"generator": lambda spec: gt.MLPGenerator(spec.latent_dim, spec.shape, width=16)},
     optimizer=adam,
     latent_dim=2,

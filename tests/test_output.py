@@ -10,7 +10,8 @@ import torch
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, output
-from gan_tutorial.recipes import MLP, Trainer
+from gan_tutorial.recipes import MLP
+from gan_tutorial.training import Trainer
 
 resource = pytest.importorskip("resource")  # this system has no limits, nor fork
 points = gt.Data("points", torch.randn(200, 2, generator=torch.Generator().manual_seed(0)))

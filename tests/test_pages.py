@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from tools import book, notebooks, setup_cell
+from tools import ERRATA, book, notebooks, setup_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -121,13 +121,13 @@ def test_every_picture_has_words(pages):
 
 def test_there_is_a_button_for_colab_only_where_there_is_a_repository(pages):
     repository, release = setup_cell.project()
+    chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
     colab = [
         link
         for path, page in pages.items()
         for link in page.links
-        if "colab.research.google.com" in link and (path.name[:2].isdigit() or path.stem == "start")
+        if "colab.research.google.com" in link and path.stem in chapters
     ]
-    chapters = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
     if not repository:
         assert colab == []
     else:
@@ -169,10 +169,10 @@ def needed(chapter, boxes):
 
 
 def test_a_chapter_needs_what_the_map_says():
-    """Its own words on what one needs link to no chapter that the map leaves out."""
+    """Its own words on what one needs link to no chapter that the map leaves out. The appendix is not on the map."""
     boxes = {file[:2]: [f"{int(n):02d}" for n in needs.split()] for file, needs, _ in BOX.findall(INTRO)}
     assert sum(map(len, boxes.values())) > 10
-    for path in notebooks.chapters():
+    for path in (path for path in notebooks.chapters() if path.name != ERRATA):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "\n\n".join(notebooks.source(cell) for cell in cells if cell["cell_type"] == "markdown")
         passages = re.findall(r"^(?:#+ |\*\*)?(?:What y|Y)ou need\b.*?(?=^#|\Z)", text, re.S | re.M)

@@ -8,7 +8,8 @@ import torch
 
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, cli, metrics
-from gan_tutorial.recipes import MLP, RECIPES, Trainer
+from gan_tutorial.recipes import MLP, RECIPES
+from gan_tutorial.training import Trainer
 from tools import train_pretrained
 
 few = gt.data.synthetic_digits(300, seed=0)

@@ -156,6 +156,14 @@ def test_a_chapter_that_breaks_one_rule(made, words):
     assert [fault for fault in found if words in fault], found
 
 
+def test_a_page_to_look_things_up_in_has_one_reading_and_the_same_cells_and_figures():
+    page = [cell for cell in replaced("## In short\n\nFive lines.", "## Losses") if "xercise" not in cell["source"]]
+    assert faults(page, "errata") == []
+    page.insert(6, code("f()", PNG, printed("a" * 81)))
+    found = " ".join(faults(page, "errata"))
+    assert "no caption" in found and "wider than 80" in found and "In short" not in found
+
+
 def test_the_chapter_before_all_others_is_shorter():
     made = replaced("A sentence.", "word " * 1201)
     assert faults(made) == []

@@ -12,7 +12,8 @@ from torch import nn
 import gan_tutorial as gt
 from benchmarks import speed
 from gan_tutorial import acceleration
-from gan_tutorial.recipes import MLP, Trainer
+from gan_tutorial.recipes import MLP
+from gan_tutorial.training import Trainer
 
 PICTURES = torch.randint(256, (20, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 TINY = gt.Data("mnist", PICTURES, torch.arange(20) % 10)
@@ -271,7 +272,7 @@ class Squeezed(Viewing):
 def test_what_networks_do_not_support_is_left_out(capsys):
     def recipe(critic):
         networks = {"generator": lambda spec: gt.MLPGenerator(3, (1, 28, 28), 8), "critic": lambda spec: critic()}
-        return gt.recipes.Recipe("viewing", networks, latent_dim=3, batch_size=4)
+        return gt.Recipe("viewing", networks, latent_dim=3, batch_size=4)
 
     assert speed.supports(recipe(Squeezed), TINY, acceleration.fused)
     assert not speed.supports(recipe(Squeezed), TINY, acceleration.channels_last)

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-START = "start.ipynb"  # the way into the book, before chapter 0: its claims are numbered S.1, S.2, …
+START = "start.ipynb"  # the way into the book, before chapter 0
+ERRATA = "errata.ipynb"  # appendix A, behind all chapters
+LETTERS = {START: "S", ERRATA: "A"}  # notebooks without a number: their claims are S.1, S.2, … and A.1, A.2, …
 ROOT = Path(__file__).resolve().parent.parent
 
 # The package's own module, loaded by its path: importing the package would need torch.
@@ -66,10 +68,15 @@ def cores() -> int:
 
 def chapter_number(notebook: str) -> str:
     """What the record calls a chapter, from the name of its file: "03" for 03_conditional.ipynb, "S" for the start."""
-    return "S" if notebook == START else notebook[:2]
+    return LETTERS.get(notebook, notebook[:2])
+
+
+def book_order(notebook: str) -> tuple[int, str]:
+    """A key that sorts the names of notebooks as the book has them: the start, the chapters, the appendix."""
+    return {START: 0, ERRATA: 2}.get(notebook, 1), notebook
 
 
 def chapter_of(number: str) -> str:
     """The same from the number of a chapter or of a claim in it: "03" for "3", "03" and "3.2", "S" for "S.1"."""
     chapter = number.split(".")[0].upper()
-    return chapter if chapter == "S" else f"{int(chapter):02d}"
+    return chapter if chapter in LETTERS.values() else f"{int(chapter):02d}"

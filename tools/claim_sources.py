@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import START, chapter_number, chapter_of, notebooks
+from . import LETTERS, book_order, chapter_number, chapter_of, notebooks
 from .dependency_hash import PACKAGE, Claim, claims_in, dependency_hash, until_last_claim
 
 SETS = ("mnist", "synthetic")  # the digits that a chapter is run on
@@ -77,7 +77,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Chapter:
-    number: str  # "01", or "S" for the start
+    number: str  # "01", "S" for the start, "A" for the errata
     notebook: str
     title: str
     claims: dict[str, Claim]
@@ -106,7 +106,8 @@ class Book:
         self.problems: list[tuple[str, str]] = []
         self.chapters: dict[str, Chapter] = {}
         self.sabotages: dict[str, Sabotage] = {}
-        paths = [*(root / "book").glob(START), *sorted((root / "book").glob("[0-9][0-9]_*.ipynb"))]
+        paths = [path for name in ("[0-9][0-9]_*.ipynb", *LETTERS) for path in (root / "book").glob(name)]
+        paths.sort(key=lambda path: book_order(path.name))
         contents = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
         self.sources = Sources.read(root, contents)
         for name, content in contents.items():

@@ -1,6 +1,8 @@
-"""The form of a chapter with two readings: each rule yields sentences, and nothing where it is kept.
+"""The form of a notebook: each rule yields sentences, and nothing where it is kept.
 
-A chapter is in this form once it has a section `## In short`. `python -m tools.notebooks check 03` prints the faults.
+What holds of every page are the rules of cells and figures. A chapter has two readings besides, with a section
+`## In short`; the errata, a page to look things up in, have not. `python -m tools.notebooks check 03` prints the
+faults.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from . import readings, setup_cell
+from . import LETTERS, readings, setup_cell
 from .cells import code_cells, is_folded, parts, source, tags, title
 from .dependency_hash import claims_in
 
@@ -19,12 +21,15 @@ STARTED, ENDED = re.compile(r"<details\b", re.I), re.compile(r"</details>", re.I
 
 
 def faults(notebook: dict, name: str = "") -> Iterator[str]:
-    """Everything in which a chapter is not in the form. `name` is the file's, such as "02_first_gan"."""
-    if readings.converted(notebook):
-        yield from length_faults(notebook, name)
-        yield from section_faults(notebook)
+    """Everything in which a page is not in the form. `name` is the file's, such as "02_first_gan"."""
+    chapter = readings.converted(notebook)
+    if chapter or f"{name}.ipynb" in LETTERS:
+        yield from width_faults(notebook)
         yield from fold_faults(notebook)
         yield from figure_faults(notebook, str(int(name[:2])) if name[:2].isdigit() else "")
+    if chapter:
+        yield from length_faults(notebook, name)
+        yield from section_faults(notebook)
         yield from prediction_faults(notebook)
         yield from exercise_faults(notebook)
 
@@ -35,7 +40,7 @@ def written(notebook: dict) -> list[dict]:
 
 
 def length_faults(notebook: dict, name: str = "") -> Iterator[str]:
-    """A first reading that is too long, lines that are too wide."""
+    """A first reading that is too long."""
     found = readings.measure("", notebook)
     words, lines = (readings.FIRST_WORDS, readings.FIRST_LINES)
     if name == "start":
@@ -44,6 +49,10 @@ def length_faults(notebook: dict, name: str = "") -> Iterator[str]:
         yield f"the first reading has {found.first_words:,} words, more than {words:,}"
     if found.first_lines > lines:
         yield f"the first reading has {found.first_lines} lines of visible code, more than {lines}"
+
+
+def width_faults(notebook: dict) -> Iterator[str]:
+    """Lines that are too wide."""
     for cell in written(notebook):
         if wide := readings.wide_lines(cell):
             yield f"{len(wide)} lines wider than {readings.COLUMNS} columns, such as {wide[0].strip()[:50]!r}"

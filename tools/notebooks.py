@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from . import ROOT, START, atomic_write, chapter_number, chapter_of, form, option_parser, setup_cell
+from . import LETTERS, ROOT, atomic_write, book_order, chapter_number, chapter_of, form, option_parser, setup_cell
 from .cells import code_cells, source
 from .dependency_hash import claims_in
 
@@ -34,13 +34,13 @@ CLAIM_TAG = "nbval-check-output"
 
 
 def chapters(names: Sequence[str] = ()) -> list[Path]:
-    """The notebooks named by path or by number ("03", "3", "S"); all of the book, in order, where no name is given."""
-    every = sorted((ROOT / "book").glob("*.ipynb"), key=lambda path: (path.name != START, path.name))
+    """The notebooks named by path, number or letter ("03", "3", "S"); the whole book, in order, without a name."""
+    every = sorted((ROOT / "book").glob("*.ipynb"), key=lambda path: book_order(path.name))
     if not names:
         return every
     found = []
     for name in names:
-        if name.isdigit() or name.upper() == "S":
+        if name.isdigit() or name.upper() in LETTERS.values():
             match = [p for p in every if chapter_number(p.name) == chapter_of(name)]
         else:
             match = [Path(name).resolve()] if Path(name).is_file() else []

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import ROOT, chapter_number
+from . import ROOT, book_order, chapter_number
 from .cells import code_cells, is_folded, readings, section, source
 
 PACE = 200  # words a minute
@@ -184,7 +184,7 @@ def running_times(root: Path = ROOT) -> dict[str, float]:
 
 def chapters(root: Path = ROOT) -> dict[str, dict]:
     """The book's notebooks by name, the first one first."""
-    paths = sorted((root / "book").glob("*.ipynb"), key=lambda path: (path.stem != "start", path.stem))
+    paths = sorted((root / "book").glob("*.ipynb"), key=lambda path: book_order(path.name))
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 

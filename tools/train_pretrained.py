@@ -17,8 +17,9 @@ from gan_tutorial import checkpoint, cli, metrics
 from gan_tutorial.commands import packaged
 from gan_tutorial.data import Data
 from gan_tutorial.game import Interrupted
-from gan_tutorial.recipes import RECIPES, TrainedModel, Trainer
+from gan_tutorial.recipes import RECIPES
 from gan_tutorial.runtime import pick_device
+from gan_tutorial.training import TrainedModel, Trainer
 
 from . import option_parser
 
