@@ -53,12 +53,10 @@ function leaveKinds(...names) {
     if (!kept.has(element) && !["STYLE", "SCRIPT", "LINK"].includes(element.tagName)) element.remove();
 }
 
-/** Violations that axe-core calls serious or critical, each in a line. */
+/** Violations of axe-core's rules, each in a line. */
 async function violations(include, options) {
   const found = await axe.run(include, { resultTypes: ["violations"], preload: false, ...options });
-  return found.violations
-    .filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .flatMap(({ id, nodes }) => nodes.slice(0, 5).map((node) => `${id}: ${node.html.slice(0, 160)}`));
+  return found.violations.flatMap(({ id, nodes }) => nodes.slice(0, 5).map((node) => `${id}: ${node.html.slice(0, 160)}`));
 }
 
 /** What sticks out of the page to the right. */

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tools import node
-from tools.browser import opened
+from tools.browser import UNFOLD, opened
 
 ROOT = Path(__file__).parents[1]
 HELP = (Path(__file__).parent / "browser.js").read_text(encoding="utf-8")
@@ -37,6 +37,7 @@ def look(browser, axe, address, seen, wide=False):
     """
     with opened(browser, address, reduced_motion="reduce") as page:
         page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        page.evaluate(UNFOLD)
         page.evaluate(f"{axe}\n{HELP}\nObject.assign(window, {{ markKinds, dropSpans, leaveKinds, violations, wide }})")
         kinds, wrong = {}, []
         for theme in ("light", "dark"):
@@ -81,7 +82,7 @@ def faults(chromium, axe, built, seen):
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("kind", ["console", "requests", "width", "axe"])
 def test_a_page_is(page, kind, faults, request):
-    """console: no error or warning; requests: none to the outside; width: a phone's; axe: nothing serious."""
+    """console: no error or warning; requests: none to the outside; width: a phone's; axe: nothing."""
     for known in ((kind, page), (kind, "*")):
         if known in KNOWN:
             request.applymarker(pytest.mark.xfail(reason=KNOWN[known], strict=True))
@@ -125,6 +126,135 @@ def test_a_page_that_is_wrong_in_every_way(chromium, axe, tmp_path):
     rules = {line.split(":")[0] for line in found["axe"]}
     assert rules == {"color-contrast", "image-alt", "scrollable-region-focusable"}
     assert {'class="b"' in line for line in found["axe"] if "contrast" in line} == {True, False}
+
+
+# ------------------------------------------------------------------------------------------------- paper and keyboard
+
+COLOURS = """() => {
+const shown = [...document.querySelectorAll("article, article *")].filter((one) => one.checkVisibility());
+return shown.map((one) => {
+  const { color, backgroundColor, borderColor, fill, stroke } = getComputedStyle(one);
+  const pixel = one.matches("canvas") && one.getContext("2d")?.getImageData(3, 3, 1, 1).data.join();
+  const name = one.className.baseVal ?? one.className;
+  return [one.tagName, name, color, backgroundColor, borderColor, fill, stroke, pixel].join("|");
+}) }"""
+
+
+@pytest.mark.parametrize("page", ["book/start", "book/laboratory", "book/06_wasserstein", "book/appendix/claims"])
+def test_a_dark_page_is_printed_as_a_light_one(page, open_page, book_on_disk):
+    """Every colour, that of the laboratory's canvases too; on the screen it is dark again afterwards."""
+    found = {}
+    for scheme in ("light", "dark"):
+        window = open_page(f"{book_on_disk}/{page}.html", color_scheme=scheme, reduced_motion="reduce")
+        window.wait_for_timeout(300)
+        window.emulate_media(media="print", color_scheme=scheme)
+        window.wait_for_timeout(300)
+        found[scheme] = window.evaluate(COLOURS)
+        window.emulate_media(media="screen", color_scheme=scheme)
+        window.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    assert len(found["light"]) > 100
+    assert [pair for pair in zip(*found.values(), strict=True) if pair[0] != pair[1]][:5] == []
+
+
+def test_the_number_of_a_formula_does_not_lie_on_it(open_page, book_on_disk):
+    window = open_page(f"{book_on_disk}/book/06_wasserstein.html", width=360)
+    covered = """() => [...document.querySelectorAll(".katex-display .katex-tag")].map((tag) => {
+      const number = document.createRange();
+      number.selectNodeContents(tag);
+      const own = number.getBoundingClientRect();
+      const bases = [...tag.parentElement.querySelectorAll(".base, .katex-base")].filter((base) => !tag.contains(base));
+      return bases.map((base) => base.getBoundingClientRect()).some(({ left, right, top, bottom }) =>
+        right > own.left && left < own.right && bottom > own.top + 1 && top < own.bottom - 1);
+    })"""
+    found = window.evaluate(covered)
+    assert len(found) >= 4 and not any(found), found
+
+
+@pytest.mark.parametrize("page", ["book/intro", "book/laboratory", "book/02_first_gan"])
+def test_the_focus_is_seen_at_each_stop(page, open_page, book_on_disk):
+    """Something of the element's own looks changes when the Tab key leads there."""
+    window = open_page(f"{book_on_disk}/{page}.html", reduced_motion="reduce")
+    window.add_style_tag(content="* { transition: none !important; animation: none !important }")
+    looks = """element => {
+      const style = getComputedStyle(element);
+      const outline = style.outlineStyle === "none" ? "none" : style.outline;
+      return [outline, style.boxShadow, style.borderColor, style.backgroundColor, style.textDecoration].join();
+    }"""
+    lost, stops = [], 0
+    for _ in range(45):
+        window.keyboard.press("Tab")
+        element = window.evaluate_handle("document.activeElement").as_element()
+        if element.evaluate("element => element === document.body"):
+            break
+        stops += 1
+        focused = element.evaluate(looks)
+        same = element.evaluate(f"element => {{ element.blur(); return ({looks})(element) === {focused!r}; }}")
+        element.evaluate("element => element.focus()")
+        if same:
+            lost.append(element.evaluate("element => element.outerHTML.slice(0, 160)"))
+    assert stops > 30 and lost == []
+
+
+DEEP = "document.getElementById('deeper-the-duality-proved-body')"
+
+
+def test_what_is_deeper_is_folded_and_what_leads_there_opens_it(open_page, book_on_disk):
+    """The contents, a link to a claim from another page, the browser's search, the keyboard; and again when closed."""
+    address = f"{book_on_disk}/book/06_wasserstein.html"
+    window = open_page(address, reduced_motion="reduce")
+    shown = f"{DEEP}.checkVisibility({{ contentVisibilityAuto: true }}) && {DEEP}.offsetHeight > 100"
+    in_sight = (
+        "id => { const { top } = document.getElementById(id).getBoundingClientRect(); return top > -5 && top < 500 }"
+    )
+    assert window.locator(".deeper-fold").count() == window.locator("section.deeper").count() > 5
+    assert not window.evaluate(shown)
+    contents = window.locator(".bd-sidebar-secondary a[href='#deeper-the-duality-proved']")
+    for _ in range(2):
+        contents.click()
+        window.wait_for_function(shown)
+        window.wait_for_function(in_sight, arg="deeper-the-duality-proved")
+        button = window.locator("#deeper-the-duality-proved-fold")
+        assert button.get_attribute("aria-expanded") == "true" and button.inner_text() == "Close"
+        button.press("Enter")
+        assert not window.evaluate(shown) and button.get_attribute("aria-expanded") == "false"
+    window.evaluate(f"{DEEP}.dispatchEvent(new Event('beforematch'))")
+    assert window.evaluate(shown)
+    claim = window.evaluate(
+        "document.querySelector('section.deeper:not(:has([aria-expanded=true])) .cell[id^=claim]').id"
+    )
+    window = open_page(f"{address}#{claim}", reduced_motion="reduce")
+    window.wait_for_function(in_sight, arg=claim)
+    assert window.locator(".deeper-fold[aria-expanded=true]").count() == 1
+    after = window.evaluate("document.querySelector('section:not(.deeper)[id=sources], section#sources').id")
+    window = open_page(f"{address}#{after}", reduced_motion="reduce")
+    window.wait_for_function(in_sight, arg=after)
+
+
+def test_what_is_deeper_is_open_on_paper_and_without_scripts(open_page, book_on_disk):
+    address = f"{book_on_disk}/book/06_wasserstein.html"
+    window = open_page(address, java_script_enabled=False)
+    assert window.locator(".deeper-fold").count() == 0
+    words = window.locator("section.deeper").first.inner_text()
+    assert len(words) > 500
+    parts = "article :is(h1, h2, h3, p):not(.gan-lab *, .live *)"
+    order = f"[...document.querySelectorAll('{parts}')].map(one => one.textContent)"
+    as_written = window.evaluate(order)
+    window = open_page(address)
+    assert window.evaluate(order) == as_written  # to be read in the same order
+    window.emulate_media(media="print")
+    assert window.locator("section.deeper").first.inner_text()[-300:] == words[-300:]
+    assert not window.locator(".deeper-fold:visible").count()
+
+
+def test_without_scripts(open_page, book_on_disk):
+    """No place is kept for what does not come, and the page of the search leads elsewhere."""
+    window = open_page(f"{book_on_disk}/book/intro.html", java_script_enabled=False)
+    lab = window.locator(".gan-lab").bounding_box()
+    assert lab["height"] < 80
+    window = open_page(f"{book_on_disk}/search.html", java_script_enabled=False)
+    assert not window.is_visible("form.bd-search") and "Error" not in window.inner_text("main")
+    links = [link.get_attribute("href") for link in window.locator(".bd-search-container a").all()]
+    assert links == ["genindex.html", "book/appendix/glossary.html", "book/appendix/claims.html"]
 
 
 # ----------------------------------------------------------------------------------------------------- over a server
@@ -184,6 +314,7 @@ def test_fonts_of_formulas_load_from_disk(open_page, book_on_disk):
 def test_a_comma_stays_with_its_formula(open_page, book_on_disk):
     """At any width: nothing that must follow a formula begins a line."""
     window = open_page(f"{book_on_disk}/book/01_minimax.html")
+    window.evaluate(UNFOLD)
     lost = """() => [...document.querySelectorAll("article .kept-together")].filter((kept) => {
       const after = kept.lastChild;
       if (after.nodeType !== Node.TEXT_NODE || !kept.querySelector(".base")) return false;

@@ -171,18 +171,50 @@ def words(text):
 
 
 def test_the_page_lists_what_the_record_says(done):
-    exact, close = done.page.split('<details class="record">')[1:]
+    exact, close = done.page.split('<details class="record"')[1:]
     assert "## 1. A toy\n\n2 claims, 1 of them exact, in [the chapter](../01_toy.ipynb)." in done.page
-    assert "1.1 One and one is two exact" in words(exact) and '<div class="record-body" id="record-1-1">' in exact
+    assert "1.1 ✓ One and one is two exact" in words(exact) and '<div class="record-body" id="record-1-1">' in exact
     assert "Asked for: = 2. Measured: 2. Exact, so one run checks it." in words(exact)
     assert "✗ a wrong sum: measured 3, so the claim fails" in words(exact) and "<svg" not in exact
     assert '<a href="../01_toy.html#claim-1-2">' in close and "Asked for: ≥ 1.5, ≤ 2.5." in words(close)
     values = [rounded(2 + 0.1 * random.Random(str(seed)).uniform(-1, 1)) for seed in range(10)]
     mean, sd = statistics.fmean(values), statistics.stdev(values)
-    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd from it; fresh "
+    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd inside the bound; fresh "
     assert row in words(close)
-    assert "earlier version" not in done.page
-    assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.1f} sd' in done.page
+    assert "earlier version" not in done.page and done.page.count(">✓</span>") == 2
+    assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd' in done.page
+
+
+def test_a_box_has_another_mark_where_its_record_is_stale(done):
+    book = claim_sources.Book(done.root)
+    for change, mark in (("uniform(-1, 1)", "✓"), ("uniform(-1, 2)", "↻")):
+        done.change("gan_tutorial/toy.py", "uniform(-1, 1)", change)
+        book = claim_sources.Book(done.root)
+        for record in judge(book, claims.stored(book))[0].values():
+            box = claim_box.box(record, "")
+            assert re.findall("[✓↻]", box) == [mark] and "earlier version" not in box
+
+
+@pytest.mark.parametrize(
+    "said, shown",
+    [
+        ("The value is -ln 4 + 2 JS", "The value is −ln 4 + 2 JS"),
+        ("theta² + eta theta phi - 1", "θ² + η θ φ − 1"),
+        ("at most c^L h^(L-1) sqrt(d)", "at most c<sup>L</sup> h<sup>L−1</sup> √d"),
+        ("1e-8, half-way, x < y", "1e-8, half-way, x &lt; y"),
+    ],
+)
+def test_a_claim_is_typeset(said, shown):
+    assert claim_box.typeset(said) == shown
+
+
+def test_bounds_are_short_in_a_box_and_whole_in_the_record(done):
+    done.edit(lambda record: [run["claims"].update({"1.2": [2, 1.2345678, None]}) for run in record["runs"]])
+    book = claim_sources.Book(done.root)
+    record = judge(book, claims.stored(book))[0]["1.2"]
+    assert "≥\N{NO-BREAK SPACE}1.23<" in claim_box.box(record, "") and "1.234568<" in claim_box.entry(record, "")
+    assert [claim_box.shown(x) for x in (1.11e-16, -1e-9, 3e10, 0.5)] == ["1.11·10⁻¹⁶", "−1·10⁻⁹", "3·10¹⁰", "0.5"]
+    assert claim_box.distance(63.2) == "63\N{NO-BREAK SPACE}sd" and claim_box.distance(4.21)[:3] == "4.2"
 
 
 def test_a_line_has_a_dot_for_each_seed_and_a_cross_for_each_sabotage(done):
@@ -386,7 +418,8 @@ def test_stale_is_not_false(done, capsys):
     assert done.claims("--check") == 1
     out = capsys.readouterr().out
     assert "13 of 13 runs are missing or out of date" in out and "2 runs under sabotage are missing" in out
-    assert "**2 of 2 claims are recorded for an earlier version" in done.page
+    assert done.page.count("earlier version") == 1 and "**2 of 2 claims are recorded for an earlier" in done.page
+    assert done.page.count('<span title="waits to be recorded again">↻</span>') == 2 and "✓" not in done.page
 
 
 def test_false_is_false_even_if_stale(done, capsys):
@@ -572,7 +605,7 @@ claims = ["{letter}.1"]
     assert toy.claims("--only", letter.lower()) == 0
     assert {run["chapter"] for run in toy.record["runs"]} == {letter} and f"{letter}.1" in toy.record["texts"]
     assert f'<a href="../{name}.html#claim-{letter}-1">' in toy.page
-    assert f"{letter}.1 Two and one is three exact" in words(toy.page)
+    assert f"{letter}.1 ✓ Two and one is three exact" in words(toy.page)
     first = toy.page.index(f"#claim-{letter}-1") < toy.page.index("#claim-1-1")
     assert first == (name == "start") and "✗ a worse sum: measured 4" in words(toy.page)
     toy.change(f"book/{name}.ipynb", "Two and one", "One and two")

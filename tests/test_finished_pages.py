@@ -63,6 +63,29 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own():
     assert made == '<span class="n">c</span><pre>a <span class="k">if</span> <span class="n"><a>b</a></span></pre>'
 
 
+def test_the_book_s_style_sheets_become_one(tmp_path):
+    for name in ("a.css", "b.css"):
+        (tmp_path / name).write_text(f"p {{ content: '{name}' }}")
+    version = pages.join_sheets(tmp_path, ["a.css", "b.css"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.css"]
+    text = (tmp_path / "a.css").read_text()
+    assert text.index("a.css") < text.index("b.css")  # as they were linked: the later one wins
+    page = '<link href="_static/x.css?v=0" /><link href="_static/a.css?v=1" />\n<link href="_static/b.css?v=2" />'
+    expected = f'<link href="_static/x.css?v=0" /><link href="_static/a.css?v={version}" />'
+    assert pages.with_joined(page, ["a.css", "b.css"], version) == expected
+
+
+def test_what_those_who_listen_to_a_page_meet():
+    made = pages.mended(
+        '<a class="navbar-brand logo" href="x"><img src="a" alt=" - Home"/></a><div class="citation" '
+        'role="doc-biblioentry"><th class="head" role="columnheader"><p></p></th>'
+        "<noscript>Please activate JavaScript.</noscript><noscript><style></style></noscript>"
+    )
+    assert made.startswith('<nav aria-label="Title page"><a class="navbar-brand logo" href="x"><img src="a" alt="Title')
+    assert '<div class="citation"><td class="head" role="cell"></td>' in made
+    assert "Please" not in made and 'href="genindex.html"' in made and made.endswith("<style></style></noscript>")
+
+
 def test_a_theme_that_is_no_longer_the_same_is_an_error(tmp_path):
     sheet = tmp_path / "_static" / "styles" / "pydata-sphinx-theme.css"
     sheet.parent.mkdir(parents=True)

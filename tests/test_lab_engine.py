@@ -668,6 +668,18 @@ def test_a_slow_critic_collapses(ask, presets):
 
 
 @pytest.mark.slow
+def test_a_collapse_is_seen(ask, presets):
+    """From step 150 on the samples are one spot, on two modes at most, and in the picture, which ends at 1.6."""
+    marks = list(range(150, 400, 10))
+    setting = presets["collapse"]["setting"]
+    for run in ask(*(("train", {"setting": {**setting, "seed": k}, "steps": 400, "marks": marks}) for k in SEEDS)):
+        looks = [torch.tensor(mark["samples"]).view(-1, 2) for mark in run["marks"]]
+        inside = [(x.abs() < 1.6).all(1).float().mean().item() for x in looks]
+        assert sum(share > 0.5 for share in inside) >= 0.9 * len(looks), inside
+        assert max(mark["modes"]["found"] for mark in run["marks"]) <= 2
+
+
+@pytest.mark.slow
 def test_memory_does_not_grow(ask):
     """Twice 2,500 steps: the second half adds less than a hundredth of what it would if nothing were freed."""
     before, after = ask(("memory", {"setting": {"width": 32, "batch": 32}, "steps": 2500}))[0]

@@ -150,6 +150,8 @@ def test_a_link_and_python_draw_the_same_again(start):
     page.get_by_role("slider", name="Place on the walk").fill("0.3")
     assert_close(shown(page), by_python(page), rtol=0, atol=0.51 * LEVEL + 1e-3)
     page.get_by_role("slider", name="Direction 2").fill("-2.4")
+    axes = [one.inner_text().split() for one in page.locator(".live-axis").all()]
+    assert [number for number, _ in axes] == list("123456") and axes[1][1] == "−2.4"
     link = page.get_by_role("link", name="Link to what is shown")
     again = start(f"pages/stack.html{link.get_attribute('href')}")
     assert again.locator(".live-words").text_content() == page.locator(".live-words").text_content()

@@ -39,6 +39,20 @@ def test_the_sheets_are_all_there_numbered_through_with_what_is_folded(joined):
 
 
 @needs_browser
+def test_long_code_goes_on_on_the_next_sheet(tmp_path):
+    """It does not wait for an empty one, which it would not fit on either."""
+    shutil.copy(pdf.ROOT / "book" / "_static" / "print.css", tmp_path)
+    lines = "".join(f'<span class="line">line {number}\n</span>' for number in range(150))
+    (tmp_path / "a.html").write_text(
+        '<!DOCTYPE html><link rel="stylesheet" href="print.css"><main class="bd-article"><p>Before.</p>'
+        f'<div class="highlight"><pre><span></span>{lines}</pre></div></main>'
+    )
+    [printed] = pdf.print_pages([tmp_path / "a.html"], tmp_path)
+    texts = [sheet.extract_text() for sheet in PdfReader(printed.pdf).pages]
+    assert len(texts) > 1 and all("line" in text for text in texts) and "Before." in texts[0]
+
+
+@needs_browser
 def test_the_bookmarks_are_the_headings(joined):
     one, of_one, two, of_two = joined.outline
     found = [(mark.title, joined.get_destination_page_number(mark)) for mark in (one, of_one[0], two, of_two[0])]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tools.sphinx_search import DATA, names_in
+from tools.sphinx_search import DATA, line, names_in
 
 FIELD, FOUND = "#pst-search-dialog input", "#pst-search-dialog .found"
 
@@ -13,6 +13,23 @@ FIELD, FOUND = "#pst-search-dialog input", "#pst-search-dialog .found"
 def test_the_names_in_a_formula():
     assert names_in(r"\mathrm{JS}(p, q) \le \frac 1{2.5}\sigma^2") == "JS p q 1 2.5 sigma 2"
     assert names_in(r"W_1(\mathcal N, x_{10})") == "W1 N x10"
+
+
+@pytest.mark.parametrize(
+    "tex, read",
+    [
+        (r"\theta \neq 0", "θ ≠ 0"),
+        (r"\ln 2", "ln 2"),
+        (r"-\ln 4 + 2\,\mathrm{JS}(p, q)", "− ln 4 + 2 JS(p, q)"),
+        (r"D^*(x) = \frac{p(x)}{p(x) + q(x)}", "D^*(x) = (p(x))/(p(x) + q(x))"),
+        (r"\tfrac12\sqrt{d + 1}\,x_{10}^2", "1/2√(d + 1) x_10²"),
+        (r"\mathbb E_{x \sim p}\big[\|x\|\big]", "E_(x ∼ p)[‖x‖]"),
+        (r"\begin{cases} 0 & x < 1 \\ 1 \end{cases}", "…"),
+        (r"\widehat{abc}", "…"),
+    ],
+)
+def test_a_formula_in_a_line_says_what_it_says_or_nothing(tex, read):
+    assert line(tex) == read
 
 
 @pytest.fixture
@@ -41,6 +58,8 @@ def test_chapters_sections_and_numbers_come_first(search):
     assert search("mode collapse")[0][1] == "../book/appendix/glossary.html#term-mode-collapse"
     assert search("frechet_distance")[0][0] == "metrics.frechet_distance"
     assert "Fréchet" in search("frechet")[0][0]
+    assert search("WGAN")[0][1] == "../book/06_wasserstein.html"
+    assert not {"Bibliography", "Sources", "Exercises"} & {title for title, _ in search("mode collapse")[:8]}
     assert search("zxqvbn") == []
     assert "Nothing found for “zxqvbn”." in search.page.inner_text(FOUND)
     assert search.page.record.messages == search.page.record.requests == []
@@ -77,8 +96,9 @@ def test_each_place_is_there(built):
     text = (built / "_static" / DATA).read_text(encoding="utf-8")
     assert len(text) < 1_000_000
     entries = 0
+    assert "ln 2" in text and "JS is 2 for" not in text  # a formula keeps its meaning
     for address, _, found in json.loads(text.removeprefix("bookSearch(").rstrip().removesuffix(")")):
         ids = set(re.findall(r'\bid="([^"]+)"', (built / address).read_text(encoding="utf-8")))
-        assert {anchor for _, anchor, _, _ in found} - ids <= {""}, address
+        assert {anchor for _, anchor, *_ in found} - ids <= {""}, address
         entries += len(found)
     assert entries > 500

@@ -153,6 +153,48 @@ def test_letters_on_a_bar_are_readable_there(theme):
     assert figures.contrast(figures.parsed(text.get("fill")), bar) >= 4.5
 
 
+def stored_figures():
+    """(chapter and title, SVG) of all figures that chapters show, also of those drawn again for phones."""
+    for path in notebooks.chapters():
+        for cell in cells.code_cells(json.loads(path.read_text(encoding="utf-8"))):
+            for output in cell["outputs"]:
+                if svg := "".join(output.get("data", {}).get("image/svg+xml", "")):
+                    for one in {svg, figures.narrow(svg)}:
+                        yield f"{path.stem}: {cells.source(cell)[:40]!r}", one
+
+
+def test_no_stored_figure_keeps_a_light_ground_or_black_letters_in_the_dark():
+    """Of axes in figures, and in figures in figures; letters are what is made of glyphs, whatever its name is."""
+    grounds = letters = 0
+    for name, svg in stored_figures():
+        root = figures.themed(svg, "dark")
+        above = {child: parent for parent in root.iter() for child in parent}
+        pictures = {}
+        for one in root.iter():
+            kind = one.get("id", "")
+            if kind.startswith("axes_"):
+                pictures[one] = figures.covered(one)
+            if kind.startswith(("figure_", "subfigure_", "axes_")):
+                grounds += 1
+                first = next((child[0] for child in one if child.get("id", "").startswith("patch_")), None)
+                fill = re.search(r"fill: (#\w{6})", first.get("style", "")) if first is not None else None
+                ground = figures.parsed(fill[1]) if fill else figures.GROUND["dark"]
+                assert not (figures.grey(ground) and figures.luminance(ground) > 0.5), (name, kind)
+            glyphs = [child for child in one if "DejaVu" in child.get(f"{{{figures.LINK}}}href", "")]
+            if not glyphs:
+                continue
+            letters += 1
+            lineage = [one]
+            while lineage[-1] in above:
+                lineage.append(above[lineage[-1]])
+            styles = (f"{each.get('style', '')}; fill: {each.get('fill', '')}" for each in lineage)
+            fill = next(filter(None, (re.search(r"fill: (#\w{6})", style) for style in styles)), None)
+            axes = next((each for each in lineage if each in pictures), None)
+            if fill is None:
+                assert axes is not None and figures.inside(figures.place(lineage[1]), pictures[axes]), name
+    assert grounds > 400 and letters > 2000
+
+
 @pytest.mark.parametrize("kind", BLINDNESS)
 def test_the_colours_for_the_dark_differ_for_every_eye(kind):
     dark = {role: figures.ON_DARK[colour] for role, colour in plots.COLOURS.items()}
@@ -187,6 +229,31 @@ def test_what_is_drawn_on_an_image_keeps_its_colour(theme):
     inside, outside = [child for child in axes if child.get("id", "").startswith("text_")]
     assert inside.get("fill") is None  # black, on white
     assert figures.parsed(outside.get("fill")) == figures.INK[theme]
+
+
+def test_values_of_both_signs_are_turned_in_the_dark():
+    """0 is dark, both ends are light and keep their hue; other maps, whose colours are read in a legend, stay."""
+    side = np.linspace(-1, 1, 30)
+    field = side[:, None] * np.ones(30)
+    made = {}
+    for name in ("RdBu", "viridis"):
+        figure, ax = plt.subplots(figsize=(2, 2))
+        ax.contourf(side, side, field, np.linspace(-1, 1, 10), cmap=name)
+        svg = vectors.vector(figure)
+        for theme in THEMES:
+            group = next(
+                one for one in figures.themed(svg, theme).iter() if one.get("id", "").startswith("QuadContourSet")
+            )
+            made[name, theme] = [
+                figures.parsed(c) for c in re.findall(r"fill: (#\w{6})", ET.tostring(group, "unicode"))
+            ]
+    assert made["viridis", "light"] == made["viridis", "dark"]
+    dark = made["RdBu", "dark"]
+    middle, ends = dark[len(dark) // 2], (dark[0], dark[-1])
+    assert figures.contrast(middle, figures.GROUND["dark"]) < 1.3
+    assert all(figures.contrast(end, figures.GROUND["dark"]) > 3 for end in ends)
+    assert ends[0].red > ends[0].blue and ends[1].blue > ends[1].red
+    assert min(made["RdBu", "light"][len(dark) // 2]) > 220
 
 
 # ------------------------------------------------------------------------------------------------------------- phones

@@ -130,7 +130,7 @@ def folded(page):
 
 def test_a_folded_cell_is_labelled_by_its_title_which_its_code_does_not_repeat(pages):
     cells = folded(pages["chapter"])
-    labels = ["Set-up", "Figure 2.1", "Claims 2.1 and 2.2", "Solution &lt;1&gt;"]
+    labels = ["Set-up", "Code of Figure 2.1", "Claims 2.1 and 2.2", "Solution &lt;1&gt;"]
     assert list(cells) == labels
     assert cells["Set-up"] == "# On Colab this installs.\nimport sys"
     assert "@title" not in pages["chapter"]

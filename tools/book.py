@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from . import ROOT, atomic_write, locked, node, pages
 
 PACKAGE = ("gan_tutorial/**/*.py", "gan_tutorial/models/*")
@@ -62,7 +64,8 @@ def build() -> None:
     if result.returncode:
         shutil.rmtree(doctrees, ignore_errors=True)
         raise RuntimeError(f"{result.stdout}\nThe book was not built.")
-    pages.finish(HTML)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    pages.finish(HTML, config["sphinx"]["config"]["html_css_files"])
     node.bundle(HTML / "_static" / "lab")
     atomic_write(HTML / STAMP, f"{before} {digest(HTML, HTML.rglob('*'))}")
 

@@ -98,6 +98,10 @@ class Record:
             self.requests.append(request.url)
 
 
+# Opens all that a page folds, in the page.
+UNFOLD = "document.querySelectorAll('.deeper-fold[aria-expanded=false]').forEach(button => button.click())"
+
+
 @contextmanager
 def opened(browser: Browser, address: str, *, width: int = 1280, height: int = 800, **context) -> Iterator[Page]:
     """A page in a window of its own, loaded, with `page.record`; `context` goes to Playwright's new_context.

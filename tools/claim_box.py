@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,6 +21,8 @@ SPACE = "\N{NO-BREAK SPACE}"
 LOGARITHMIC = 30  # positive values that differ by more than this factor stand on a logarithmic scale
 FAR = 3  # what was broken stands on the scale if it makes that no longer than by this factor
 EDGE = 9.0  # what is free at both ends of a line, in percent of it
+NEAR = 5  # standard deviations: nearer than that a claim is near its bound
+STATES = {"✓": "recorded for today's code", "↻": "waits to be recorded again"}
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -29,15 +32,48 @@ def record_anchor(number: str) -> str:
 
 
 def shown(value, digits: int = 4) -> str:
-    return {"inf": "∞", "-inf": "−∞"}.get(value) or f"{float(value):.{digits}g}".replace("-", "−")
+    if value in ("inf", "-inf"):
+        return value.replace("inf", "∞").replace("-", "−")
+    number, _, power = f"{float(value):.{digits}g}".replace("-", "−").partition("e")
+    if not power:
+        return number
+    ten = "10" + power.replace("+", "").replace("−0", "−").lstrip("0").translate(RAISED)
+    return ten if number == "1" else f"{number}·{ten}"
 
 
-def bound(entry: Entry) -> str:
-    """≥ 1, ≤ 2"""
-    low, high = entry.low_high()
+RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+GREEK = dict(zip("eps eta gamma lambda phi pi sigma theta".split(), "εηγλφπσθ", strict=True))
+NOTATION = (  # what a claim's line prints, and what a page shows
+    (re.compile(rf"(?<![A-Za-z])({'|'.join(GREEK)})(?![A-Za-z])"), lambda found: GREEK[found[1]]),
+    (re.compile(r"\bsqrt\((\w+)\)"), r"√\1"),
+    (re.compile(r"\bsqrt(?=\()"), "√"),
+    (re.compile(r"(?<![\w.)])-(?=[\w( ])|(?<=[\w)²]) -(?= )"), lambda found: found[0].replace("-", "−")),
+    (re.compile(r"\^\(([^()]*)\)"), lambda found: f"<sup>{found[1].replace('-', '−')}</sup>"),
+    (re.compile(r"\^(\w+)"), r"<sup>\1</sup>"),
+)
+
+
+def typeset(text: str) -> str:
+    """A claim's sentence as HTML, with the signs that a line of plain text writes out: √2, θ, −ln 4."""
+    text = html.escape(text, quote=False)
+    for pattern, sign in NOTATION:
+        text = pattern.sub(sign, text)
+    return text
+
+
+def mark(record: Record) -> str:
+    """✓ where the record is of today's code, ↻ where it waits to be made again."""
+    return "↻" if record.earlier or not record.sets else "✓"
+
+
+def bound(entry: Entry, digits: int = 3) -> str:
+    """≥ 1, ≤ 2; of more than four digits so many are shown."""
+    low, high = (
+        None if b is None else shown(b, digits if len(shown(b, 7).strip("−0.")) > 5 else 7) for b in entry.low_high()
+    )
     if low == high:
-        return f"={SPACE}{shown(low, 7)}"
-    return ", ".join(f"{sign}{SPACE}{shown(b, 7)}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
+        return f"={SPACE}{low}"
+    return ", ".join(f"{sign}{SPACE}{b}" for sign, b in (("≥", low), ("≤", high)) if b is not None)
 
 
 def bound_words(entry: Entry) -> str:
@@ -152,6 +188,10 @@ def mean(values: list[list]) -> str:
     return shown(statistics.fmean(numbers), 3) + (f"{SPACE}±{SPACE}{shown(spread, 2)}" if spread else "")
 
 
+def distance(margin: float) -> str:
+    return f"{margin:.{0 if margin >= 10 else 1}f}{SPACE}sd".replace("-", "−")
+
+
 def verdict(entry: Entry, exact: bool) -> str:
     """How far the mean lies from the bound, in standard deviations, and what is missing or wrong."""
     known, held = len(entry.values), sum(map(holds, entry.values))
@@ -159,7 +199,7 @@ def verdict(entry: Entry, exact: bool) -> str:
     if held < known:
         words.append(f"holds in {held} of {known}")
     elif not exact and entry.margin is not None:
-        words.append(f"{entry.margin:.1f}{SPACE}sd from it")
+        words.append(f"{distance(entry.margin)} inside the bound")
     if not exact and known < len(SEEDS):
         words.append(f"{count(known)} of {count(len(SEEDS))} seeds so far")
     if entry.fresh and not all(map(holds, entry.fresh)):
@@ -175,19 +215,18 @@ def row(name: str, track: str, numbers: str, note: str = "") -> str:
     )
 
 
-def rows(record: Record) -> str:
-    """What is asked for, a line for each digit set, and one for what is broken on purpose."""
+def rows(record: Record, precision: int = 3) -> str:
+    """What is asked for, to `precision` digits, a line for each digit set, and one for what is broken on purpose."""
     sets = distinct(record)
-    earlier = "Recorded for an earlier version of the code." if record.earlier else ""
     if not sets:
         return paragraph("Not recorded yet.")
-    bounds = list(dict.fromkeys(bound(entry) for entry in sets.values()))
+    bounds = list(dict.fromkeys(bound(entry, precision) for entry in sets.values()))
     asked = f"Asked for: <b>{' or '.join(bounds)}</b>."
     if record.claim.exact:
         names = {digits: f"{SETS[digits]} " if len(sets) > 1 else "" for digits in sets}
         found = ", ".join(f"{names[digits]}<b>{mean(entry.values)}</b>" for digits, entry in sets.items())
         wrong = "; ".join(filter(None, (verdict(entry, True) for entry in sets.values())))
-        return paragraph(asked, f"Measured: {found}.", "Exact, so one run checks it.", wrong, earlier)
+        return paragraph(asked, f"Measured: {found}.", "Exact, so one run checks it.", wrong)
     scale, out = scale_of(record, sets), []
     for digits, entry in sets.items():
         name = SETS[digits] if digits != "none" else "measured"
@@ -198,7 +237,7 @@ def rows(record: Record) -> str:
         values = ", ".join(shown(value, 3) for value in broken)
         track = line(crosses(broken, scale), next(iter(sets.values())), scale, f"Broken on purpose: {values}.")
         out.append(row("broken on purpose", track, values))
-    return paragraph(asked, earlier) + "".join(out)
+    return paragraph(asked) + "".join(out)
 
 
 def paragraph(*sentences: str) -> str:
@@ -234,11 +273,12 @@ def sabotages(record: Record) -> str:
 def box(record: Record, claims_page: str) -> str:
     """A claim in its chapter. `claims_page` is the address of the page of claims from there."""
     claim = record.claim
-    number = html.escape(claim.number)
+    number, sign = html.escape(claim.number), mark(record)
+    state = "checked" if sign == "✓" else "earlier"
     return f"""\
-<div class="claim-box" role="group" aria-label="Claim {number}">
+<div class="claim-box {state}" role="group" aria-label="Claim {number}">
 <p class="claim-words"><a class="claim-number" href="{claims_page}#{record_anchor(claim.number)}"
-title="Its record">✓{SPACE}{number}</a> {html.escape(claim.text)}</p>
+title="Its record: {STATES[sign]}">{sign}{SPACE}{number}</a> {typeset(claim.text)}</p>
 {rows(record)}<details class="claim-more"><summary>What breaks it</summary>
 {sabotages(record)}</details>
 </div>
@@ -249,11 +289,15 @@ def entry(record: Record, cell: str) -> str:
     """A claim on the page of claims, folded. `cell` is the address of the cell that checks it."""
     claim = record.claim
     margins = [one.margin for one in record.sets.values() if one.margin is not None]
-    tail = "exact" if claim.exact else f"{min(margins):.1f}{SPACE}sd" if margins else ""
+    tail = "exact" if claim.exact else distance(min(margins)) if margins else ""
+    kinds = ["exact" if claim.exact else "statistical"]
+    kinds += ["near"] if margins and min(margins) < NEAR else []
+    kinds += ["earlier"] if mark(record) == "↻" else []
     number = html.escape(claim.number)
     return f"""\
-<details class="record"><summary><b>{number}</b> {html.escape(claim.text)} <i>{tail}</i></summary>
+<details class="record" data-kinds="{" ".join(kinds)}"><summary><b>{number}</b> \
+<span title="{STATES[mark(record)]}">{mark(record)}</span> {typeset(claim.text)} <i>{tail}</i></summary>
 <div class="record-body" id="{record_anchor(claim.number)}">
-{rows(record)}{sabotages(record)}{paragraph(f'<a href="{cell}">The cell that checks claim {number}</a>')}\
+{rows(record, precision=7)}{sabotages(record)}{paragraph(f'<a href="{cell}">The cell that checks claim {number}</a>')}\
 </div></details>
 """

@@ -54,9 +54,10 @@ def nearest(chapters: dict[str, Chapter], record: dict[str, Record]) -> str:
     best: dict[str, tuple[float, str]] = {}
     for margin, number, digits in found:
         best.setdefault(number, (margin, digits))
+    words = {number: claim_box.typeset(record[number].claim.text) for number in best}
     lines = "".join(
-        f'<li><a href="#{claim_box.record_anchor(number)}">{number}</a> {html.escape(record[number].claim.text)}: '
-        f"{margin:.1f}{claim_box.SPACE}sd{'' if digits == 'all' else f' on {digits}'}</li>\n"
+        f'<li><a href="#{claim_box.record_anchor(number)}">{number}</a> {words[number]}: '
+        f"{claim_box.distance(margin)}{'' if digits == 'all' else f' on {digits}'}</li>\n"
         for number, (margin, digits) in list(best.items())[:NEAREST]
     )
     return f'## Nearest to their bounds\n\n{raw(f"""<ul class="nearest">{chr(10)}{lines}</ul>""")}' if lines else ""
@@ -79,6 +80,19 @@ def jumps(chapters: list[Chapter]) -> str:
         for one in chapters
     )
     return raw(f'<nav class="claim-chapters" aria-label="Chapters of this page">\n{links}\n</nav>')
+
+
+FILTER = """<form class="claim-filter" hidden>
+<label>Words <input type="search" name="words"></label>
+<label>Kind <select name="kind">
+<option value="">all</option>
+<option value="exact">exact</option>
+<option value="statistical">statistical</option>
+<option value="near">near its bound</option>
+<option value="earlier">waiting to be recorded again</option>
+</select></label>
+<output role="status"></output>
+</form>"""
 
 
 def part(chapter: Chapter, record: dict[str, Record], runs: list[dict]) -> str:
@@ -104,6 +118,7 @@ def page(chapters: dict[str, Chapter], record: dict[str, Record], runs: list[dic
         f"**{earlier(stale, record)}**, and wait for the next `make claims`." if stale else "",
         f"**{todo}.**" if (todo := unfinished(record)) else "",
         jumps(with_claims),
+        raw(FILTER),
         nearest(chapters, record),
         *(part(chapter, record, runs) for chapter in with_claims),
     ]

@@ -7,7 +7,9 @@ pages are no longer what is expected here, that is an error and not a page witho
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import formulas
@@ -88,12 +90,34 @@ def with_fonts(page: str) -> str:
     return page.replace("</body>", f'<link rel="stylesheet" href="{found[1]}katex-fonts.css" />\n</body>')
 
 
+LOGO, ALT, HOME = (
+    re.compile(r'<a class="navbar-brand logo".*?</a>', re.S),
+    re.compile(r'alt="[^"]*"'),
+    'alt="Title page"',
+)
+AUTHOR = re.compile(r'<p class="component-author">.*?</p>', re.S)
+NO_SCRIPT = re.compile(r"<noscript>.*?</noscript>", re.S)
+WITHOUT_SEARCH = """<noscript>
+<style>form.bd-search { display: none !important; }</style>
+<p>The search needs JavaScript, which is switched off here. These pages list what the book has:
+<a href="genindex.html">the index</a>, <a href="book/appendix/glossary.html">the glossary</a> and
+<a href="book/appendix/claims.html">all claims</a>.</p>
+</noscript>"""
+EMPTY_HEAD = re.compile(r'<th class="head[^"]*" role="columnheader"><p></p></th>')
+
+
 def mended(page: str) -> str:
     """What the theme and docutils get wrong for those who listen to a page."""
     # The button's words are "Search Ctrl+K": its name must hold them.
     page = re.sub(r'(<button class="[^"]*search-button-field[^"]*") title="[^"]*" aria-label="[^"]*"', r"\1", page)
-    # The entries of a bibliography are no list items.
-    return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    # The entries of a bibliography are no list items, and their role is one that was given up.
+    page = page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    page = page.replace(' role="doc-biblioentry"', "")
+    # The logo is a link within a part of the page that has a name; what it shows is where it leads.
+    page = LOGO.sub(lambda logo: f'<nav aria-label="Title page">{ALT.sub(HOME, logo[0])}</nav>', page)
+    page = AUTHOR.sub("", page)  # the line below names them too
+    page = NO_SCRIPT.sub(lambda found: WITHOUT_SEARCH if "activate JavaScript" in found[0] else found[0], page)
+    return EMPTY_HEAD.sub('<td class="head" role="cell"></td>', page)
 
 
 def lazy(page: str) -> str:
@@ -108,20 +132,47 @@ def lazy(page: str) -> str:
     return page if start < 0 or first < 0 else page[:after] + re.sub(r"<img\b[^>]*>", wait, page[after:])
 
 
-def finish(html: Path) -> None:
-    """Do all of this to the pages in the folder `html`. RuntimeError where the theme is not what it was."""
+def join_sheets(static: Path, names: list[str]) -> str:
+    """Put these style sheets into the first one, for one request in place of many; a hash of its new content."""
+    first, *others = (static / name for name in names)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (first, *others))
+    first.write_text(text, encoding="utf-8")
+    for path in others:
+        path.unlink()
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def with_joined(page: str, names: list[str], version: str) -> str:
+    """The page with a link to the first of these style sheets alone, which holds them all."""
+
+    def sheet(found: re.Match) -> str:
+        name = found[1].rpartition("/")[2]
+        if name not in names:
+            return found[0]
+        return re.sub(r"\.css[^\"]*", f".css?v={version}", found[0]) if name == names[0] else ""
+
+    return SHEET.sub(sheet, page)
+
+
+def finish(html: Path, own: Sequence[str] = ()) -> None:
+    """Do all of this to the pages in the folder `html`, and make one of the book's `own` style sheets.
+
+    RuntimeError where the theme is not what it was.
+    """
     sheet = html / "_static" / "styles" / "pydata-sphinx-theme.css"
     text, glyphs = GLYPHS.subn("", sheet.read_text(encoding="utf-8"))
     if glyphs < 100:
         raise RuntimeError(f"{sheet.name} is not what it was: its icons are not found.")
     sheet.write_text(text, encoding="utf-8")
     plain = plain_classes((html / "_static" / "pygments.css").read_text(encoding="utf-8"))
+    version = join_sheets(html / "_static", names) if (names := list(own)) else ""
     with formulas.Setter() as setter:
         for path in sorted(html.rglob("*.html")):
             page = path.read_text(encoding="utf-8")
             if "_static" in path.relative_to(html).parts or "<body" not in page:
                 continue  # index.html has none: it leads to the title page
             made = fewer_spans(lazy(with_fonts(lighter(mended(with_icons(page, setter))))), plain)
+            made = with_joined(made, names, version)
             left = re.findall(r'class="[^"]*\bfa-[a-z-]+', re.sub(r"<pre>.*?</pre>", "", made, flags=re.S))
             if left or any(name in made for name in DROPPED[:1]):
                 raise RuntimeError(f"{path.name}: an icon is left as the theme's script would draw it: {left[:1]}")

@@ -102,6 +102,11 @@ class CodeBehindClaims(SphinxPostTransform):
                 cell.append(cell.pop(0))
 
 
+def load(app, pagename, templatename, context, doctree) -> None:
+    if pagename == PAGE:
+        app.add_js_file("lab/claims.js", loading_method="defer")
+
+
 def change(app, doctree) -> None:
     add_anchors(app, doctree)
     add_boxes(app, doctree)
@@ -110,5 +115,6 @@ def change(app, doctree) -> None:
 def setup(app):
     app.connect("source-read", fill_in)
     app.connect("doctree-read", change, priority=450)  # after the cells' titles are taken out of their code
+    app.connect("html-page-context", load)
     app.add_post_transform(CodeBehindClaims)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -122,9 +122,26 @@ def mapped(colour: Colour, theme: str, least: float) -> Colour:
     return readable(colour, ground, least)
 
 
+def diverging(colours: set[str]) -> bool:
+    """Whether colours lead from a red over white to a blue, as those of values of both signs do."""
+    found = [parsed(colour) for colour in colours]
+    strong = [one for one in found if max(one) - min(one) > 100]
+    ends = {one.red > one.blue for one in strong}
+    return len(found) > 4 and len(ends) == 2 and any(min(one) > 220 for one in found)
+
+
+def turned(colour: Colour) -> Colour:
+    """In the dark 0 is as dark as the ground, and what is far from it is light."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(c / 255 for c in colour))
+    low = sum(GROUND["dark"]) / 765
+    rgb = colorsys.hls_to_rgb(hue, low + 0.65 * (1 - lightness), min(saturation, 0.75))
+    return Colour(*(round(255 * c) for c in rgb))
+
+
 # ------------------------------------------------------------------------------------------------------------- themes
 
 HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+PARTS = ("figure_", "subfigure_", "axes_")  # each with a ground of its own, one inside the other
 NUMBERS = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -134,6 +151,11 @@ def tag(element) -> str:
 
 def numbers(text: str) -> list[float]:
     return [float(number) for number in NUMBERS.findall(text)]
+
+
+def is_text(element) -> bool:
+    """Whether matplotlib drew a text here; those beside curves have a name (`gan_tutorial.plots.label`)."""
+    return element.get("id", "").startswith(("text_", "line label"))
 
 
 def drawn(element) -> Iterator:
@@ -186,15 +208,23 @@ def opaque(element) -> bool:
     return is_opaque(pixels(element))
 
 
-def covered(axes) -> list[tuple[float, float, float, float]]:
+def fills(group) -> set[str]:
+    return {colour for path in group.iter() for colour in HEX.findall(path.get("style", ""))}
+
+
+def is_field(group, theme: str) -> bool:
+    """Filled contours from red to blue, which are turned in the dark: there they are no light picture."""
+    return theme == "dark" and group.get("id", "").startswith("QuadContourSet") and diverging(fills(group))
+
+
+def covered(axes, theme: str = "light") -> list[tuple[float, float, float, float]]:
     """Boxes of an axes within which the ground is a picture, and colours stay as they are."""
     found = [box(image) for image in axes.iter() if is_picture(image) and opaque(image)]
     patch = next((group for group in axes if group.get("id", "").startswith("patch_")), None)
     for group in axes:
-        fills = {colour for path in group.iter() for colour in HEX.findall(path.get("style", ""))}
         kind = group.get("id", "")
-        if kind.startswith(("QuadContourSet", "PolyQuadMesh")) and len(fills) > 2 and patch is not None:
-            if "fill: #" in ET.tostring(group, "unicode"):
+        if kind.startswith(("QuadContourSet", "PolyQuadMesh")) and len(fills(group)) > 2 and patch is not None:
+            if not is_field(group, theme) and "fill: #" in ET.tostring(group, "unicode"):
                 found.append(extent(patch[0]))
     return found
 
@@ -221,19 +251,17 @@ def themed(svg: str, theme: str):
         root.remove(found)
     for group in list(root.iter(f"{{{SVG}}}g")):
         kind = group.get("id", "")
-        if not kind.startswith(("figure_", "axes_")):
+        if not kind.startswith(PARTS):
             continue
-        boxes = covered(group) if kind.startswith("axes_") else []
+        boxes = covered(group, theme) if kind.startswith("axes_") else []
         ground = next((child for child in group if child.get("id", "").startswith("patch_")), None)
         if ground is not None and len(ground) and "fill: #ffffff" in ground[0].get("style", ""):
             group.remove(ground)
-        texts = [child for child in group if child.get("id", "").startswith("text_")]
+        texts = [child for child in group if is_text(child)]
         grounds = {text: behind(text, group, theme) for text in texts}
         for child in group:
             name = child.get("id", "")
-            if not name.startswith("axes_") and (
-                name.startswith("matplotlib.axis_") or not inside(place(child), boxes)
-            ):
+            if not name.startswith(PARTS) and (name.startswith("matplotlib.axis_") or not inside(place(child), boxes)):
                 recoloured(child, theme, grounds.get(child))
     return root
 
@@ -256,10 +284,13 @@ def recoloured(element, theme: str, ground: Colour | None = None) -> None:
 
     `ground` is the colour behind a text that does not stand on the page's own.
     """
-    texts = [one for one in element.iter() if one.get("id", "").startswith("text_")]
+    field = is_field(element, theme)
+    texts = [one for one in element.iter() if is_text(one)]
     letters = {one for text in texts for one in text.iter()}
 
     def new(colour: str, least: float) -> str:
+        if field:
+            return written(turned(parsed(colour)))
         found = mapped(parsed(colour), theme, least)
         return written(found if ground is None else readable(found, ground, least))
 

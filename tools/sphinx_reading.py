@@ -1,6 +1,8 @@
 """A Sphinx extension: what a reader finds their way by.
 
-- A folded cell is labelled by its title ("Solution 3"), and the line `# @title Solution 3` is not shown.
+- A folded cell is labelled by its title ("Solution 3"), and the line `# @title Solution 3` is not shown. The code of a
+  figure stands behind the figure and its caption.
+- A chapter's title begins with its number.
 - Under a chapter's title stands how long its readings take, measured when the pages are built.
 - Sections and entries of the contents that begin with "Deeper" are marked, captions and questions to predict too.
 - A link such as [mode collapse](appendix/glossary.md#term-mode-collapse) leads to the glossary's entry: also to one of
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode, depart_HideCellInput
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 from . import chapter_number, readings
@@ -45,7 +48,8 @@ def label_cells(doctree) -> None:
         text = code.astext()[match.end() :]
         code.rawsource, code.children = text, []
         code += nodes.Text(text)
-        cell["prompt_show"] = cell["prompt_hide"] = match[1]
+        label = f"Code of {match[1]}" if match[1].startswith("Figure ") else match[1]
+        cell["prompt_show"] = cell["prompt_hide"] = label
         cell["classes"].append(f"cell-{match[1].split()[0].lower()}")
 
 
@@ -62,7 +66,32 @@ def visit_folded(translator, node) -> None:
     translator.body.append("</summary>\n")
 
 
+class FigureFirst(SphinxPostTransform):
+    """The folded code of a figure comes behind the figure, and behind its caption if there is one."""
+
+    default_priority = 200  # MyST-NB folds cells at 199
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        for cell in list(self.document.findall(nodes.container)):
+            if "cell-figure" in cell["classes"] and len(cell) > 1 and isinstance(cell[0], HideCodeCellNode):
+                code, parent = cell.pop(0), cell.parent
+                place = parent.index(cell) + 1
+                behind = parent[place] if place < len(parent) else None
+                if isinstance(behind, nodes.paragraph) and "caption" in behind["classes"]:
+                    parent.insert(place + 1, nodes.container("", code, classes=["cell", "cell-code"]))
+                else:
+                    cell.append(code)
+
+
 # ----------------------------------------------------------------------------------------------------------- marks
+
+
+def number_title(app, doctree, docname: str) -> None:
+    """Put a chapter's number before its title, where it is shown; in lists of chapters each has it already."""
+    number, title = chapter_number(Path(docname).name), doctree.next_node(nodes.title)
+    if number.isdigit() and title is not None:
+        title.insert(0, nodes.Text(f"{int(number)}. "))
 
 
 def mark_deeper(doctree) -> None:
@@ -172,4 +201,6 @@ def setup(app):
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded, depart_HideCellInput))
     app.add_directive("chapter-lengths", ChapterLengths)
     app.connect("doctree-read", change, priority=400)  # before Sphinx collects the contents
+    app.connect("doctree-resolved", number_title, priority=900)  # when search and contents have the title
+    app.add_post_transform(FigureFirst)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

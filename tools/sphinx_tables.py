@@ -1,4 +1,4 @@
-"""A Sphinx extension: tables whose rows a narrow screen shows as cards.
+"""A Sphinx extension: tables whose rows a narrow screen shows as cards, all but those that fit it as they are.
 
 Each cell of a table with a head carries its column's name, which the style sheet puts before the cell where rows are
 cards. Tables and their parts carry their roles in words: a browser may forget them where `display` is not that of a
@@ -25,6 +25,18 @@ def name_of(entry) -> str:
     return " ".join(entry.astext().split())
 
 
+NARROW = 34  # letters in a row
+
+
+def is_narrow(table) -> bool:
+    """Whether a phone shows the table as it is, so that its rows can be compared."""
+    widest: dict[int, int] = {}
+    for row in table.findall(nodes.row):
+        for place, entry in columns(row):
+            widest[place] = max(widest.get(place, 0), len(name_of(entry)))
+    return sum(widest.values()) <= NARROW
+
+
 def columns(row):
     """(place, entry): the first column that each entry of a row stands in."""
     place = 0
@@ -39,7 +51,7 @@ def label(doctree) -> None:
         head = next(table.findall(nodes.thead), None)
         if head is None:
             continue
-        table["classes"].append("cards")
+        table["classes"] += [] if is_narrow(table) else ["cards"]
         names = {place: name_of(entry) for place, entry in columns(head[-1])}
         for row in (row for body in table.findall(nodes.tbody) for row in body.findall(nodes.row)):
             for place, entry in columns(row):

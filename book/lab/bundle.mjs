@@ -49,6 +49,34 @@ const worker = {
   },
 };
 
+/** `import still from "poster:penalised"`: a preset of the laboratory, trained here and now. */
+const poster = {
+  name: "poster",
+  setup(build) {
+    build.onResolve({ filter: /^poster:/ }, ({ path }) => ({ path, namespace: "poster" }));
+    build.onLoad({ filter: /.*/, namespace: "poster" }, async ({ path }) => {
+      const made = await esbuild.build({
+        ...common,
+        format: "esm",
+        platform: "node",
+        stdin: {
+          contents: `
+            export { posterOf } from "./engine/poster.ts";
+            export { boxOf } from "./lab/plane.ts";
+            export { PRESETS } from "./engine/presets.ts";`,
+          resolveDir: resolve(src),
+        },
+        write: false,
+      });
+      const code = Buffer.from(made.outputFiles[0].contents).toString("base64");
+      const { posterOf, boxOf, PRESETS } = await import(`data:text/javascript;base64,${code}`);
+      const name = path.slice("poster:".length);
+      const found = await posterOf(name, boxOf(PRESETS[name].setting));
+      return { contents: JSON.stringify(found), loader: "json" };
+    });
+  },
+};
+
 const entryPoints = Object.fromEntries(
   readdirSync(src)
     .map((name) => [name, join(src, name, "main.ts")])
@@ -58,5 +86,5 @@ await esbuild.build({
   ...common,
   entryPoints,
   outdir: target,
-  plugins: [worker, withoutGraphics],
+  plugins: [worker, poster, withoutGraphics],
 });

@@ -162,9 +162,9 @@ export const PRESETS = {
   collapse: {
     chapter: 10,
     title: "A slow critic: mode collapse",
-    says: "The losses look perfect, ln 4 and ln 2, and all samples are in one place.",
+    says: "The losses look perfect, ln 4 and ln 2, and all samples are in one spot, which wanders.",
     steps: 400,
-    setting: checkSetting({ ...CHAPTER_10, lrCritic: 5e-5 }),
+    setting: checkSetting({ ...CHAPTER_10, lrCritic: 2e-4 }),
   },
   explosion: {
     chapter: 10,

@@ -9,7 +9,7 @@ import {
 } from "../engine/dirac.ts";
 import { CHOICES, type Game } from "../engine/setting.ts";
 import { onTheme, type Palette, palette } from "./colours.ts";
-import { calm, h, newId, say } from "./dom.ts";
+import { arrange, calm, h, keepInSight, newId, say } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { number } from "./words.ts";
 
@@ -46,31 +46,34 @@ export class DiracLab {
     this.playButton = button("play", "Play", () => this.toggle());
     this.playButton.classList.add("main");
     this.plane.onpointerdown = (event) => this.place(event);
+    const picture = h("div", { class: "picture" }, this.plane);
+    const side = h(
+      "div",
+      { class: "side" },
+      h("p", { class: "title" }, "The sample, the data, and the critic’s slope"),
+      this.line,
+      this.said,
+      h("p", { class: "title" }, "Distance from the goal, by steps"),
+      h("div", { class: "graph" }, this.curve),
+    );
+    const bar = h(
+      "div",
+      { class: "bar" },
+      this.playButton,
+      button("step", "One step", () => this.step()),
+      button("reset", "Reset", () => this.reset()),
+    );
     this.element = h(
       "section",
       { class: "lab lab-embedded lab-dirac", "aria-label": "The Dirac-GAN" },
-      h("div", { class: "stage" }, h("div", { class: "picture" }, this.plane)),
-      h(
-        "div",
-        { class: "side" },
-        h("p", { class: "title" }, "The sample, the data, and the critic’s slope"),
-        this.line,
-        this.said,
-        h("p", { class: "title" }, "Distance from the goal, by steps"),
-        h("div", { class: "graph" }, this.curve),
-      ),
-      h(
-        "div",
-        { class: "bar" },
-        this.playButton,
-        button("step", "One step", () => this.step()),
-        button("reset", "Reset", () => this.reset()),
-      ),
+      picture,
       h("div", { class: "knobs" }, ...this.knobs()),
       this.live,
     );
+    arrange(picture, bar, { wide: [side], phone: [side] });
+    keepInSight(picture, this.element);
     host.replaceChildren(this.element);
-    onTheme(() => this.redraw());
+    onTheme(() => this.drawAll());
     new ResizeObserver(() => this.redraw()).observe(this.element);
     new IntersectionObserver(
       (entries) => void (this.visible = entries.at(-1)!.isIntersecting),
@@ -267,11 +270,15 @@ export class DiracLab {
         say(this.live, this.said.textContent!);
       }
     }
+    this.drawAll();
+    if (this.playing) this.redraw();
+  }
+
+  private drawAll(): void {
     const colours = palette();
     this.drawPlane(colours);
     this.drawLine(colours);
     this.drawCurve(colours);
-    if (this.playing) this.redraw();
   }
 
   /** The phase plane: velocities, path, place and goal. */
@@ -288,11 +295,10 @@ export class DiracLab {
     segment(pen, [side / 2, 0], [side / 2, side]);
     pen.fillStyle = colours.ink;
     pen.font = `14px ${getComputedStyle(this.plane).fontFamily}`;
-    pen.fillText("φ, the critic’s slope", side / 2 + 6, 16);
-    pen.textAlign = "right";
-    pen.fillText("θ, the sample", side - 6, side / 2 - 6);
-    pen.textAlign = "left";
     this.drawVelocities(pen, at, side, colours);
+    label(pen, "φ, the critic’s slope", [side / 2 + 6, 16], colours);
+    pen.textAlign = "right";
+    label(pen, "θ, the sample", [side - 6, side / 2 - 6], colours);
     pen.strokeStyle = colours.samples;
     pen.lineWidth = 2;
     pen.beginPath();
@@ -355,12 +361,12 @@ export class DiracLab {
     pen.fillStyle = colours.data;
     pen.fillRect(x(0) - 5, middle - 5, 10, 10);
     pen.textAlign = "center";
-    pen.fillText("data", x(0), middle + 22);
+    label(pen, "data", [x(0), middle + 22], colours);
     const place = Math.max(8, Math.min(width - 8, x(theta)));
     dot(pen, [place, middle], 7, colours.samples, colours.ground);
     if (Math.abs(theta) > 0.35) {
       pen.fillStyle = colours.samples;
-      pen.fillText("sample", Math.max(26, Math.min(width - 26, place)), middle + 22);
+      label(pen, "sample", [Math.max(26, Math.min(width - 26, place)), middle + 22], colours);
     }
     const [pull] = velocity(this.setting, [theta, phi]);
     if (Math.abs(pull) > 0.01) {
@@ -442,6 +448,20 @@ function segment(
   pen.moveTo(...from);
   pen.lineTo(...to);
   pen.stroke();
+}
+
+/** Words with the ground around them, so that no line strikes them through. */
+function label(
+  pen: CanvasRenderingContext2D,
+  words: string,
+  at: [number, number],
+  { ground }: Palette,
+): void {
+  pen.strokeStyle = ground;
+  pen.lineWidth = 5;
+  pen.lineJoin = "round";
+  pen.strokeText(words, ...at);
+  pen.fillText(words, ...at);
 }
 
 function dot(

@@ -46,4 +46,36 @@ export async function copy(text: string): Promise<boolean> {
   }
 }
 
+/** Put what is around a picture in the order in which it is seen, for the focus goes that way. */
+export function arrange(
+  picture: Element,
+  bar: Element,
+  behind: Record<"wide" | "phone", Element[]>,
+): void {
+  const wide = matchMedia("(min-width: 48rem)");
+  const order = () => {
+    if (wide.matches) picture.before(bar);
+    else picture.after(bar);
+    (wide.matches ? picture : bar).after(...(wide.matches ? behind.wide : behind.phone));
+  };
+  order();
+  wide.addEventListener("change", order);
+}
+
+/** On a phone a picture stays in sight, small, while a reader turns the knobs below it. */
+export function keepInSight(picture: Element, whole: Element): void {
+  const phone = matchMedia("(max-width: 600px) and (min-height: 500px)");
+  const seen = new Map([picture, whole].map((part) => [part, true]));
+  const watch = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting, boundingClientRect } of entries)
+        seen.set(target, isIntersecting || (target === picture && boundingClientRect.top > 0));
+      picture.classList.toggle("afloat", phone.matches && !seen.get(picture) && seen.get(whole));
+    },
+    { rootMargin: "-200px 0px 0px" }, // as high as the page's bar and the small picture
+  );
+  watch.observe(picture);
+  watch.observe(whole);
+}
+
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -13,7 +13,7 @@ import {
   type View,
   checkSetting,
 } from "../engine/protocol.ts";
-import { settingOf } from "./chapters.ts";
+import { nameOf, settingOf } from "./chapters.ts";
 import { onTheme, palette } from "./colours.ts";
 import { contour } from "./contour.ts";
 import { type Mark, Curves } from "./curves.ts";
@@ -24,6 +24,7 @@ import { Pad } from "./pad.ts";
 import { Panel } from "./panel.ts";
 import { type Box, boxOf, Plane, type Scene } from "./plane.ts";
 import { meanScore, type Scale, scaleOf } from "./scale.ts";
+import poster from "poster:penalised";
 import { Trainer } from "./trainer.ts";
 import { changeWords, planeWords, summary } from "./words.ts";
 
@@ -58,6 +59,23 @@ export const SPEEDS = [
   { words: "3 steps a second", pace: 3, by: "step" },
   { words: "slow motion: by update", pace: 1, by: "update" },
 ] as const;
+
+/** What is drawn of a state. */
+type Still = Pick<
+  State,
+  "steps" | "box" | "field" | "samples" | "ema" | "arrows" | "modes" | "change"
+>;
+
+const STILL: Still = {
+  steps: poster.steps,
+  box: poster.box,
+  field: Float32Array.from(poster.field),
+  samples: Float32Array.from(poster.samples),
+  ema: new Float32Array(),
+  arrows: new Float32Array(),
+  modes: poster.modes,
+  change: null,
+};
 
 /** Milliseconds in which samples glide to where an update put them. */
 const GLIDE = 500;
@@ -127,7 +145,7 @@ export class Lab {
     host.replaceChildren(this.panel.element);
     this.panel.plane.setAttribute("aria-label", planeWords(this.setting, null));
     this.panel.show();
-    onTheme(() => this.redraw());
+    onTheme(() => this.draw(performance.now())); // at once: a page that is printed has no next frame
     new ResizeObserver(() => this.redraw()).observe(this.panel.element);
     new IntersectionObserver((entries) =>
       this.see(entries.at(-1)!.isIntersecting && !document.hidden),
@@ -430,8 +448,14 @@ export class Lab {
     if (this.glide && share < 1) this.redraw();
   }
 
+  /** A still of another run of this setting, while there is none of this one. */
+  get still(): Still | null {
+    return !this.state && nameOf(this.setting) === poster.preset ? STILL : null;
+  }
+
   private scene(share: number): Scene {
-    const { state, layers } = this;
+    const { layers } = this;
+    const state = this.state ?? this.still;
     const box = state?.box ?? this.box;
     const size = state?.field.length ? Math.round(Math.sqrt(state.field.length)) : 0;
     const from = this.glide?.from;
@@ -459,7 +483,7 @@ export class Lab {
     };
   }
 
-  private scale(state: State, size: number): Scale {
+  private scale(state: Still, size: number): Scale {
     const at = (points: Float32Array) => meanScore(state.field, size, state.box, points);
     return scaleOf(this.setting.game, state.field, at(this.data.points), at(state.samples));
   }

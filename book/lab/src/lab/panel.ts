@@ -2,7 +2,7 @@
 import { checkSetting, MOST_POINTS, type Player, type Setting } from "../engine/protocol.ts";
 import { toPython } from "../engine/python.ts";
 import { nameOf, presetOf, presetsOf } from "./chapters.ts";
-import { copy, h, newId, say } from "./dom.ts";
+import { arrange, copy, h, keepInSight, newId, say } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { knob, type Knob, type KnobName, SECTIONS } from "./knobs.ts";
 import { addressOf, type Lab, type Layer, LAYERS, marksOf, SPEEDS } from "./lab.ts";
@@ -50,6 +50,8 @@ export class Panel {
   /** The setting that the controls show. */
   private shown: Setting | null = null;
   private readonly note = h("span", { class: "note" });
+  /** Under a picture that is printed. */
+  private readonly paper = h("p", { class: "paper" });
   private readonly drawing = h("div", { class: "drawing", hidden: true });
 
   constructor(
@@ -64,14 +66,9 @@ export class Panel {
       icon("play"),
       "Train",
     );
+    const picture = h("div", { class: "picture" }, this.plane, pad.element, this.start);
     const parts =
       layout === "small" ? this.small() : layout === "embedded" ? this.embedded() : this.full();
-    const stage = h(
-      "div",
-      { class: "stage" },
-      h("div", { class: "picture" }, this.plane, pad.element, this.start),
-      layout === "small" ? null : this.legend(),
-    );
     this.element = h(
       "section",
       {
@@ -79,10 +76,18 @@ export class Panel {
         "aria-label": "GAN laboratory",
         onkeydown: (event: KeyboardEvent) => this.key(event),
       },
-      stage,
+      picture,
       ...parts,
+      this.paper,
       this.live,
     );
+    if (layout === "small") return;
+    const [bar, side, legend] = [this.bar(), this.side(), this.legend()];
+    arrange(picture, bar, {
+      wide: [legend, side, this.complaint],
+      phone: [this.complaint, side, legend],
+    });
+    keepInSight(picture, this.element);
   }
 
   // ------------------------------------------------------------------------------------------------ layouts
@@ -109,9 +114,6 @@ export class Panel {
   private embedded(): HTMLElement[] {
     const { lab } = this;
     return [
-      this.side(),
-      this.bar(),
-      this.complaint,
       h(
         "div",
         { class: "knobs few" },
@@ -124,9 +126,6 @@ export class Panel {
   private full(): HTMLElement[] {
     const wide = matchMedia("(min-width: 48rem)").matches;
     return [
-      this.side(),
-      this.bar(),
-      this.complaint,
       h(
         "div",
         { class: "sections" },
@@ -316,7 +315,7 @@ export class Panel {
       ),
       h(
         "details",
-        {},
+        { class: "for-keys" },
         h("summary", {}, "Keys, while the laboratory has the focus"),
         h("dl", { class: "keys" }, ...keys),
       ),
@@ -369,7 +368,9 @@ export class Panel {
 
   private showSetting(setting: Setting): void {
     for (const one of this.knobs) one.show(setting);
-    this.preset.value = nameOf(setting);
+    const name = nameOf(setting);
+    this.preset.value = name;
+    say(this.paper, `Setting: ${presetOf(name)?.title ?? "your own"}.`);
     const own = setting.data === "points";
     this.pad.element.hidden = !own;
     this.drawing.hidden = !own;
@@ -396,6 +397,7 @@ export class Panel {
       playButton.dataset.does = name;
       playButton.replaceChildren(icon(name), h("span", {}, lab.wanted ? "Pause" : "Play"));
     }
+    playButton.hidden = lab.options.layout === "small" && !lab.wanted && lab.state === null;
     this.start.hidden = lab.wanted || lab.state !== null || lab.setting.data === "points";
   }
 
@@ -404,7 +406,9 @@ export class Panel {
     const modes = state?.modes ?? null;
     this.modes.classList.toggle("none", !modes);
     if (!modes) {
-      say(this.modesText, state ? "These data have no modes to count." : "");
+      const { still } = this.lab;
+      const none = still ? `A still: step ${still.steps} of such a training.` : "";
+      say(this.modesText, state ? "These data have no modes to count." : none);
       this.bars.replaceChildren();
       return;
     }

@@ -7,13 +7,15 @@ export function number(value: number, digits = 3): string {
   return text.replace("-", "−").replace(/e([+−-]?)(\d+)$/, " × 10^$1$2");
 }
 
-/** Two numbers with as many digits as it takes to tell them apart, four at most. */
+/** Two numbers with as many digits as it takes to tell them apart, four at most, and equally many decimals. */
 function pair(before: number, after: number): [string, string] {
-  for (const digits of [3, 4]) {
-    const words = [number(before, digits), number(after, digits)] as [string, string];
-    if (words[0] !== words[1]) return words;
-  }
-  return [number(before), number(after)];
+  const both = [before, after];
+  const words = (digits: number) => both.map((one) => number(one, digits));
+  const found = [3, 4].map(words).find(([from, to]) => from !== to) ?? words(3);
+  const decimals = Math.max(...found.map((one) => /\.(\d+)$/.exec(one)?.[1].length ?? 0));
+  const plain = found.every((one) => !one.includes("×"));
+  const even = both.map((one) => one.toFixed(decimals).replace("-", "−"));
+  return (plain && even[0] !== even[1] ? even : found) as [string, string];
 }
 
 /** "fell from 1.38 to 1.21" */

@@ -33,6 +33,7 @@ export class Live {
   private readonly words = element("output", { class: "live-words" });
   private readonly seed: HTMLInputElement;
   private readonly sliders: HTMLInputElement[];
+  private readonly values: HTMLOutputElement[]; // that the sliders show
   private readonly strip: HTMLCanvasElement;
   private readonly scrubber: HTMLInputElement;
   private readonly play: HTMLButtonElement;
@@ -105,11 +106,14 @@ export class Live {
         oninput: () => this.hold(k, Number(this.sliders[k].value)),
       }),
     );
+    this.values = this.axes.map(() => element("output", { "aria-hidden": "true" }));
     const directionsBox = element(
       "section",
       { class: "live-directions", "aria-label": "Directions of z" },
       element("p", { class: "live-title" }, "Drag z along six directions"),
-      ...this.sliders,
+      ...this.sliders.map((slider, k) =>
+        element("div", { class: "live-axis" }, String(k + 1), slider, this.values[k]),
+      ),
       this.button("Reset", () => this.change({ held: new Map() })),
     );
 
@@ -350,6 +354,7 @@ export class Live {
     this.scrubber.setAttribute("aria-valuetext", `${Math.round(100 * state.t)} % of the way`);
     this.sliders.forEach((slider, k) => {
       slider.value = inner(z, this.axes[k]).toFixed(1);
+      this.values[k].textContent = slider.value.replace("-", "−");
       slider.classList.toggle("live-held", state.held.has(k));
     });
     if (this.name && (all || !this.playing)) {

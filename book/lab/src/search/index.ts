@@ -2,7 +2,7 @@
 import MiniSearch, { type SearchResult } from "minisearch";
 
 export type Kind = "page" | "section" | "figure" | "claim" | "term" | "object";
-type Entry = [kind: Kind, anchor: string, title: string, text: string];
+type Entry = [kind: Kind, anchor: string, title: string, text: string, names: string];
 export type Page = [address: string, title: string, entries: Entry[]];
 
 export interface Found {
@@ -11,6 +11,7 @@ export interface Found {
   title: string;
   page: string;
   text: string;
+  names: string;
   terms: string[];
 }
 
@@ -23,6 +24,9 @@ const WEIGHT: Record<Kind, number> = {
   figure: 1.3,
   object: 0.6,
 };
+
+/** What ends a chapter names much of it, and is seldom what is looked for. */
+const LAST = /^(Sources|Exercises|Common mistakes|Bibliography)$/;
 
 const WORD = /[\p{L}\p{N}]+(?:[.\-_–][\p{L}\p{N}]+)*/gu;
 /** Words in small letters without accents: "Fréchet" is found by "frechet". */
@@ -47,17 +51,18 @@ export class Index {
 
   constructor(pages: Page[]) {
     this.search = new MiniSearch({
-      fields: ["title", "page", "text"],
+      fields: ["title", "alias", "page", "text", "names"],
       tokenize: tokens,
       processTerm: plain,
     });
     const documents = [];
     for (const [address, page, entries] of pages)
-      for (const [kind, anchor, title, text] of entries) {
+      for (const [kind, anchor, title, text, names] of entries) {
         const place = anchor ? `${address}#${anchor}` : address;
         const id = this.entries.length;
-        this.entries.push({ kind, address: place, title, page, text, terms: [] });
-        documents.push({ id, title, page: kind === "page" ? "" : page, text });
+        this.entries.push({ kind, address: place, title, page, text, names, terms: [] });
+        const [alias, more] = kind === "page" ? [names, ""] : ["", names];
+        documents.push({ id, title, alias, page: kind === "page" ? "" : page, text, names: more });
       }
     this.search.addAll(documents);
   }
@@ -66,15 +71,16 @@ export class Index {
   find(query: string): Found[] {
     const wanted = plain(query.trim()).replace(/\s+/g, " ");
     const options = {
-      boost: { title: 6, page: 1.5 },
+      boost: { title: 6, alias: 6, page: 1.5 },
       prefix: (term: string) => term.length > 1 && !/^[\d.]+$/.test(term),
       fuzzy: (term: string) => (term.length > 4 ? 1 : false), // letters
       weights: { prefix: 0.4, fuzzy: 0.15 },
       tokenize: (text: string) => text.match(WORD) ?? [],
       boostDocument: (id: number) => {
-        const { kind, title } = this.entries[id];
+        const { kind, title, names } = this.entries[id];
         const name = plain(title).replace(/^\d+\. /, "");
-        return WEIGHT[kind] * (name === wanted ? 4 : 1);
+        const own = name === wanted || (kind === "page" && plain(names) === wanted);
+        return WEIGHT[kind] * (own ? 4 : 1) * (LAST.test(title) ? 0.2 : 1);
       },
     };
     let found = this.search.search(query, { ...options, combineWith: "AND" });
