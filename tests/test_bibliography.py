@@ -37,9 +37,12 @@ def test_every_source_has_a_link():
     lasting = ("https://doi.org/10.", "https://arxiv.org/abs/")
     others = {name for name, link in links.items() if not link.startswith(lasting)}
     assert {name: links[name] for name in others} == {
+        "ajder2019": "https://regmedia.co.uk/2019/10/08/deepfake_report.pdf",
+        "eu2024": "https://eur-lex.europa.eu/eli/reg/2024/1689/oj",
         "gretton2012": "https://jmlr.org/papers/v13/gretton12a.html",
         "prince2023": "https://udlbook.github.io/udlbook/",
         "shu2017": "https://ruishu.io/2017/12/26/acgan/",
+        "us2025": "https://www.congress.gov/bill/119th-congress/senate-bill/146",
         "zhang2023": "https://d2l.ai",
     }
     assert len(set(links.values())) == len(links)  # no two sources by one link

@@ -113,6 +113,13 @@ NUMBERS = {
     ],
     54: [least(lambda v: off(v, 2), bounds=(-1, 1)).x, least(lambda v: off(v, 2), bounds=(-1, 1)).fun],
     55: [js([0.1, 0.9], [0, 1]), math.log(2), stats.entropy([0.1, 0.9], [0.001, 0.999])],
+    64: [
+        *(lambda found: (found.x, found.fun))(least(lambda a: 0.9 * (a - 1) ** 2 + 0.1 * (a + 1) ** 2)),
+        4 * 0.9 * 0.1 * 2,
+        0.1 * 4,
+    ],
+    65: [optimize.brentq(lambda n: 25 * 0.1 * n - 36000 - 0.1 * n, 1, 1e6)],
+    66: [luck := math.sqrt(101 / (12 * 50 * 50)), 0.12 / luck, 0.5 + 3 * luck],
 }
 
 
@@ -230,3 +237,18 @@ def test_answer_47_by_drawing():
     assert measured == pytest.approx(d * (d + 5) / (2 * n), rel=0.05)
     numbers = [64 * 69 / 2000, round(64 * 69 / 2 / 0.1)]
     assert all(f"{number:g}" in ANSWERS[47] for number in numbers)
+
+
+def test_answer_66_by_drawing():
+    random = np.random.default_rng(0)
+    shares = [stats.mannwhitneyu(*random.normal(size=(2, 50))).statistic / 2500 for _ in range(4000)]
+    assert np.std(shares) == pytest.approx(0.058, rel=0.05)
+
+
+def test_answer_67_by_drawing():
+    """A signal seen through noise, both normal: the mean of X given Y is Y/2, its variance 1/2."""
+    x, n, fresh = np.random.default_rng(0).normal(size=(3, 400_000))
+    y = x + n
+    draw = y / 2 + fresh / math.sqrt(2)
+    assert np.mean((x - draw) ** 2) == pytest.approx(2 * np.mean((x - y / 2) ** 2), rel=0.01)
+    assert np.var(draw) == pytest.approx(1, rel=0.01)
