@@ -18,7 +18,7 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parent
-CLAIM = re.compile(r"""\bclaim\(\s*["']((?:\d+|[AS])\.\d+)["']""")
+CLAIM = re.compile(r"""\bclaim\(\s*["']((?:\d+|[AOS])\.\d+)["']""")
 matplotlib.use("agg")
 
 

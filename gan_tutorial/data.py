@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -512,7 +513,7 @@ def folder(
         class_names=_distinct(classes) if labelled else (),
         skipped=tuple(found.skipped),
     )
-    print(_report(data, form, classes))
+    print(fill(_report(data, form, classes), 79, break_long_words=False, break_on_hyphens=False))
     return data
 
 

@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
 
 from . import atomic
 from .runtime import show_progress
@@ -52,13 +53,23 @@ class Unavailable(OSError):
     """A file is not at hand, and may not or cannot be downloaded."""
 
 
+def _pooch():
+    """The package that downloads, imported late: it loads requests, which takes half a second.
+
+    It also imports tqdm's bars for notebooks, which warn in a Jupyter without ipywidgets. They are not used here.
+    """
+    with warnings.catch_warnings(category=TqdmWarning, action="ignore"):
+        import pooch
+    return pooch
+
+
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     """Where files are kept between runs: `GAN_TUTORIAL_CACHE`, else the operating system's place for a user's cache.
 
     ValueError where that setting cannot be a directory. A user without a home has no cache: a place is given then where
     nothing can be kept.
     """
-    import pooch
+    pooch = _pooch()
 
     asked = environment.get("GAN_TUTORIAL_CACHE")
     try:
@@ -198,7 +209,7 @@ def fetch(url: str, name: str, most: int, patience: float) -> bytes:
 
     A thread fetches while this one waits: a server that sends a byte now and then would keep any single call for ever.
     """
-    import pooch
+    pooch = _pooch()
 
     body, failure = Limited(most), []
 

@@ -588,7 +588,7 @@ def test_the_cell_of_a_claim_has_an_anchor():
     assert list(app.env.metadata["01_toy"]["myst_slugs"]) == ["claim-1-1", "claim-1-2"]
 
 
-@pytest.mark.parametrize("name, letter", [("start", "S"), ("errata", "A")])
+@pytest.mark.parametrize("name, letter", [("start", "S"), ("own_images", "O"), ("errata", "A")])
 def test_a_notebook_without_a_number_has_claims_that_begin_with_a_letter(toy, capsys, name, letter):
     """It is recorded, listed in its place, run alone by its letter, sabotaged, and its runs outlive a new text."""
     claim = f'gt.claim("{letter}.1", "Two and one is three", total, low=3, high=3, exact=True)'

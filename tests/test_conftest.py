@@ -15,6 +15,7 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
     "good": (CLAIM, True),
     "start": (CLAIM.replace("1.1", "S.1"), True),
     "errata": (CLAIM.replace("1.1", "A.1"), True),
+    "own_images": (CLAIM.replace("1.1", "O.1"), True),
     "quiet_errata": (f"if False:\n    {CLAIM.replace('1.1', 'A.1')}", False),
     "quiet_start": (f"if False:\n    {CLAIM.replace('1.1', 'S.1')}", False),
     "quiet": (f"if False:\n    {CLAIM}", False),

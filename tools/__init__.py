@@ -17,7 +17,8 @@ from pathlib import Path
 
 START = "start.ipynb"  # the way into the book, before chapter 0
 ERRATA = "errata.ipynb"  # appendix A, behind all chapters
-LETTERS = {START: "S", ERRATA: "A"}  # notebooks without a number: their claims are S.1, S.2, … and A.1, A.2, …
+OWN_IMAGES = "own_images.ipynb"  # behind the chapters that have numbers
+LETTERS = {START: "S", OWN_IMAGES: "O", ERRATA: "A"}  # notebooks without a number: their claims are S.1, O.1, A.1, …
 ROOT = Path(__file__).resolve().parent.parent
 
 # The package's own module, loaded by its path: importing the package would need torch.
