@@ -54,7 +54,8 @@ def condition(images: Tensor, mask: Tensor) -> Tensor:
 def punch(batch: Batch, side: float = SIDE) -> Batch:
     """The batch with its images, holed where its own `u` says, as condition. It draws nothing at random."""
     assert batch.u is not None  # `batches` asks for it
-    return batch._replace(condition=condition(batch.real, holes(batch.u, tuple(batch.real.shape[2:]), side)))
+    height, width = batch.real.shape[2:]
+    return batch._replace(condition=condition(batch.real, holes(batch.u, (height, width), side)))
 
 
 class Filler(nn.Module):
