@@ -1,0 +1,178 @@
+r"""Filling a hole in an image by a conditional GAN: known pixels are the condition, and z decides the rest.
+
+$\hat x = m \odot x + (1 - m) \odot G(z, m \odot x, m)$ for an image x and a mask m, 1 where a pixel is known. Known
+pixels are kept, so all that the critic can find fault with is the filling, and whether it fits what is around it.
+
+In the game alone the generator may forget z and give one answer to each hole. So a second term asks for as much
+variety as there is: the energy score, whose least value belongs to the right distribution, as the game's does.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .data import Data
+from .game import Batch, Feed, Player, adam, adversaries, sample
+from .networks import ConvCritic
+from .objectives import nonsaturating
+from .training import Networks, Recipe, Spec
+
+SIDE = 4 / 7  # of a hole, in parts of an image's side: 16 pixels of 28
+WEIGHT = 0.3  # of the energy score beside the game
+
+
+def holes(u: Tensor, size: tuple[int, int], side: float = SIDE) -> Tensor:
+    """Masks (n, 1, height, width): 0 in a rectangle, 1 elsewhere.
+
+    u     (n, 2), uniform on [0, 1): where each rectangle lies, from top to bottom and from left to right. All places
+          within the image are equally likely.
+    side  of the rectangle, in parts of the image's sides, above 0 and below 1
+
+    ValueError for another shape of u, or for a side that makes no sense.
+    """
+    if u.ndim != 2 or u.shape[1] != 2:
+        raise ValueError(f"Expected two numbers for each hole, of shape (n, 2), got shape {tuple(u.shape)}.")
+    if not 0 < side < 1:
+        raise ValueError(f"Expected a hole's side in parts of the image's, between 0 and 1, got {side}.")
+    inside = []
+    for along, length in zip(u.T, size, strict=True):
+        wide = max(1, round(side * length))
+        start = (along * (length - wide + 1)).floor()[:, None]
+        place = torch.arange(length, device=u.device)
+        inside.append((place >= start) & (place < start + wide))
+    rows, columns = inside
+    return 1 - (rows[:, None, :, None] & columns[:, None, None, :]).to(u.dtype)
+
+
+def condition(images: Tensor, mask: Tensor) -> Tensor:
+    """What a filling is made for, (n, channels + 1, height, width): known pixels, 0 in the hole, and the mask."""
+    return torch.cat([images * mask, mask], dim=1)
+
+
+def punch(batch: Batch, side: float = SIDE) -> Batch:
+    """The batch with its images, holed where its own `u` says, as condition. It draws nothing at random."""
+    assert batch.u is not None  # `batches` asks for it
+    height, width = batch.real.shape[2:]
+    return batch._replace(condition=condition(batch.real, holes(batch.u, (height, width), side)))
+
+
+class Filler(nn.Module):
+    """A hole's surroundings and z become a whole image, in which the known pixels are the given ones.
+
+    A convolutional U: down to a quarter of the size and to one vector, to which z is joined, and up again; maps of
+    each size are handed across. Ronneberger et al. 2015, in small. `forward(z, condition)` maps (n, latent_dim) and
+    (n, channels + 1, height, width) to (n, channels, height, width). ValueError for sides that are no multiple of 4,
+    and where a condition is missing.
+    """
+
+    def __init__(self, spec: Spec, width: int = 16, hidden: int = 64):
+        super().__init__()
+        height, across = spec.size
+        if height % 4 or across % 4:
+            raise ValueError(f"This network halves an image twice, and {spec.size} pixels are no multiple of 4.")
+        small, wide, self.channels = (height // 4, across // 4), 2 * width, spec.channels
+        area = small[0] * small[1]
+        self.down1 = nn.Sequential(nn.Conv2d(spec.channels + 1, width, 4, 2, 1), nn.LeakyReLU(0.2))
+        self.down2 = nn.Sequential(nn.Conv2d(width, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2))
+        self.whole = nn.Sequential(nn.Flatten(), nn.Linear(wide * area, hidden), nn.LeakyReLU(0.2))
+        self.spread = nn.Sequential(
+            nn.Linear(hidden + spec.latent_dim, wide * area),
+            nn.Unflatten(1, (wide, *small)),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+        )
+        self.up1 = nn.Sequential(nn.ConvTranspose2d(2 * wide, width, 4, 2, 1), nn.BatchNorm2d(width), nn.ReLU())
+        self.up2 = nn.Sequential(nn.ConvTranspose2d(2 * width, spec.channels, 4, 2, 1), nn.Tanh())
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is None:
+            raise ValueError("Filling in needs a condition: inpainting.condition(images, mask).")
+        known, mask = condition[:, : self.channels], condition[:, self.channels :]
+        half = self.down1(condition)
+        quarter = self.down2(half)
+        guess = self.spread(torch.cat([self.whole(quarter), z], dim=1))
+        guess = self.up1(torch.cat([guess, quarter], dim=1))
+        guess = self.up2(torch.cat([guess, half], dim=1))
+        return known + (1 - mask) * guess
+
+
+class HoleCritic(nn.Module):
+    """A `ConvCritic` that sees the whole image and, as one more channel, where the hole is."""
+
+    def __init__(self, spec: Spec, width: int = 16, hidden: int = 128):
+        super().__init__()
+        self.channels = spec.channels
+        self.net = ConvCritic(spec.size, spec.channels + 1, width=width, hidden=hidden, spectral=True)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is None:
+            raise ValueError("This critic needs a condition: inpainting.condition(images, mask).")
+        return self.net(torch.cat([x, condition[:, self.channels :]], dim=1))
+
+
+def batches(recipe: Recipe, data: Data, seed: int, side: float = SIDE) -> Feed:
+    """Images with holes, which lie where the batch's own random numbers say."""
+    punched = partial(punch, side=side)
+    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=punched, flip=recipe.flip, uniforms=2)
+
+
+def energy_score(first: Tensor, second: Tensor, real: Tensor) -> Tensor:
+    r"""$\frac12\mathbb E(\|x_1 - x\| + \|x_2 - x\| - \|x_1 - x_2\|)$: how two answers surround the truth.
+
+    first, second, real  (n, …), the two answers independent given what they answer
+
+    Its mean is least where answers have the distribution of the truth, and only there: a strictly proper score.
+    Gneiting and Raftery 2007, section 4.3.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        # A root has no slope at 0, where known pixels are alike and the hole too.
+        return ((a - b).square().flatten(1).sum(1) + 1e-6).sqrt()
+
+    return (distance(first, real) + distance(second, real) - distance(first, second)).mean() / 2
+
+
+def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Sequence[Player]:
+    """Critic and generator, whose loss has `weight` times the energy score beside the game.
+
+    The second answer to a hole is made from the z of the batch's next sample.
+    """
+    net = networks["generator"]
+
+    def spread(batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        other = net(batch.z.roll(1, 0), batch.condition)
+        return {"energy": weight * energy_score(fake, other, batch.real)}
+
+    return adversaries(
+        net,
+        networks["critic"],
+        recipe.objective,
+        recipe.optimizer,
+        generator_terms=spread,
+        critic_optimizer=recipe.critic_optimizer,
+        lr_schedule=recipe.lr_schedule,
+        term_weights=recipe.term_weights,
+        share_batch=recipe.share_batch,
+    )
+
+
+def fill(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
+    """Images with the holes of `condition` filled, one answer for each z."""
+    return sample(networks["generator"], z, condition)
+
+
+#: `model.sample(n, inpainting.condition(images, mask), seed=k)`: another seed, another answer.
+INPAINTING = Recipe(
+    "inpainting",
+    {"generator": Filler, "critic": HoleCritic},
+    nonsaturating,
+    adam(8e-3, (0.0, 0.99)),
+    steps=2_000,
+    latent_dim=16,
+    share_batch=True,
+    players=players,
+    batches=batches,
+    sampler=fill,
+)
