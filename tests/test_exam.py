@@ -113,14 +113,14 @@ NUMBERS = {
     ],
     54: [least(lambda v: off(v, 2), bounds=(-1, 1)).x, least(lambda v: off(v, 2), bounds=(-1, 1)).fun],
     55: [js([0.1, 0.9], [0, 1]), math.log(2), stats.entropy([0.1, 0.9], [0.001, 0.999])],
-    60: [float(4 * k * stats.bernoulli(0.7).var()) for k in (1, 2)],
-    64: [
+    56: [float(4 * k * stats.bernoulli(0.7).var()) for k in (1, 2)],
+    60: [
         *(lambda found: (found.x, found.fun))(least(lambda a: 0.9 * (a - 1) ** 2 + 0.1 * (a + 1) ** 2)),
         4 * 0.9 * 0.1 * 2,
         0.1 * 4,
     ],
-    65: [optimize.brentq(lambda n: 25 * 0.1 * n - 36000 - 0.1 * n, 1, 1e6)],
-    66: [luck := math.sqrt(101 / (12 * 50 * 50)), 0.12 / luck, 0.5 + 3 * luck],
+    61: [optimize.brentq(lambda n: 25 * 0.1 * n - 36000 - 0.1 * n, 1, 1e6)],
+    62: [luck := math.sqrt(101 / (12 * 50 * 50)), 0.12 / luck, 0.5 + 3 * luck],
 }
 
 
