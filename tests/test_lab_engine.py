@@ -518,6 +518,12 @@ def test_a_page_runs_slowly_quickly_and_pauses(ask):
     assert sum(updates[-1]["updates"].values()) in (6, 7) and updates[-1]["change"]
     quick = last({"kind": "run", "pace": "full"}, 200, {"kind": "pause"}, 500)
     assert quick[-1]["steps"] == quick[-2]["steps"] > 20
+    for pace, by in (("full", "step"), (30, "step"), (100, "update")):
+        ended = last({"kind": "run", "pace": pace, "by": by, "until": 7}, 1500)
+        assert [ended[-2][key] for key in ("steps", "running")] == [7, False] and ended[-3]["steps"] < 7, (pace, by)
+        assert ended[-2]["updates"] == {"critic": 14, "generator": 7}
+    behind = last({"kind": "step"}, {"kind": "step"}, {"kind": "run", "pace": "full", "until": 1}, 200)
+    assert (behind[-1]["steps"], behind[-1]["running"]) == (2, False)
     changed = last({"kind": "rates", "lrCritic": 1e-6, "lrGenerator": 1e-6}, {"kind": "update", "player": "next"})
     assert changed[-1]["change"]["moved"] < 1e-4
     kept = last(
@@ -534,6 +540,7 @@ def test_a_page_runs_slowly_quickly_and_pauses(ask):
         ([{"kind": "step"}], "send a setting first"),
         ([{"kind": "start", "setting": {"width": 3}}], "expected a whole number from 4 to 256"),
         ([start(), {"kind": "run", "pace": 0}], "positive number of steps a second"),
+        ([start(), {"kind": "run", "pace": "full", "until": -1}], "Expected a step to run to"),
         ([start(), {"kind": "rates", "lrCritic": -1, "lrGenerator": 1}], "Learning rate of the critic"),
         ([start(), {"kind": "view", "view": {"samples": 0}}], "view.samples"),
         ([start(), {"kind": "view", "view": {"box": [1, 0, 0, 1]}}], "Expected a box"),

@@ -48,6 +48,11 @@ def step(page, times=1):
     return samples(page)
 
 
+def more(page):
+    """Unfold the settings that are not always there."""
+    page.locator(".lab summary", has_text="More settings").click()
+
+
 def samples(page):
     return page.evaluate(f"Array.from({STATE}.samples)")
 
@@ -165,6 +170,57 @@ def test_slow_motion_is_one_update_at_a_time(laboratory):
     assert page.inner_text(".lab .said").startswith("The ")
 
 
+def test_it_plays_to_a_step_and_rests_there(laboratory):
+    """By a key, exactly, and to no step that is behind; Play alone goes on."""
+    page = laboratory("balanced")
+    to_50 = page.get_by_role("button", name="Play to step 50")
+    to_50.press("Enter")
+    wait(page, f"{STATE}?.steps > 1")
+    assert page.is_visible("text=Pause")
+    wait(page, f"{LAB}.wanted === false && {STATE}.running === false")
+    assert page.evaluate(f"[{STATE}.steps, {STATE}.updates]") == [50, {"critic": 100, "generator": 50}]
+    assert page.evaluate("document.activeElement.textContent") == "50"
+    assert to_50.get_attribute("aria-disabled") == "true"
+    page.keyboard.press("Enter")
+    assert page.inner_text(".lab .said") == "Step 50 is behind. Press Reset, then play to it."
+    press(page, "Play", exact=True)
+    wait(page, f"{STATE}.steps >= 52")
+    press(page, "Reset")
+    wait(page, f"{STATE}?.steps === 0")
+    assert to_50.get_attribute("aria-disabled") == "false"
+
+
+def test_it_goes_on_to_the_step_after_it_was_out_of_sight(laboratory):
+    page = laboratory("balanced", height=500)
+    press(page, "Play to step 200")
+    wait(page, f"{STATE}?.steps >= 2")
+    page.mouse.wheel(0, 100_000)
+    wait(page, f"{STATE}.running === false")
+    assert page.evaluate(f"[{LAB}.wanted, {STATE}.steps < 200]") == [True, True]
+    page.mouse.wheel(0, -100_000)
+    wait(page, f"{LAB}.wanted === false")
+    assert page.evaluate(f"{STATE}.steps") == 200
+
+
+def test_what_is_set_up_waits_at_step_0(laboratory):
+    """By a link, by the link of the setting that is there already, and by the menu; whatever was playing."""
+    page = laboratory("balanced")
+
+    def waits():
+        wait(page, f"{STATE}?.steps === 0 && {LAB}.wanted === false")
+        page.wait_for_timeout(500)
+        assert page.evaluate(f"[{STATE}.steps, {STATE}.running, {LAB}.wanted]") == [0, False, False]
+
+    ahead = page.get_by_role("link", name="Set it up: the generator ahead.")
+    menu = page.get_by_label("Setting", exact=True)
+    for set_up in (ahead.click, ahead.click, lambda: menu.select_option("penalised")):
+        press(page, "Play", exact=True)
+        wait(page, f"{STATE}?.steps >= 2")
+        set_up()
+        waits()
+    assert page.evaluate(f"{LAB}.setting.penalty") == "gradient_penalty"
+
+
 def test_reset_begins_the_same_run_again(laboratory):
     page = laboratory("balanced")
     first = step(page, 3)
@@ -181,6 +237,7 @@ def test_a_link_reproduces_the_setting(laboratory):
     page.get_by_label("Objective").select_option("hinge")
     page.get_by_label("Seed").fill("3")
     page.get_by_label("Seed").press("Enter")
+    more(page)
     page.get_by_label("Units in a layer").press("ArrowLeft")
     first = step(page, 20)
     setting = page.evaluate("location.hash").removeprefix("#")
@@ -219,6 +276,7 @@ def test_the_code_to_copy(laboratory):
 def test_learning_rates_change_on_the_way_and_all_else_begins_anew(laboratory):
     page = laboratory("balanced")
     step(page, 2)
+    more(page)
     page.get_by_label("Critic’s learning rate").press("ArrowRight")
     assert page.evaluate(f"{STATE}.steps") == 2
     assert step(page) and page.evaluate(f"{STATE}.steps") == 3
@@ -327,6 +385,7 @@ def test_words_for_those_who_do_not_see_the_picture(laboratory):
     assert "Step 1." in page.inner_text(".lab [aria-live=polite]")
 
 
+OPEN = "document.querySelectorAll('.lab details').forEach(one => (one.open = true))"
 STOPS = """[...document.querySelectorAll(".lab :is(button, select, input, summary, a, [tabindex='0'])")]
     .filter(e => e.checkVisibility()).map(e => {
         const { left, top, height } = e.getBoundingClientRect();
@@ -339,14 +398,16 @@ def test_the_focus_goes_as_the_eye_does(laboratory, page, setting):
     """Wide: the bar, then the picture's column, then the other one, then the knobs. On a phone from top to bottom."""
     wide = laboratory(setting, page=page)
     wide.evaluate(UNFOLD)
+    wide.evaluate(OPEN)
     wide = wide.evaluate(STOPS)
     parts = list(dict.fromkeys(part for part, _, _ in wide))
     assert parts == [
-        part for part in ("bar", "picture", "legend", "side", "sections", "knobs", "share") if part in parts
+        part for part in ("bar", "picture", "legend", "side", "knobs", "sections", "share") if part in parts
     ]
     assert wide[0][1] == min(height for _, height, _ in wide)
     narrow = laboratory(setting, page=page, width=360, height=740)
     narrow.evaluate(UNFOLD)
+    narrow.evaluate(OPEN)
     narrow = narrow.evaluate(STOPS)
     assert len(narrow) > 8 and {"bar"} < {part for part, _, _ in narrow}
     for (_, one, left), (_, other, right) in zip(narrow, narrow[1:], strict=False):
@@ -357,8 +418,8 @@ def test_the_picture_stays_in_sight_on_a_phone(laboratory):
     """While the knobs below it are turned, and not longer than that."""
     page = laboratory("balanced", width=360, height=740, has_touch=True)
     step(page)
-    page.evaluate("document.querySelectorAll('.lab .sections details').forEach(one => (one.open = true))")
-    knob = page.get_by_label("Seed")
+    page.evaluate(OPEN)
+    knob = page.get_by_label("Dimensions of z")
     knob.focus()
     page.wait_for_selector(".lab .picture.afloat")
     plane, own = page.locator(".lab canvas.plane").bounding_box(), knob.bounding_box()

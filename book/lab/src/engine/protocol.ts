@@ -43,8 +43,11 @@ export const VIEW: View = {
 export type Command =
   /** Build the networks of this setting, at step 0, and show them: `data`, then `state`. A running one ends. */
   | { kind: "start"; setting: Setting; view?: Partial<View> }
-  /** Go on until `pause`. pace: so many steps (or updates) a second, or "full"; by updates each state has a `change`. */
-  | { kind: "run"; pace: number | "full"; by?: "step" | "update" }
+  /**
+   * Go on until `pause`, or to the step `until`: there it rests, and answers `state`. pace: so many steps (or updates) a
+   * second, or "full"; by updates each state has a `change`.
+   */
+  | { kind: "run"; pace: number | "full"; by?: "step" | "update"; until?: number }
   /** Stop after the step (or update) at hand; answers `state`. */
   | { kind: "pause" }
   /** Finish the step at hand, or take one; answers `state`. Pauses a running training. */

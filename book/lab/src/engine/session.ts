@@ -18,7 +18,7 @@ const SLICE = 25;
 /** Of the data, for the page's picture. */
 const SHOWN = 1000;
 
-type Run = { pace: number | "full"; by: "step" | "update" };
+type Run = { pace: number | "full"; by: "step" | "update"; until: number };
 
 /** What lies outside: how reports are sent, how one waits (0: until messages have been heard), and the time in ms. */
 export interface Outside {
@@ -78,7 +78,11 @@ export class Session {
         this.change = this.usable().update(command.player);
         return this.report();
       case "run":
-        return this.begin({ pace: command.pace, by: command.by ?? "step" });
+        return this.begin({
+          pace: command.pace,
+          by: command.by ?? "step",
+          until: command.until ?? Infinity,
+        });
       default:
         throw new Error(
           `The laboratory knows no command “${(command as { kind: unknown }).kind}”.`,
@@ -120,6 +124,7 @@ export class Session {
   private begin(run: Run): void {
     if (run.pace !== "full" && !(run.pace > 0))
       throw new Error(`Expected a positive number of steps a second, or “full”, got ${run.pace}.`);
+    if (!(run.until >= 0)) throw new Error(`Expected a step to run to, got ${run.until}.`);
     this.usable();
     this.run = run;
     this.speed = new Speed();
@@ -127,16 +132,20 @@ export class Session {
     void this.loop(run);
   }
 
-  /** Learn at the pace of this run, until another command ends it. */
+  /** Learn at the pace of this run, until its last step or until another command ends it. */
   private async loop(run: Run): Promise<void> {
     let due = this.outside.now();
     let shown = -Infinity;
     try {
       while (this.run === run) {
         const start = this.outside.now();
-        while (due <= start && this.outside.now() - start < SLICE) {
+        while (due <= start && this.outside.now() - start < SLICE && !this.arrived(run)) {
           this.advance(run);
           due = run.pace === "full" ? start : due + 1000 / run.pace;
+        }
+        if (this.arrived(run)) {
+          this.run = null;
+          return this.report();
         }
         const now = this.outside.now();
         due = Math.max(due, now - 1000); // a tab that slept does not catch up
@@ -150,6 +159,10 @@ export class Session {
       if (this.run === run) this.run = null;
       this.trouble(error);
     }
+  }
+
+  private arrived({ until }: Run): boolean {
+    return this.usable().steps >= until;
   }
 
   private advance(run: Run): void {

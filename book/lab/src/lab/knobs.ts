@@ -204,10 +204,13 @@ function slider(name: NumberKey, changed: Changed): Knob {
   };
 }
 
-/** All knobs, in the sections in which they are folded. */
+/** The knobs that are always there. */
+export const FIRST: KnobName[] = ["data", "objective", "seed"];
+
+/** All others, in the sections in which they are folded. */
 export const SECTIONS: [title: string, names: KnobName[]][] = [
-  ["Data", ["data", "sigma", "size", "shift", "seed"]],
-  ["Game", ["objective", "game", "penalty", "weight", "clip"]],
+  ["Data", ["sigma", "size", "shift"]],
+  ["Game", ["game", "penalty", "weight", "clip"]],
   [
     "Learning",
     [

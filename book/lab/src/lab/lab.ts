@@ -60,6 +60,9 @@ export const SPEEDS = [
   { words: "slow motion: by update", pace: 1, by: "update" },
 ] as const;
 
+/** Steps to which it plays by one button, and rests there. */
+export const STOPS = [50, 200, 400];
+
 /** What is drawn of a state. */
 type Still = Pick<
   State,
@@ -95,6 +98,8 @@ export class Lab {
   readonly history = new History();
   /** Whether the reader wants it to run; it does while it can be seen. */
   wanted = false;
+  /** The step at which it is to rest. */
+  private goal = Infinity;
   speed = 0;
   layers: Record<Layer, boolean> = {
     data: true,
@@ -162,8 +167,14 @@ export class Lab {
     else this.play();
   }
 
-  play(): void {
+  /** goal: the step at which it rests; without one it plays on. */
+  play(goal = Infinity): void {
+    if (this.passed(goal)) {
+      this.say(`Step ${goal} is behind. Press Reset, then play to it.`);
+      return;
+    }
     if (!this.ensure()) return;
+    this.goal = goal;
     if (active && active !== this) active.pause();
     active = this;
     this.wanted = true;
@@ -171,9 +182,13 @@ export class Lab {
     this.panel.show();
   }
 
+  /** Whether there is nothing left to play to this step. */
+  passed(goal: number): boolean {
+    return (this.state?.steps ?? 0) >= goal;
+  }
+
   pause(): void {
-    if (active === this) active = null;
-    this.wanted = false;
+    this.rest();
     this.halt();
     this.panel.show();
   }
@@ -188,8 +203,7 @@ export class Lab {
 
   /** The same setting from its beginning. */
   reset(): void {
-    this.wanted = false;
-    if (active === this) active = null;
+    this.rest();
     this.running = false;
     if (this.trainer && this.check()) this.start();
     this.panel.show();
@@ -212,9 +226,10 @@ export class Lab {
     this.panel.link();
   }
 
-  /** Another setting altogether, by name or as in an address. Throws SettingError. */
+  /** Another setting altogether, by name or as in an address; it waits at step 0. Throws SettingError. */
   load(text: string): void {
     const setting = settingOf(text);
+    this.rest();
     this.pad.points = [...setting.points];
     this.setting = setting;
     this.panel.complain("");
@@ -294,7 +309,13 @@ export class Lab {
     if (!this.visible) return;
     const { pace, by } = SPEEDS[this.speed];
     this.running = true;
-    this.send({ kind: "run", pace, by });
+    this.send({ kind: "run", pace, by, until: this.goal });
+  }
+
+  /** The reader does not want it to run. */
+  private rest(): void {
+    if (active === this) active = null;
+    this.wanted = false;
   }
 
   private halt(): void {
@@ -312,8 +333,8 @@ export class Lab {
 
   private once(command: Command): void {
     if (!this.ensure()) return;
-    if (active === this) active = null;
-    this.wanted = this.running = false;
+    this.rest();
+    this.running = false;
     this.send(command);
     this.panel.show();
   }
@@ -323,8 +344,14 @@ export class Lab {
     const { lrCritic, lrGenerator } = this.setting;
     this.send({ kind: "rates", lrCritic, lrGenerator });
     if (!this.state?.steps) return;
+    this.say("The new learning rate holds from now on. A link or a reset begins with it.");
+  }
+
+  /** A sentence that stays for a while. */
+  private say(words: string): void {
     this.held = performance.now() + QUIET;
-    this.panel.say("The new learning rate holds from now on. A link or a reset begins with it.");
+    this.panel.say(words);
+    this.panel.announce(words);
   }
 
   /** Another setting: what was learned is gone, and what ran goes on with it. */
@@ -333,8 +360,7 @@ export class Lab {
     this.started = false;
     this.forget();
     if (!good) {
-      this.wanted = false;
-      if (active === this) active = null;
+      this.rest();
       this.data = { points: new Float32Array(0), modes: null };
       this.check();
     } else {
@@ -373,8 +399,8 @@ export class Lab {
   private trouble(message: string, over: boolean): void {
     this.unanswered = 0;
     this.over = over;
-    this.wanted = this.running = false;
-    if (active === this) active = null;
+    this.rest();
+    this.running = false;
     this.panel.complain(message);
     this.panel.show();
   }
@@ -390,6 +416,10 @@ export class Lab {
   private take(state: State): void {
     const before = this.state;
     this.state = state;
+    if (this.running && !state.running && state.steps >= this.goal) {
+      this.rest();
+      this.running = false;
+    }
     this.history.add(state.losses);
     const { change } = state;
     this.lineBefore = change?.player === "critic" && before ? this.lineOf(before) : null;

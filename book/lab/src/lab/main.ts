@@ -50,6 +50,11 @@ function followAddress(lab: Lab): void {
   };
   follow();
   addEventListener("hashchange", follow);
+  // A link to the setting that the address names already changes no address, and sets it up once more.
+  document.addEventListener("click", ({ target }) => {
+    const link = (target as Element).closest<HTMLAnchorElement>('a[href^="#"]');
+    if (link && link.hash === location.hash) follow();
+  });
 }
 
 const mountAll = () =>

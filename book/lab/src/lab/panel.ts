@@ -4,8 +4,8 @@ import { toPython } from "../engine/python.ts";
 import { nameOf, presetOf, presetsOf } from "./chapters.ts";
 import { arrange, copy, h, keepInSight, newId, say } from "./dom.ts";
 import { icon } from "./icons.ts";
-import { knob, type Knob, type KnobName, SECTIONS } from "./knobs.ts";
-import { addressOf, type Lab, type Layer, LAYERS, marksOf, SPEEDS } from "./lab.ts";
+import { FIRST, knob, type Knob, type KnobName, SECTIONS } from "./knobs.ts";
+import { addressOf, type Lab, type Layer, LAYERS, marksOf, SPEEDS, STOPS } from "./lab.ts";
 import type { Pad } from "./pad.ts";
 import { endWords, lineWords } from "./scale.ts";
 import { AIMS, modesWords, number, percent } from "./words.ts";
@@ -28,6 +28,7 @@ export class Panel {
     "aria-label": "Both losses over the steps",
   });
   private readonly playButton: HTMLButtonElement;
+  private readonly stops = new Map<number, HTMLButtonElement>();
   private readonly start: HTMLButtonElement;
   private readonly counts = h("span", { class: "counts" });
   private readonly rate = h("span", { class: "rate" });
@@ -124,21 +125,21 @@ export class Panel {
   }
 
   private full(): HTMLElement[] {
-    const wide = matchMedia("(min-width: 48rem)").matches;
     return [
+      h("div", { class: "knobs few" }, ...FIRST.map((name) => this.knob(name)), this.drawing),
       h(
-        "div",
+        "details",
         { class: "sections" },
-        ...SECTIONS.map(([title, names], k) =>
-          h(
-            "details",
-            { open: wide || (k === 1 && innerHeight > 900) },
-            h("summary", {}, title),
+        h("summary", {}, "More settings"),
+        h(
+          "div",
+          { class: "groups" },
+          ...SECTIONS.map(([title, names]) =>
             h(
               "div",
-              { class: "knobs" },
-              ...names.map((name) => this.knob(name)),
-              k === 0 && this.drawing,
+              { role: "group", "aria-label": title },
+              h("p", { class: "title" }, title),
+              h("div", { class: "knobs" }, ...names.map((name) => this.knob(name))),
             ),
           ),
         ),
@@ -162,8 +163,28 @@ export class Panel {
       this.playButton,
       this.button("step", "One step", () => lab.step()),
       this.button("reset", "Reset", () => lab.reset()),
+      this.playTo(),
       h("span", { class: "speed" }, h("label", { for: id }, "Speed"), speed),
       this.presets(),
+    );
+  }
+
+  /** Buttons that play to a step and rest there. One whose step is behind can still be reached, and says so. */
+  private playTo(): HTMLElement {
+    const words = newId();
+    for (const step of STOPS) {
+      const onclick = () => this.lab.play(step);
+      const label = `Play to step ${step}`;
+      this.stops.set(
+        step,
+        h("button", { type: "button", onclick, "aria-label": label }, String(step)),
+      );
+    }
+    return h(
+      "span",
+      { class: "speed stops", role: "group", "aria-labelledby": words },
+      h("span", { id: words }, "Play to step"),
+      ...this.stops.values(),
     );
   }
 
@@ -397,6 +418,8 @@ export class Panel {
       playButton.dataset.does = name;
       playButton.replaceChildren(icon(name), h("span", {}, lab.wanted ? "Pause" : "Play"));
     }
+    for (const [step, button] of this.stops)
+      button.setAttribute("aria-disabled", String(lab.passed(step)));
     playButton.hidden = lab.options.layout === "small" && !lab.wanted && lab.state === null;
     this.start.hidden = lab.wanted || lab.state !== null || lab.setting.data === "points";
   }
