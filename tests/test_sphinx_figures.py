@@ -282,6 +282,35 @@ def test_slices_cover_every_panel_and_do_not_overlap(columns):
     assert all(9 * s.scale >= 8.6 for s in slices)  # pixels of the smallest letters, of 9 points
 
 
+@pytest.mark.parametrize("shape, named", [((1, 2), [1]), ((2, 3), [1]), ((1, 4), [2])])
+def test_panels_that_share_an_axis_keep_its_numbers(shape, named):
+    """On a phone, where one begins a row: its axis's numbers stand left of its own ticks. Not where it has some."""
+    for sharey in (True, False):
+        with plt.rc_context(plots.STYLE):
+            figure, axes = plt.subplots(*shape, figsize=(7, 2.4 * shape[0]), sharey=sharey)
+            for row, some in enumerate(axes.reshape(shape)):
+                for panel in some:
+                    panel.set(ylim=(0, 1 + row), yticks=[0, 0.7], xticks=[])
+                    if not sharey:
+                        panel.tick_params(axis="y", labelleft=True)
+        root = figures.themed(vectors.vector(figure), "light")
+        boxes, strips = figures.shared(root, figures.columns(figures.roomier(figures.panels(root))))
+        slices, _ = figures.stacked(boxes, strips)
+        found = [
+            (before, one) for before, one in zip(slices, slices[1:], strict=False) if before.box in strips.values()
+        ]
+        assert [boxes.index(one.box) for _, one in found] == (named if sharey else [])
+        for strip, panel in found:
+            assert strip.box == strips[panel.box] and strip.left >= 0
+            assert (strip.top, strip.scale) == (panel.top, panel.scale)
+            assert (strip.box[1], strip.box[3]) == (panel.box[1], panel.box[3])  # numbers at the heights of their ticks
+            assert strip.left + strip.scale * strip.box[2] == pytest.approx(panel.left)
+            texts = [figures.place(one) for one in root.iter() if figures.is_text(one)]
+            left, right = strip.box[0], strip.box[0] + strip.box[2]
+            numbers = [x for x, y in texts if left < x < right and strip.box[1] < y < strip.box[1] + strip.box[3]]
+            assert len(numbers) == 2 * shape[0]
+
+
 def test_what_belongs_to_the_whole_figure_is_a_panel_too():
     figure = drawing(2)
     figure.suptitle("of both")

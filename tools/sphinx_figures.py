@@ -50,6 +50,7 @@ COLUMN = 328  # pixels of text on a phone 360 wide
 GROWTH = 1.35  # at most, of a panel on a phone
 ROOM = 3.0  # points
 SQUEEZE = 1.04  # panels may be wider than the column by that
+TICK = 3.6  # points, the length of a tick
 GAP, BESIDE = 10, 2  # pixels between rows and columns of panels on a phone
 
 
@@ -334,23 +335,84 @@ def columns(panels: list[tuple[float, float, float, float]]) -> list[tuple[float
     return found if all(b[0] > a[0] + a[2] - 1 for a, b in zip(found, found[1:], strict=False)) else panels
 
 
-def stacked(panels: list[tuple[float, float, float, float]]) -> tuple[list[Slice], float]:
-    """The panels in rows as full as keeps the size of letters, and the height of all."""
+def stacked(
+    panels: list[tuple[float, float, float, float]], strips: dict[tuple, tuple] | None = None
+) -> tuple[list[Slice], float]:
+    """The panels in rows as full as keeps the size of letters, and the height of all.
+
+    strips: of some panels the box of the numbers at their axis, which is shown left of one that begins a row.
+    """
+    strips = strips or {}
+
+    def wide(row: list) -> float:
+        return sum(box[2] for box in row) + (strips[row[0]][2] if row[0] in strips else 0)
+
     rows: list[list] = []
     for panel in columns(panels):
-        fits = rows and sum(one[2] for one in [*rows[-1], panel]) + BESIDE * len(rows[-1]) <= SQUEEZE * COLUMN
+        fits = rows and wide([*rows[-1], panel]) + BESIDE * len(rows[-1]) <= SQUEEZE * COLUMN
         same = rows and abs(rows[-1][0][1] - panel[1]) < panel[3] / 2
         rows = [*rows[:-1], [*rows[-1], panel]] if fits and same else [*rows, [panel]]
-    scales = [(COLUMN - BESIDE * (len(row) - 1)) / sum(panel[2] for panel in row) for row in rows]
+    scales = [(COLUMN - BESIDE * (len(row) - 1)) / wide(row) for row in rows]
     found, top = [], 0.0
     for row, scale in zip(rows, scales, strict=True):
         scale = min(GROWTH, scale, 1.2 * min(scales))  # letters of about one size
-        left = (COLUMN - BESIDE * (len(row) - 1) - scale * sum(panel[2] for panel in row)) / 2
+        left = (COLUMN - BESIDE * (len(row) - 1) - scale * wide(row)) / 2
+        if strip := strips.get(row[0]):
+            found.append(Slice(strip, left, top, scale))
+            left += scale * strip[2]
         for panel in row:
             found.append(Slice(panel, left, top, scale))
             left += scale * panel[2] + BESIDE
         top += scale * max(panel[3] for panel in row) + GAP
     return found, max(top - GAP, 1)
+
+
+class Upright(NamedTuple):
+    """A vertical axis with ticks: where its line is, the heights of its ticks, and whether numbers stand at them."""
+
+    x: float
+    ticks: tuple[float, ...]
+    numbered: bool
+
+
+def uprights(root) -> list[Upright]:
+    found = []
+    for axis in root.iter(f"{{{SVG}}}g"):
+        ticks = [one for one in axis if one.get("id", "").startswith("ytick_")]
+        marks = [use for one in ticks for use in one.iter(f"{{{SVG}}}use") if "y" in use.attrib]
+        if marks:
+            heights = tuple(round(float(use.get("y")), 1) for use in marks)
+            numbered = any(is_text(part) for one in ticks for part in one.iter())
+            found.append(Upright(float(marks[0].get("x")), heights, numbered))
+    return found
+
+
+def shared(root, boxes: list[tuple[float, float, float, float]]) -> tuple[list, dict[tuple, tuple]]:
+    """For panels without numbers at their axis, which share it with a panel at their left: the box of its numbers.
+
+    Returned behind all boxes, of which these are made as high as that one: so numbers stand at the panel's own ticks.
+    """
+    axes = uprights(root)
+    own = {box: [axis for axis in axes if box[0] <= axis.x <= box[0] + box[2] and meets(axis, box)] for box in boxes}
+    made, strips = [], {}
+    for box in boxes:
+        ticks = {axis.ticks for axis in own[box]}
+        lenders = {
+            (other, axis.x)
+            for other, those in own.items()
+            for axis in those
+            if axis.numbered and other[0] < box[0] and axis.ticks in ticks
+        }
+        if len(lenders) == 1 and not any(axis.numbered for axis in own[box]):
+            (left, top, _, height), x = lenders.pop()
+            box = (box[0], top, box[2], height)
+            strips[box] = (left, top, x - TICK - left, height)
+        made.append(box)
+    return made, strips
+
+
+def meets(axis: Upright, box: tuple[float, float, float, float]) -> bool:
+    return box[1] <= min(axis.ticks) and max(axis.ticks) <= box[1] + box[3]
 
 
 def size(root) -> tuple[float, float]:
@@ -385,7 +447,7 @@ def phone_form(root):
     width, _ = size(root)
     if width <= COLUMN:
         return None
-    slices, height = stacked(roomier(panels(root)))
+    slices, height = stacked(*shared(root, columns(roomier(panels(root)))))
     made = ET.Element(f"{{{SVG}}}svg", {"viewBox": f"0 0 {COLUMN} {height:.1f}"})
     made.set("width", f"{COLUMN}")
     made.set("height", f"{height:.1f}")
