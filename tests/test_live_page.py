@@ -29,6 +29,7 @@ INDEX = """# Models
 ```{toctree}
 pages/stack
 pages/dcgan
+pages/vae
 ```
 """
 STACK = {
@@ -64,7 +65,9 @@ def make(folder, **pages):
 def pages(tmp_path_factory):
     dcgan = "# DCGAN\n\n```{live} dcgan\n```\n"
     folder = tmp_path_factory.mktemp("book")
-    out, said = make(folder, index_md=INDEX, pages__stack_ipynb=json.dumps(NOTEBOOK), pages__dcgan_md=dcgan)
+    vae = "# VAE\n\n```{live} vae\n```\n"
+    more = {"pages__dcgan_md": dcgan, "pages__vae_md": vae}
+    out, said = make(folder, index_md=INDEX, pages__stack_ipynb=json.dumps(NOTEBOOK), **more)
     assert said == ""
     node.bundle(out / "_static" / "lab")
     return out
@@ -84,7 +87,7 @@ def start(open_page, addresses):
         page = open_page(f"{addresses[where]}/{name}", **context)
         page.set_default_timeout(PATIENCE)
         if "#live=" not in name:
-            page.get_by_role("button", name="Run this generator").click()
+            page.get_by_role("button", name="Run this").click()
         page.wait_for_selector(".live-running")
         return page
 
@@ -160,6 +163,19 @@ def test_a_link_and_python_draw_the_same_again(start):
     link.click()  # the address bar changes, and nothing else
     assert page.url == again.url
     assert_close(shown(again), shown(page), rtol=0, atol=0)
+
+
+def test_a_vae_is_run_by_its_decoder(start):
+    page = start("pages/vae.html")
+    before = shown(page)
+    page.get_by_role("button", name="New z").click()
+    drawn = shown(page)
+    assert (drawn - before).abs().max() > 0.5
+    assert_close(drawn, by_python(page), rtol=0, atol=0.51 * LEVEL + 1e-3)
+    page.get_by_role("slider", name="Direction 1").fill("2.5")
+    assert (shown(page) - drawn).abs().max() > 0.5
+    assert page.locator(".live-screen").get_attribute("aria-label").startswith("Drawn by the decoder. Seed 1, moved")
+    assert "turn grey" in page.locator(".live-hint").text_content()
 
 
 def test_an_address_that_makes_no_sense_is_the_start(start):

@@ -66,6 +66,7 @@ def place(name: str, start: str, root: str) -> str:
 
     card, _ = layout.read(MODELS / f"{name}.safetensors", tensors=False)
     _, height, width = card["shape"]
+    network = "decoder" if "decoder" in card["images"] else "generator"
     made = scripts(name)
     size = round(sum(map(len, made.values())) / 1000)
     classes = f" Each column was asked for its digit, 0 to {card['classes'] - 1}." if card["classes"] else ""
@@ -78,8 +79,8 @@ def place(name: str, start: str, root: str) -> str:
     return f"""<div class="live" {given}>
 <img class="live-poster" src="{at}.png" width="{COLUMNS * width}" height="{2 * height}" alt="{html.escape(alt)}">
 <div class="live-start">
-<button type="button" hidden>Run this generator here ({size} kB)</button>
-<p>Where JavaScript is on, this generator runs here.</p>
+<button type="button" hidden>Run this {network} here ({size} kB)</button>
+<p>Where JavaScript is on, this {network} runs here.</p>
 </div>
 </div>"""
 

@@ -19,6 +19,8 @@ const TRY = {
     "Keep the seed and ask for another digit. What stays the same: the slant, the thickness?",
   levels:
     "Draw new noise for the finer levels only. What was decided at 7 × 7, and what is left to them?",
+  decoder:
+    "Drag one direction slowly. Which strokes stay sharp, and where do they turn grey before another digit is there?",
   critic: " Then look at what the critic likes least: what gives it away?",
   plain:
     "Drag the walk slowly. Where does one digit become another, and is there a digit in between?",
@@ -182,7 +184,8 @@ export class Live {
     );
     const classes = this.choices.classes?.group;
     classes?.classList.add("live-classes");
-    const hint = classes ? TRY.classes : this.screens.length > 1 ? TRY.levels : TRY.plain;
+    const plain = generator.network === "decoder" ? TRY.decoder : TRY.plain;
+    const hint = classes ? TRY.classes : this.screens.length > 1 ? TRY.levels : plain;
     const judged = model.critics.length ? TRY.critic : "";
     const foot = element("div", { class: "live-row live-foot" });
     if (name) {
@@ -348,7 +351,10 @@ export class Live {
     this.screens.forEach((screen, k) => {
       const level =
         images.length > 1 ? `Level ${k}, ${screen.height} by ${screen.width} pixels. ` : "";
-      screen.setAttribute("aria-label", `Drawn by the generator. ${level}${words}`);
+      screen.setAttribute(
+        "aria-label",
+        `Drawn by the ${this.model.generator.network}. ${level}${words}`,
+      );
     });
     this.scrubber.value = String(state.t);
     this.scrubber.setAttribute("aria-valuetext", `${Math.round(100 * state.t)} % of the way`);

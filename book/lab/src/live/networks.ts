@@ -27,6 +27,7 @@ import {
 import type { File, Tensor } from "./safetensors.ts";
 
 export interface Generator {
+  network: "generator" | "decoder"; // its name in the training: of a VAE it is the decoder
   latent: number;
   classes: number; // 0: it takes no label
   shape: number[];
@@ -297,7 +298,13 @@ function laplacian(weights: Weights, shape: number[]): Level {
   };
 }
 
-function generator(weights: Weights, { card }: File): Generator {
+function generator(file: File): Generator {
+  const found = (["generator", "decoder"] as const).map((network) => ({
+    network,
+    weights: new Weights(file.tensors, `model.${network}.`),
+  }));
+  const { network, weights } = found.find((one) => one.weights.names().length) ?? found[0];
+  const { card } = file;
   const { shape, classes } = card;
   const latent = card.settings.latent_dim;
   if (shape.length !== 3 || ![1, 3].includes(shape[0])) {
@@ -318,6 +325,7 @@ function generator(weights: Weights, { card }: File): Generator {
     throw unknown(`its levels take ${parts.join(" + ")} numbers`);
   }
   return complete(weights, {
+    network,
     latent,
     classes: count || levels[0].first.shape[1] === latent ? 0 : classes,
     shape,
@@ -380,11 +388,11 @@ function critic(weights: Weights, classes: number): Critic {
 }
 
 /**
- * What a file holds. The generator is the training's average; the critic is one of the training, where that is kept, or
+ * What a file holds. The generator, or a VAE's decoder, is the training's average; the critic is one of the training, where that is kept, or
  * the one of another file.
  */
 export function build(file: File, judge: File = file): Model {
-  const made = generator(new Weights(file.tensors, "model.generator."), file);
+  const made = generator(file);
   const weights = ["model.critic.", "net.critic."]
     .map((prefix) => new Weights(judge.tensors, prefix))
     .find((found) => found.names().length);

@@ -84,7 +84,9 @@ export const asked = (hash: string): string | null =>
   /^#live=/.test(hash) ? new URLSearchParams(hash.slice(1)).get("live") : null;
 
 /** Python that draws the same. */
-export function python(model: string, state: State, { latent: n, classes }: Generator): string {
+export function python(model: string, state: State, generator: Generator): string {
+  const { latent: n, classes, network } = generator;
+  const net = network === "decoder" ? 'model.networks["decoder"]' : "model.generator";
   const z = (name: string, seed: number) =>
     `${name} = torch.randn(1, ${n}, generator=torch.Generator().manual_seed(${seed}))`;
   const lines = [
@@ -112,6 +114,6 @@ export function python(model: string, state: State, { latent: n, classes }: Gene
   }
   if (state.held.size) lines.push("# (here without what the sliders changed)");
   const label = classes ? `, torch.tensor([${state.label}])` : "";
-  lines.push(`gt.plots.grid(gt.sample(model.generator, z${label}))`);
+  lines.push(`gt.plots.grid(gt.sample(${net}, z${label}))`);
   return lines.join("\n");
 }
