@@ -209,7 +209,7 @@ export const FIRST: KnobName[] = ["data", "objective", "seed"];
 
 /** All others, in the sections in which they are folded. */
 export const SECTIONS: [title: string, names: KnobName[]][] = [
-  ["Data", ["sigma", "size", "shift"]],
+  ["Shape of the data", ["sigma", "size", "shift"]],
   ["Game", ["game", "penalty", "weight", "clip"]],
   [
     "Learning",
