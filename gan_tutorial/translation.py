@@ -200,9 +200,7 @@ def set_critic(spec: Spec, width: int = 16, hidden: int = 128) -> ConvCritic:
     return ConvCritic(spec.size, spec.channels, width=width, hidden=hidden, spectral=True)
 
 
-def cycle_players(
-    recipe: Recipe, networks: Networks, cycle: float = CLOSE, identity: float = 0.0
-) -> Sequence[Player]:
+def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, identity: float = 0.0) -> Sequence[Player]:
     """Two critics, then both translators together, on one batch.
 
     cycle     the weight of the mean absolute errors after there and back, in both directions; 0 for none
