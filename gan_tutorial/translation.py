@@ -46,7 +46,7 @@ class Translator(nn.Module):
         area = small[0] * small[1]
         self.across = across
         self.blocks = nn.PixelUnshuffle(2)
-        self.half = nn.Sequential(nn.Conv2d(blocks, width, 3, 1, 1), nn.LeakyReLU(0.2))
+        self.fine = nn.Sequential(nn.Conv2d(blocks, width, 3, 1, 1), nn.LeakyReLU(0.2))
         self.down = nn.Sequential(nn.Conv2d(width, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2))
         middle: list[nn.Module] = [nn.Conv2d(wide, wide, 3, 1, 1)]
         if code:
@@ -59,11 +59,11 @@ class Translator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(x)
-        half = self.half(x)
-        quarter = self.down(half)
+        fine = self.fine(x)
+        quarter = self.down(fine)
         y = self.middle(quarter)
         y = self.up(torch.cat([y, quarter], dim=1) if self.across else y)
-        return self.last(torch.cat([y, half, x], dim=1) if self.across else y)
+        return self.last(torch.cat([y, fine, x], dim=1) if self.across else y)
 
 
 # ------------------------------------------------------------------------------------------------------- with pairs

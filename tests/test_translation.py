@@ -107,7 +107,7 @@ def test_a_network_with_maps_across_sees_near_by_only_and_one_with_a_code_everyt
 
 def test_what_passes_through_a_code_lies_in_as_many_dimensions():
     made = net(across=False, code=2)
-    maps = made.middle[1](made.middle[0](made.down(made.half(made.blocks(GIVEN)))))
+    maps = made.middle[1](made.middle[0](made.down(made.fine(made.blocks(GIVEN)))))
     assert maps.shape == (70, 2)
 
 
