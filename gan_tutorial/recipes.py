@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from .game import Batch, Player, adam, adversaries
 from .gmmn import GMMN
+from .inpainting import INPAINTING
 from .networks import (
     Cascade,
     CoarseImage,
@@ -29,6 +30,7 @@ from .networks import (
 )
 from .objectives import gradient_penalty, nonsaturating, r1, weight_clipping, wgan, wgan_gp
 from .training import Recipe, Spec, scale_lr
+from .translation import CYCLEGAN, PIX2PIX
 from .vae import VAE
 
 #: Fully connected networks, for samples of any shape: the first GAN of the book. R1 keeps a long training from getting
@@ -181,12 +183,16 @@ STACKED = Recipe(
     players=pyramid_players,
 )
 
-#: All of them, by name.
+#: Those that draw images of noise, and of a label, by name.
 RECIPES = {recipe.name: recipe for recipe in (MLP, CONDITIONAL, STACKED, DCGAN, WGAN, WGAN_GP, VAE, GMMN)}
+
+#: Those that make images of images: `model.sample(n, images)`.
+OF_IMAGES = {recipe.name: recipe for recipe in (INPAINTING, PIX2PIX, CYCLEGAN)}
 
 
 def get_recipe(name: str) -> Recipe:
     """The recipe of this name. ValueError, with those that there are, for any other."""
-    if name not in RECIPES:
-        raise ValueError(f"Unknown recipe {name!r}; expected one of {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    known = {**RECIPES, **OF_IMAGES}
+    if name not in known:
+        raise ValueError(f"Unknown recipe {name!r}; expected one of {', '.join(known)}.")
+    return known[name]

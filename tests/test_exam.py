@@ -71,6 +71,14 @@ def score(x):
     return stats.norm.logpdf(x, 0, 0.5) - stats.norm.logpdf(x, 1, 0.5)
 
 
+def painted(answer):
+    """The mean absolute error of a pixel that is red, green or blue with probabilities 0.6, 0.3 and 0.1."""
+    chance, hues = np.array([0.6, 0.3, 0.1]), 2 * np.eye(3) - 1
+    given = {"red": (np.array([1.0]), hues[:1]), "black": (np.array([1.0]), -np.ones((1, 3))), "draw": (chance, hues)}
+    weights, answers = given[answer]
+    return float((np.outer(weights, chance) * np.abs(answers[:, None] - hues[None]).mean(2)).sum())
+
+
 def smoothed(D):
     """The expected log-likelihood of a real sample whose label is 1 with probability 0.9."""
     return 0.9 * math.log(D) + 0.1 * math.log(1 - D)
@@ -121,6 +129,14 @@ NUMBERS = {
     ],
     61: [optimize.brentq(lambda n: 25 * 0.1 * n - 36000 - 0.1 * n, 1, 1e6)],
     62: [luck := math.sqrt(101 / (12 * 50 * 50)), 0.12 / luck, 0.5 + 3 * luck],
+    64: [painted(answer) for answer in ("red", "black", "draw")],
+    65: [math.perm(10, 10)],
+    66: [
+        2 / 3 * 2 / 255,
+        *(misread := [math.erfc(k / math.sqrt(2)) for k in [28 * 10 / 255]]),
+        (misread[0] + 2 * misread[0] / 2) / 3,
+    ],
+    67: [3 * 2 * 1 / 9, 3 * 2 * 2 * 2 / 27],
 }
 
 

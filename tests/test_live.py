@@ -64,7 +64,7 @@ def drawing(model):
     return model.networks["decoder"] if model.recipe.name == "vae" else model.generator
 
 
-@pytest.mark.parametrize("name", checkpoint.shipped())
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_the_gallery_has_the_same_pixels_as_in_pytorch(name):
     model = gt.pretrained(name)
     n = 3 * max(1, model.spec.classes)

@@ -152,7 +152,7 @@ def cycle_players(recipe, networks):
 
 
 CYCLEGAN = Recipe(
-    "cyclegan",
+    "my cyclegan",
     {
         "a to b": translator,
         "b to a": translator,

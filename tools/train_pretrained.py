@@ -1,4 +1,4 @@
-"""Train the models that ship with the book: every recipe for a long time, judged on the way, in half precision.
+"""Train the models that ship with the book: each recipe for a long time, judged on the way, in half precision.
 
     python -m tools.train_pretrained                        all of them, into gan_tutorial/models/: hours
     python -m tools.train_pretrained dcgan --seconds 1800   one of them
@@ -13,11 +13,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gan_tutorial import checkpoint, cli, metrics
+import torch
+from torch import Tensor
+
+from gan_tutorial import checkpoint, cli, inpainting, metrics, translation
 from gan_tutorial.commands import packaged
 from gan_tutorial.data import Data
 from gan_tutorial.game import Interrupted
-from gan_tutorial.recipes import RECIPES
+from gan_tutorial.recipes import RECIPES, get_recipe
 from gan_tutorial.runtime import pick_device
 from gan_tutorial.training import TrainedModel, Trainer
 
@@ -25,15 +28,17 @@ from . import option_parser
 
 HALVINGS = 6
 SETS = ("mnist", "synthetic")
+SHIPPED = [*RECIPES, "inpainting", "pix2pix"]
 
 
 def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = packaged) -> Path:
     """The file of a recipe's training, trained for so long, going on with it where it is there."""
-    train, test, path = digits(data).to(pick_device()[0]), digits(data, "test"), folder / f"{name}.safetensors"
+    train, test, path = task(name, digits(data)), digits(data, "test"), folder / f"{name}.safetensors"
+    train = train.to(pick_device()[0])
     if path.is_file():
         training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
     else:
-        training, curve = Trainer(RECIPES[name], train), []
+        training, curve = Trainer(get_recipe(name), train), []
     for k in range(HALVINGS, -1, -1):
         if k and curve and training.seconds >= seconds / 2**k:
             continue  # behind us
@@ -55,9 +60,28 @@ def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable
     return path
 
 
+def task(name: str, data: Data) -> Data:
+    """What a recipe is trained on."""
+    return translation.outlined(data) if name == "pix2pix" else data
+
+
+def asked(name: str, test: Data) -> Tensor | None:
+    """What is made of test images and given as condition, for recipes that make images of images."""
+    images = test.take(slice(None))
+    if name == "pix2pix":
+        return translation.outline(images)
+    if name == "inpainting":
+        u = torch.rand(len(images), 2, generator=torch.Generator().manual_seed(0))
+        height, width = images.shape[2:]
+        return inpainting.condition(images, inpainting.holes(u, (height, width)))
+    return None
+
+
 def judged(made: TrainedModel, test: Data) -> dict[str, float]:
-    """The metrics of as many samples as there are test images."""
-    return metrics.report(made.sample(len(test)).cpu(), test, label=made.conditions(len(test)))
+    """The metrics of as many samples as there are test images; of images that were made of them by the label."""
+    condition = asked(made.recipe.name, test)
+    label = made.conditions(len(test)) if condition is None else test.label
+    return metrics.report(made.sample(len(test), condition).cpu(), test, label=label)
 
 
 def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int:
@@ -68,16 +92,16 @@ def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int
     parser.add_argument("--folder", type=Path, default=Path("_gallery"), help="of the trainings (default _gallery)")
     parser.add_argument("--out", type=Path, default=checkpoint.SHIPPED, help="of the models")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in RECIPES]
+    unknown = [name for name in options.names if name not in SHIPPED]
     if unknown:
-        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(RECIPES)}")
+        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(SHIPPED)}")
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         train, test = digits(options.data), digits(options.data, "test")
         best = metrics.subset(train, len(test), seed=1)  # nothing generated can be better
         real = metrics.report(best.take(slice(None)), test, label=best.label)
-        for name in options.names or RECIPES:
+        for name in options.names or SHIPPED:
             path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)

@@ -1,0 +1,166 @@
+"""Translation: pairs, cycles, and the recipes' way through a file."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+import gan_tutorial as gt
+from gan_tutorial import checkpoint
+from gan_tutorial import translation as tr
+from gan_tutorial.training import Spec, Trainer
+
+random = torch.Generator().manual_seed(0)
+GIVEN, WANTED = torch.rand(2, 70, 1, 12, 16, generator=random) * 2 - 1
+PAIRS = gt.Data("pairs", tr.side_by_side(GIVEN, WANTED))
+TWO = gt.Data("two sets", torch.cat([GIVEN.abs(), -WANTED.abs()]), torch.arange(2).repeat_interleave(70))
+PIX2PIX, CYCLEGAN = (recipe.configure(batch_size=8) for recipe in (tr.PIX2PIX, tr.CYCLEGAN))
+
+
+def net(**options):
+    torch.manual_seed(0)
+    return tr.Translator(1, (12, 16), width=4, **options).eval()
+
+
+def test_pairs_stay_pairs():
+    feed = tr.pairs(PIX2PIX, PAIRS, seed=4)
+    batch = next(feed)
+    assert batch.real.shape == batch.condition.shape == (8, 1, 12, 16)
+    for given, wanted in zip(batch.condition, batch.real, strict=True):
+        place = (GIVEN == given).flatten(1).all(1).nonzero().item()
+        assert torch.equal(WANTED[place], wanted)
+
+
+def test_both_sets_are_drawn_apart_and_batches_are_a_function_of_seed_and_number():
+    feeds = [tr.TwoSets(CYCLEGAN, TWO, seed=4) for _ in range(2)]
+    first = [next(feeds[0]) for _ in range(3)]
+    assert all((batch.a.real >= 0).all() and (batch.b.real <= 0).all() for batch in first)
+    feeds[1].batches_drawn = 2
+    again = next(feeds[1])
+    assert torch.equal(first[2].a.real, again.a.real) and torch.equal(first[2].b.real, again.b.real)
+    # Not the same places of both sets: those would be pairs.
+    places = [
+        [(whole == one).flatten(1).all(1).nonzero().item() for one in part]
+        for whole, part in ((GIVEN.abs(), first[0].a.real), (-WANTED.abs(), first[0].b.real))
+    ]
+    assert places[0] != places[1]
+
+
+def test_the_loss_of_the_translators_is_the_papers():
+    """Game, cycle and identity of networks that can be computed by hand: one doubles, one adds a tenth."""
+
+    class Double(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x):
+            return self.factor * x
+
+    class Add(Double):
+        def forward(self, x):
+            return x + self.factor / 20
+
+    class Mean(Double):
+        def forward(self, x):
+            return self.factor * x.flatten(1).mean(1)
+
+    networks = {"a to b": Double(), "b to a": Add(), "critic a": Mean(), "critic b": Mean()}
+    a, b = GIVEN[:8], WANTED[:8]
+    batch = tr.Two(*(gt.Batch(x, None, torch.zeros(8, 1), torch.zeros(8)) for x in (a, b)))
+    critic_b, critic_a, both = tr.cycle_players(
+        replace(CYCLEGAN, objective=gt.least_squares), networks, cycle=3.0, identity=0.5
+    )
+    terms = both.loss(batch)
+    cycle = (2 * a + 0.1 - a).abs().mean() + (2 * (b + 0.1) - b).abs().mean()
+    assert terms["cycle"].item() == pytest.approx(3 * cycle.item(), rel=1e-5)
+    identity = (2 * b - b).abs().mean() + 0.1
+    assert terms["identity"].item() == pytest.approx(0.5 * identity.item(), rel=1e-5)
+    scores = [2 * x.flatten(1).mean(1) for x in (2 * a, b + 0.1)]
+    game = sum(gt.least_squares.generator(score) for score in scores)
+    assert terms["game"].item() == pytest.approx(game.item(), rel=1e-5)
+    real_b, fake_b = (2 * x.flatten(1).mean(1) for x in (b, 2 * a))
+    assert critic_b.loss(batch)["game"].item() == pytest.approx(gt.least_squares.critic(real_b, fake_b).item())
+    real_a, fake_a = (2 * x.flatten(1).mean(1) for x in (a, b + 0.1))
+    assert critic_a.loss(batch)["game"].item() == pytest.approx(gt.least_squares.critic(real_a, fake_a).item())
+
+
+def test_without_weights_there_are_no_terms():
+    networks = CYCLEGAN.build(CYCLEGAN.spec(TWO))
+    *_, both = tr.cycle_players(CYCLEGAN, networks, cycle=0)
+    assert set(both.loss(next(tr.TwoSets(CYCLEGAN, TWO, 0)))) == {"game"}
+
+
+def test_a_network_with_maps_across_sees_near_by_only_and_one_with_a_code_everything():
+    """Moving one corner's pixel changes the other corner through the code alone."""
+    torch.manual_seed(0)
+    x = torch.rand(1, 1, 48, 48, generator=random)
+    y = x.clone()
+    y[0, 0, 0, 0] = -1
+    for options, moves in (({}, False), ({"across": False, "code": 8}, True)):
+        torch.manual_seed(0)
+        made = tr.Translator(1, (48, 48), width=4, **options).eval()
+        changed = (made(x) != made(y))[0, 0]
+        assert changed[0, 0] and bool(changed[-4:, -4:].any()) == moves
+
+
+def test_what_passes_through_a_code_lies_in_as_many_dimensions():
+    made = net(across=False, code=2)
+    maps = made.middle[1](made.middle[0](made.down(made.fine(made.blocks(GIVEN)))))
+    assert maps.shape == (70, 2)
+
+
+@pytest.mark.filterwarnings("ignore:The recipe")
+@pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO)], ids=["pix2pix", "cyclegan"])
+def test_the_recipes_train_are_saved_go_on_are_loaded_and_translate(recipe, data, tmp_path):
+    file = tmp_path / "translated.safetensors"
+    whole, first = Trainer(recipe, data, seed=3), Trainer(recipe, data, seed=3)
+    whole.run(steps=5)
+    first.run(steps=2)
+    checkpoint.save(first, file)
+    second = checkpoint.resume(file, data, recipe=recipe)
+    second.run(steps=5)
+    states = [checkpoint.state_of(trainer.networks).values() for trainer in (whole, second)]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+    for player, terms in whole.log.items():
+        assert all(torch.equal(values, second.log[player][name]) for name, values in terms.items())
+
+    checkpoint.save(second, file)
+    model = checkpoint.load(file, recipe=recipe)
+    made = model.sample(5, GIVEN[:5])
+    assert made.shape == GIVEN[:5].shape and made.abs().max() <= 1
+    assert torch.equal(made, whole.model().sample(5, GIVEN[:5]))
+    assert torch.equal(made, model.sample(5, GIVEN[:5], seed=1))  # one answer, whatever z is
+    assert not torch.equal(made, model.sample(5, -GIVEN[:5]))
+    with pytest.raises(ValueError, match="needs the images"):
+        model.sample(5)
+
+
+def test_a_pixel_error_alone_learns_the_median():
+    """Two wanted images for one given, 1 twice as often as -1: the absolute error wants 1."""
+    given = torch.zeros(60, 1, 4, 4)
+    wanted = torch.where(torch.arange(60) % 3 == 0, -1.0, 1.0)[:, None, None, None].expand(-1, 1, 4, 4)
+    small = {
+        "generator": partial(tr.PairTranslator, width=2),
+        "critic": partial(tr.PairCritic, width=2, hidden=4),
+    }
+    heavy = replace(PIX2PIX, networks=small, players=partial(tr.pix2pix_players, weight=1e4), batch_size=30)
+    model = heavy.train(gt.Data("open", tr.side_by_side(given, wanted)), steps=150)
+    assert model.networks["generator"].training is False
+    torch.testing.assert_close(model.sample(1, given[:1]), torch.ones(1, 1, 4, 4), atol=0.2, rtol=0)
+
+
+def test_what_cannot_be_translated_is_refused():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        tr.Translator(1, (14, 16))
+    with pytest.raises(ValueError, match="one shape"):
+        tr.side_by_side(GIVEN, WANTED[:3])
+    with pytest.raises(ValueError, match="even width"):
+        tr.PairTranslator(Spec((1, 12, 15), 0, 1))
+    with pytest.raises(ValueError, match="labels 0 and 1"):
+        tr.TwoSets(CYCLEGAN, PAIRS, 0)
+    pair = tr.PairTranslator(Spec((1, 12, 16), 0, 1)), tr.PairCritic(Spec((1, 12, 16), 0, 1))
+    for part, words in zip(pair, ("Translating needs", "critic needs"), strict=True):
+        with pytest.raises(ValueError, match=words):
+            part(torch.zeros(2, 1, 12, 8))
