@@ -134,7 +134,7 @@ def test_a_figure_comes_before_its_code():
         for label in re.findall(r"Code of Figure ([\w.]+)</p>", body):
             place = body.index(f"Code of Figure {label}</p>")
             cell = body[body.rindex("cell-figure", 0, place) : place]
-            assert re.search(r"<picture|gt-film|<img", cell), (name, label)
+            assert re.search(r'<picture|gt-film|<img|class="chart"', cell), (name, label)
 
 
 # ------------------------------------------------------------------------------------------------------------ tables
@@ -244,7 +244,7 @@ def test_a_chapter_opens_with_its_question_and_a_picture_before_any_code_that_is
         body = page(f"book/{name}.html").partition("</h1>")[2]
         unfolded = re.sub(r'<details class="admonition hide.*?</details>', "", body, flags=re.S)
         code = re.search(r'<div class="cell_input', unfolded)
-        picture = re.search(r'<img |class="gt-film"|<div class="math', unfolded)
+        picture = re.search(r'<img |class="gt-film"|class="chart"|<div class="math', unfolded)
         assert words(unfolded[:400]) and picture, name
         if name not in CODE_FIRST:
             assert code is None or picture.start() < code.start(), name
