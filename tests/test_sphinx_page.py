@@ -236,7 +236,16 @@ def test_a_chapter_offers_its_notebook_and_other_places_only_where_there_is_a_re
 
 
 #: What these begin with is code to be read: the first picture is what it made.
-CODE_FIRST = ("00_primer", "02_first_gan", "04_stacked", "11_gan_or_vae", "15_after_gans", "own_images", "errata")
+CODE_FIRST = (
+    "00_primer",
+    "02_first_gan",
+    "04_stacked",
+    "11_gan_or_vae",
+    "12_translation",
+    "15_after_gans",
+    "own_images",
+    "errata",
+)
 
 
 def test_a_chapter_opens_with_its_question_and_a_picture_before_any_code_that_is_open():
