@@ -282,7 +282,7 @@ def test_slices_cover_every_panel_and_do_not_overlap(columns):
     assert all(9 * s.scale >= 8.6 for s in slices)  # pixels of the smallest letters, of 9 points
 
 
-@pytest.mark.parametrize("shape, named", [((1, 2), [1]), ((2, 3), [1]), ((1, 4), [2])])
+@pytest.mark.parametrize("shape, named", [((1, 2), [1]), ((2, 3), [1, 2]), ((1, 4), [2])])
 def test_panels_that_share_an_axis_keep_its_numbers(shape, named):
     """On a phone, where one begins a row: its axis's numbers stand left of its own ticks. Not where it has some."""
     for sharey in (True, False):

@@ -134,7 +134,7 @@ def test_a_figure_comes_before_its_code():
         for label in re.findall(r"Code of Figure ([\w.]+)</p>", body):
             place = body.index(f"Code of Figure {label}</p>")
             cell = body[body.rindex("cell-figure", 0, place) : place]
-            assert re.search(r"<picture|gt-film|<img", cell), (name, label)
+            assert re.search(r'<picture|gt-film|<img|class="chart"', cell), (name, label)
 
 
 # ------------------------------------------------------------------------------------------------------------ tables
@@ -236,7 +236,16 @@ def test_a_chapter_offers_its_notebook_and_other_places_only_where_there_is_a_re
 
 
 #: What these begin with is code to be read: the first picture is what it made.
-CODE_FIRST = ("00_primer", "02_first_gan", "04_stacked", "11_gan_or_vae", "15_after_gans", "own_images", "errata")
+CODE_FIRST = (
+    "00_primer",
+    "02_first_gan",
+    "04_stacked",
+    "11_gan_or_vae",
+    "12_translation",
+    "15_after_gans",
+    "own_images",
+    "errata",
+)
 
 
 def test_a_chapter_opens_with_its_question_and_a_picture_before_any_code_that_is_open():
@@ -244,7 +253,7 @@ def test_a_chapter_opens_with_its_question_and_a_picture_before_any_code_that_is
         body = page(f"book/{name}.html").partition("</h1>")[2]
         unfolded = re.sub(r'<details class="admonition hide.*?</details>', "", body, flags=re.S)
         code = re.search(r'<div class="cell_input', unfolded)
-        picture = re.search(r'<img |class="gt-film"|<div class="math', unfolded)
+        picture = re.search(r'<img |class="gt-film"|class="chart"|<div class="math', unfolded)
         assert words(unfolded[:400]) and picture, name
         if name not in CODE_FIRST:
             assert code is None or picture.start() < code.start(), name

@@ -33,7 +33,8 @@ def chart_of(source: str) -> list[tuple[str, str]] | None:
         return None
     for line in ast.parse(source).body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "CHART":
-            return [tuple(" ".join(words.split()) for words in pair) for pair in ast.literal_eval(line.value)]
+            pairs = ast.literal_eval(line.value)
+            return [(" ".join(question.split()), " ".join(answer.split())) for question, answer in pairs]
     return None
 
 
