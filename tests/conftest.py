@@ -9,8 +9,16 @@ def test_a_button(open_page, book_address):
 from contextlib import ExitStack
 
 import pytest
+from matplotlib import pyplot as plt
 
 from tools import book, browser
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    """Pyplot keeps the figures of a whole process: none of a test's is left to another."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

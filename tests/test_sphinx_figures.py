@@ -25,12 +25,6 @@ from tools import vector_figures as vectors
 THEMES = list(figures.GROUND)
 
 
-@pytest.fixture(autouse=True)
-def no_figure_left():
-    yield
-    plt.close("all")
-
-
 def drawing(columns=2, width=7.0):
     """Panels with letters, curves, a bar with a letter on it, and faint things."""
     with plt.rc_context(plots.STYLE):
