@@ -37,7 +37,7 @@ from .data import Data
 from .game import Player
 from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, printable, quoted, read, serialized, unquoted
 from .output import locked, test_write, write
-from .recipes import OF_IMAGES, RECIPES, get_recipe
+from .recipes import NAMED, get_recipe
 from .training import Networks, Recipe, Spec, TrainedModel, Trainer
 
 __all__ = [
@@ -146,7 +146,7 @@ def joined(card: Mapping, facts: Mapping) -> dict:
 
 def packaged(recipe: Recipe) -> bool:
     """Whether the package has this recipe, so that its name and its options say everything."""
-    if recipe.name not in {**RECIPES, **OF_IMAGES}:
+    if recipe.name not in NAMED:
         return False
     known = get_recipe(recipe.name).configure(**recipe.options)
     return all(same(getattr(known, field.name), getattr(recipe, field.name)) for field in fields(recipe))
@@ -459,7 +459,7 @@ def same_game(stored: Mapping, now: Mapping, path, relative: float, absolute: fl
 def recipe_of(card: Mapping, recipe: Recipe | None = None) -> Recipe:
     """The recipe that a card names, configured as it was; or the one that is given, if it has this name."""
     if recipe is None:
-        if card["recipe"] not in {**RECIPES, **OF_IMAGES}:
+        if card["recipe"] not in NAMED:
             raise ValueError(
                 f"This file was made by the recipe {card['recipe']!r}, which is not one of the package's: give it as "
                 "recipe=…."

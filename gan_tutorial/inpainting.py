@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .data import Data
-from .game import Batch, Feed, Player, adam, adversaries, sample
+from .game import Batch, Feed, Player, adam, sample
 from .networks import ConvCritic
 from .objectives import nonsaturating
-from .training import Networks, Recipe, Spec
+from .training import Networks, Recipe, Spec, adversarial_players, refuse_augment
 
 SIDE = 4 / 7  # of a hole, in parts of an image's side: 16 pixels of 28
 WEIGHT = 0.3  # of the energy score beside the game
@@ -145,17 +145,8 @@ def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Seque
         other = net(batch.z.roll(1, 0), batch.condition)
         return {"energy": weight * energy_score(fake, other, batch.real)}
 
-    return adversaries(
-        net,
-        networks["critic"],
-        recipe.objective,
-        recipe.optimizer,
-        generator_terms=spread,
-        critic_optimizer=recipe.critic_optimizer,
-        lr_schedule=recipe.lr_schedule,
-        term_weights=recipe.term_weights,
-        share_batch=recipe.share_batch,
-    )
+    refuse_augment(recipe)
+    return adversarial_players(recipe, networks, spread)
 
 
 def fill(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:

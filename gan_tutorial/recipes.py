@@ -186,13 +186,12 @@ STACKED = Recipe(
 #: Those that draw images of noise, and of a label, by name.
 RECIPES = {recipe.name: recipe for recipe in (MLP, CONDITIONAL, STACKED, DCGAN, WGAN, WGAN_GP, VAE, GMMN)}
 
-#: Those that make images of images: `model.sample(n, images)`.
-OF_IMAGES = {recipe.name: recipe for recipe in (INPAINTING, PIX2PIX, CYCLEGAN)}
+#: All that have a name: those too that make images of images, by `model.sample(n, images)`.
+NAMED = {**RECIPES, **{recipe.name: recipe for recipe in (INPAINTING, PIX2PIX, CYCLEGAN)}}
 
 
 def get_recipe(name: str) -> Recipe:
     """The recipe of this name. ValueError, with those that there are, for any other."""
-    known = {**RECIPES, **OF_IMAGES}
-    if name not in known:
-        raise ValueError(f"Unknown recipe {name!r}; expected one of {', '.join(known)}.")
-    return known[name]
+    if name not in NAMED:
+        raise ValueError(f"Unknown recipe {name!r}; expected one of {', '.join(NAMED)}.")
+    return NAMED[name]

@@ -80,19 +80,33 @@ class Spec(NamedTuple):
 # ------------------------------------------------------------------------- what a recipe does unless it says otherwise
 
 
-def adversarial_players(recipe: "Recipe", networks: Networks) -> Sequence[Player]:
-    """One critic and one generator."""
+def adversarial_players(
+    recipe: "Recipe",
+    networks: Networks,
+    generator_terms: Callable[[Batch, Tensor], Mapping[str, Tensor]] | None = None,
+) -> Sequence[Player]:
+    """One critic and one generator, whose loss may have further terms, see `gan_tutorial.adversaries`."""
     return adversaries(
         networks["generator"],
         networks["critic"],
         recipe.objective,
         recipe.optimizer,
+        generator_terms=generator_terms,
         critic_optimizer=recipe.critic_optimizer,
         lr_schedule=recipe.lr_schedule,
         term_weights=recipe.term_weights,
         augment=recipe.augment,
         share_batch=recipe.share_batch,
     )
+
+
+def refuse_augment(recipe: "Recipe") -> None:
+    """ValueError for an augmentation, where images are made of images: it would move these and not those."""
+    if recipe.augment:
+        raise ValueError(
+            f"The recipe {recipe.name} makes images of images, and an augmentation would move one without the other: "
+            "leave augment out."
+        )
 
 
 def data_batches(recipe: "Recipe", data: Data, seed: int) -> Feed:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from .data import Data
-from .game import Batch, Feed, Player, adam, adversaries, sample
+from .game import Batch, Feed, Player, adam, sample
 from .networks import ConvCritic
 from .objectives import nonsaturating
-from .training import Networks, Recipe, Spec
+from .training import Networks, Recipe, Spec, adversarial_players, refuse_augment
 
 CLOSE = 10.0  # the weight of the absolute error beside the game; of a cycle too
 
@@ -130,22 +130,17 @@ def apart(batch: Batch) -> Batch:
 
 
 def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
-    """Batches of pairs."""
-    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=apart, flip=False)
+    """Batches of pairs. ValueError for `flip`, which would exchange the two of a pair."""
+    if recipe.flip:
+        raise ValueError("A pair is one image of double width, and flip would exchange its halves: leave flip out.")
+    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=apart)
 
 
 def pix2pix_players(recipe: Recipe, networks: Networks, weight: float = CLOSE) -> Sequence[Player]:
     """Critic of pairs and translator, whose loss has `weight` times the mean absolute error beside the game."""
-    return adversaries(
-        networks["generator"],
-        networks["critic"],
-        recipe.objective,
-        recipe.optimizer,
-        generator_terms=lambda batch, fake: {"close": weight * (fake - batch.real).abs().mean()},
-        critic_optimizer=recipe.critic_optimizer,
-        lr_schedule=recipe.lr_schedule,
-        term_weights=recipe.term_weights,
-        share_batch=recipe.share_batch,
+    refuse_augment(recipe)
+    return adversarial_players(
+        recipe, networks, lambda batch, fake: {"close": weight * (fake - batch.real).abs().mean()}
     )
 
 
@@ -222,6 +217,7 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
 
     Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2.
     """
+    refuse_augment(recipe)
     ab, ba = networks["a to b"], networks["b to a"]
     both, objective = nn.ModuleDict({"a to b": ab, "b to a": ba}), recipe.objective
 

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint
+from gan_tutorial import checkpoint, translation
 from gan_tutorial.recipes import DCGAN, MLP, RECIPES
 from gan_tutorial.training import Clock, Recipe, Trainer
 
@@ -90,34 +89,7 @@ GMMN = Recipe(
 )
 
 
-# --- CycleGAN: two generators, two critics, two domains (Zhu et al. 2017) ---------------------------------------------
-
-
-class Pair(NamedTuple):
-    a: gt.Batch
-    b: gt.Batch
-
-
-class TwoDomains:
-    """Batches of both domains: samples of label 0, and samples of label 1."""
-
-    def __init__(self, recipe, data, seed):
-        self.feeds = [gt.Feed(data[data.label == k], 1, recipe.batch_size, seed + k) for k in (0, 1)]
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return Pair(*map(next, self.feeds))
-
-    @property
-    def batches_drawn(self) -> int:
-        return self.feeds[0].batches_drawn
-
-    @batches_drawn.setter
-    def batches_drawn(self, n: int) -> None:
-        for feed in self.feeds:
-            feed.batches_drawn = n
+# --- CycleGAN: two generators, two critics, two domains (Zhu et al. 2017); networks and objective of one's own -------
 
 
 def translator(spec):
@@ -126,48 +98,16 @@ def translator(spec):
     )
 
 
-def cycle_players(recipe, networks):
-    ab, ba = networks["a to b"], networks["b to a"]
-    generators = nn.ModuleList([ab, ba])
-    objective = recipe.objective
-
-    def critic_loss(critic, translate, source, target, pair):
-        real, fake = getattr(pair, target).real, translate(getattr(pair, source).real)
-        return {"game": objective.critic(critic(real), critic(fake))}
-
-    def generator_loss(pair):
-        a, b = pair.a.real, pair.b.real
-        to_b, to_a = ab(a), ba(b)
-        games = objective.generator(networks["critic b"](to_b)) + objective.generator(networks["critic a"](to_a))
-        return {"game": games, "cycle": 10 * ((ba(to_b) - a).abs().mean() + (ab(to_a) - b).abs().mean())}
-
-    critics = [
-        gt.Player(name, net, partial(critic_loss, net, *how), recipe.optimizer(net.parameters()))
-        for name, net, how in (
-            ("critic b", networks["critic b"], (ab, "a", "b")),
-            ("critic a", networks["critic a"], (ba, "b", "a")),
-        )
-    ]
-    return [*critics, gt.Player("generators", generators, generator_loss, recipe.optimizer(generators.parameters()))]
+def domain_critic(spec):
+    return gt.ConvCritic(spec.size, width=2)
 
 
-CYCLEGAN = Recipe(
-    "my cyclegan",
-    {
-        "a to b": translator,
-        "b to a": translator,
-        "critic a": lambda spec: gt.ConvCritic(spec.size, width=2),
-        "critic b": lambda spec: gt.ConvCritic(spec.size, width=2),
-    },
-    gt.least_squares,
-    adam,
-    latent_dim=1,
+CYCLEGAN = replace(
+    translation.CYCLEGAN,
+    name="own cyclegan",
+    networks={"a to b": translator, "b to a": translator, "critic a": domain_critic, "critic b": domain_critic},
+    objective=gt.least_squares,
     batch_size=10,
-    players=cycle_players,
-    batches=TwoDomains,
-    averaged=("a to b", "b to a"),
-    sampler=lambda networks, z, images: gt.sample(networks["a to b"], images),
-    forward=lambda networks, pair: (networks["a to b"](pair.a.real), networks["b to a"](pair.b.real)),
 )
 
 

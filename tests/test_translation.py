@@ -9,6 +9,7 @@ import torch
 import gan_tutorial as gt
 from gan_tutorial import checkpoint
 from gan_tutorial import translation as tr
+from gan_tutorial.inpainting import INPAINTING
 from gan_tutorial.training import Spec, Trainer
 
 random = torch.Generator().manual_seed(0)
@@ -164,3 +165,11 @@ def test_what_cannot_be_translated_is_refused():
     for part, words in zip(pair, ("Translating needs", "critic needs"), strict=True):
         with pytest.raises(ValueError, match=words):
             part(torch.zeros(2, 1, 12, 8))
+    with pytest.raises(ValueError, match="flip would exchange"):
+        tr.pairs(PIX2PIX.configure(flip=True), PAIRS, 0)
+
+
+@pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO), (INPAINTING, gt.Data("x", GIVEN))])
+def test_an_augmentation_is_refused_and_not_left_out_in_silence(recipe, data):
+    with pytest.raises(ValueError, match="an augmentation would move one without the other"):
+        Trainer(recipe.configure(augment=True), data)
