@@ -62,7 +62,7 @@ def test_a_long_training_goes_on_where_it_stopped(tmp_path, capsys):
 
 
 def test_every_recipe_has_a_model():
-    assert checkpoint.shipped() == sorted(train_pretrained.SHIPPED) and set(RECIPES) < set(train_pretrained.SHIPPED)
+    assert checkpoint.shipped() == sorted(train_pretrained.MODELS) and set(RECIPES) < set(train_pretrained.MODELS)
     assert sum(path.stat().st_size for path in checkpoint.SHIPPED.iterdir()) < 4_000_000
 
 
@@ -94,7 +94,7 @@ def test_a_model_makes_images_of_images_and_needs_them(name):
         made.sample(3)
 
 
-@pytest.mark.parametrize("name", train_pretrained.SHIPPED)
+@pytest.mark.parametrize("name", train_pretrained.MODELS)
 def test_metrics_of_a_card_can_be_measured_again(name):
     """The card's numbers are those of the file. Machines round otherwise: within a hundredth."""
     if not os.environ.get("GAN_TUTORIAL_DATA"):

@@ -28,7 +28,7 @@ from . import option_parser
 
 HALVINGS = 6
 SETS = ("mnist", "synthetic")
-SHIPPED = [*RECIPES, "inpainting", "pix2pix"]
+MODELS = [*RECIPES, "inpainting", "pix2pix"]
 
 
 def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = packaged) -> Path:
@@ -92,16 +92,16 @@ def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int
     parser.add_argument("--folder", type=Path, default=Path("_gallery"), help="of the trainings (default _gallery)")
     parser.add_argument("--out", type=Path, default=checkpoint.SHIPPED, help="of the models")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in SHIPPED]
+    unknown = [name for name in options.names if name not in MODELS]
     if unknown:
-        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(SHIPPED)}")
+        parser.error(f"unknown recipe {', '.join(unknown)}; choose from {', '.join(MODELS)}")
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         train, test = digits(options.data), digits(options.data, "test")
         best = metrics.subset(train, len(test), seed=1)  # nothing generated can be better
         real = metrics.report(best.take(slice(None)), test, label=best.label)
-        for name in options.names or SHIPPED:
+        for name in options.names or MODELS:
             path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
