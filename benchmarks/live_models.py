@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from gan_tutorial import checkpoint
-from tools import book, browser, node
+from tools import book, browser, node, sphinx_live
 
 LIVE = node.LAB / "src" / "live"
 SCRIPT = f"""
@@ -48,7 +48,7 @@ FRAMES = """async () => {
 
 def in_node() -> dict[str, float]:
     """Milliseconds of processor time for an image, by model."""
-    models = {name: str(checkpoint.find(name)) for name in checkpoint.shipped()}
+    models = {name: str(checkpoint.find(name)) for name in sphinx_live.gallery()}
     return json.loads(node.run("--input-type=module", "-e", SCRIPT, input=json.dumps(models)).stdout)
 
 
