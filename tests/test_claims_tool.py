@@ -305,12 +305,16 @@ def test_resumes_after_a_kill_and_refuses_to_run_twice(toy, capsys):
     assert toy.claims("--check") == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_it_stops_its_runs_too(toy, how):
+@pytest.mark.parametrize(
+    ("how", "shell"),
+    [(signal.SIGTERM, []), (signal.SIGINT, []), (signal.SIGTERM, ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"])],
+)
+def test_stopped_it_stops_its_runs_too(toy, how, shell):
+    """Also in the background (a shell's `&`), where the signal of Ctrl-C is ignored."""
     toy.chapter(
         f"import os\nopen(r'{toy.root / 'pid'}', 'w').write(str(os.getpid()))\nimport time\ntime.sleep(60)", *CELLS
     )
-    command = [sys.executable, "-m", "tools.claims", "--root", str(toy.root), "--jobs", "1"]
+    command = [*shell, sys.executable, "-m", "tools.claims", "--root", str(toy.root), "--jobs", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     while not ((toy.root / "pid").exists() and (toy.root / "pid").read_text()):
         assert process.poll() is None

@@ -121,7 +121,9 @@ async def run(job: Job, book: Book) -> dict | str:
 
 async def execute(jobs: list[Job], book: Book, workers: int, known: list[dict], keep: Callable) -> list[Problem]:
     """Run the jobs, `workers` at a time; `keep(run)` stores a result. Returns the problems."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    # Cancelled, and not by Ctrl-C's signal: a shell's `&` makes that one ignored.
+    if whole := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     gate, problems, left, broken = asyncio.Semaphore(workers), [], list(jobs), set()
     expected = {run["chapter"]: run["seconds"] for run in known if run["seconds"]}
 

@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         with locked(book.root / "book", busy, wait=False):
             try:
                 crashes = run_stale(book, options.only, options.seeds, max(1, options.jobs), options.missing)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, asyncio.CancelledError):
                 print("Stopped. What was finished is kept; the same command goes on from there.")
                 return 130
     runs = stored(book)
