@@ -24,8 +24,9 @@ matplotlib.use("agg")
 
 # Files of tests that train, start processes or build pages, three seconds and more: `make quick` leaves them out.
 SLOW = """
-acceleration baselines browser checkpoint claims_tool conftest distributed environment files live live_page main
-open_recipes pages pretrained recipes search set_repository setup_cell speed sphinx_chart sphinx_reading
+acceleration baselines browser checkpoint claims_tool conftest distributed environment files gpu inpainting lab_page
+live live_page main open_recipes own_data pages pdf pretrained recipes search set_repository setup_cell speed
+sphinx_chart sphinx_figures sphinx_page sphinx_reading translation vae
 """.split()
 
 
