@@ -252,6 +252,9 @@ def test_without_scripts(open_page, book_on_disk):
     window = open_page(f"{book_on_disk}/book/intro.html", java_script_enabled=False)
     lab = window.locator(".gan-lab").bounding_box()
     assert lab["height"] < 80
+    colour = "name => getComputedStyle(document.documentElement).getPropertyValue(name)"
+    for name in ("border", "surface", "text-muted"):  # the frames of cards, the grounds of boxes
+        assert window.evaluate(colour, f"--pst-color-{name}")
     window = open_page(f"{book_on_disk}/search.html", java_script_enabled=False)
     assert not window.is_visible("form.bd-search") and "Error" not in window.inner_text("main")
     links = [link.get_attribute("href") for link in window.locator(".bd-search-container a").all()]
