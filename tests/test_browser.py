@@ -241,9 +241,10 @@ def test_what_is_deeper_is_open_on_paper_and_without_scripts(open_page, book_on_
     as_written = window.evaluate(order)
     window = open_page(address)
     assert window.evaluate(order) == as_written  # to be read in the same order
+    assert window.locator(".cell-set-up:visible").count() == window.locator(".cell-imports:visible").count() == 1
     window.emulate_media(media="print")
     assert window.locator("section.deeper").first.inner_text()[-300:] == words[-300:]
-    assert not window.locator(".deeper-fold:visible").count()
+    assert not window.locator(".deeper-fold:visible, .cell-set-up:visible, .cell-imports:visible").count()
 
 
 def test_without_scripts(open_page, book_on_disk):
@@ -251,6 +252,9 @@ def test_without_scripts(open_page, book_on_disk):
     window = open_page(f"{book_on_disk}/book/intro.html", java_script_enabled=False)
     lab = window.locator(".gan-lab").bounding_box()
     assert lab["height"] < 80
+    colour = "name => getComputedStyle(document.documentElement).getPropertyValue(name)"
+    for name in ("border", "surface", "text-muted"):  # the frames of cards, the grounds of boxes
+        assert window.evaluate(colour, f"--pst-color-{name}")
     window = open_page(f"{book_on_disk}/search.html", java_script_enabled=False)
     assert not window.is_visible("form.bd-search") and "Error" not in window.inner_text("main")
     links = [link.get_attribute("href") for link in window.locator(".bd-search-container a").all()]
@@ -317,10 +321,10 @@ def test_a_comma_stays_with_its_formula(open_page, book_on_disk):
     window.evaluate(UNFOLD)
     lost = """() => [...document.querySelectorAll("article .kept-together")].filter((kept) => {
       const after = kept.lastChild;
-      if (after.nodeType !== Node.TEXT_NODE || !kept.querySelector(".base")) return false;
+      if (after.nodeType !== Node.TEXT_NODE || !kept.querySelector(".katex-base")) return false;
       const range = document.createRange();
       range.selectNode(after);
-      const bases = kept.querySelectorAll(".base");
+      const bases = kept.querySelectorAll(".katex-base");
       const formula = bases[bases.length - 1].getBoundingClientRect();
       return range.getBoundingClientRect().left < formula.right - 2;
     }).length"""

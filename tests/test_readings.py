@@ -173,10 +173,12 @@ def test_the_chapter_before_all_others_is_shorter():
     assert "more than 60" in " ".join(faults(made, "start"))
 
 
-def test_a_claim_may_stand_between_a_picture_and_its_caption():
+def test_nothing_stands_between_a_picture_and_its_caption():
     made = [cell for cell in chapter() if "gt.claim" not in cell["source"]]
-    made.insert(3, next(cell for cell in chapter() if "gt.claim" in cell["source"]))
-    assert faults(made) == []
+    claim = next(cell for cell in chapter() if "gt.claim" in cell["source"])
+    for between in (claim, code("f()", printed("a table"))):
+        assert "no caption" in " ".join(faults([*made[:3], between, *made[3:]]))
+    assert faults([*made[:3], code("x = 1"), *made[3:4], claim, *made[4:]]) == []
 
 
 def test_what_is_summed_up_after_the_exercises():

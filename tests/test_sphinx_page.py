@@ -369,14 +369,6 @@ def test_the_book_is_found_above_an_address_that_is_not_there(address, base):
     assert (re.sub(r"[^/]*$", "", address) if direct else found[1]) == base and rest is None
 
 
-def test_a_formula_keeps_the_comma_behind_it_and_a_long_one_may_scroll(unpublished):
-    text = (unpublished / "index.html").read_text()
-    held = [words(piece) for piece in re.findall(r'<span class="held">(.*?</span>.*?)</span>', text)]
-    assert held == [r"\(x\),", r"\(z\)),"]
-    assert r"&quot;two&quot;: \(x\), \(y\) (see \(z\)), and" in words(text).replace("“two”", "&quot;two&quot;")
-    assert re.search(r'<span class="long-formula"><span class="math[^>]*>[^<]*= n', text)
-
-
 def test_lines_of_code_know_how_far_they_are_indented_and_read_the_same(unpublished):
     text = (unpublished / "index.html").read_text()
     code = re.search(r"<pre>(.*?)</pre>", text, re.S)[1]

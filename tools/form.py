@@ -91,12 +91,14 @@ def fold_faults(notebook: dict) -> Iterator[str]:
 
 
 def figure_faults(notebook: dict, chapter: str = "") -> Iterator[str]:
-    """Pictures without a caption in the next Markdown cell, and captions out of order. `chapter` is its number."""
+    """Pictures whose caption does not come before all else, and captions out of order. `chapter` is its number."""
     waiting: dict | None = None  # the last cell with a picture that has no caption yet
     for cell in [*(cell for cell in notebook["cells"] if source(cell).strip()), {"cell_type": "", "source": ""}]:
         picture = cell["cell_type"] == "code" and readings.shows_picture(cell) and "hide-cell" not in tags(cell)
+        said = cell["cell_type"] == "code" and (cell.get("outputs") or claims_in(source(cell)))
+        prints = said and "hide-cell" not in tags(cell)
         caption = readings.CAPTION.match(source(cell).lstrip()) if cell["cell_type"] == "markdown" else None
-        if waiting is not None and not caption and (picture or cell["cell_type"] != "code"):
+        if waiting is not None and not caption and (picture or prints or cell["cell_type"] != "code"):
             yield f"no caption `**Figure …**` behind the picture of the cell {source(waiting).splitlines()[0][:50]!r}"
         if caption and waiting is None:
             yield f"a caption without a picture before it: {source(cell)[:50]!r}"

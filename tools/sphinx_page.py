@@ -29,8 +29,6 @@ from .reused_outputs import cell_titled
 
 DESCRIPTION = 160  # characters that search engines show
 CARD = "_static/card.png"
-HELD = re.compile(r"[,.;:!?)\]’”%]+")  # what must not begin a line behind a formula
-LONGEST = 40  # characters of LaTeX; a longer formula may have to break
 
 
 # -------------------------------------------------------------------------------------------------------------- head
@@ -255,20 +253,7 @@ class CiteBox(SphinxDirective):
         return [nodes.literal_block(text, text, language="bibtex")]
 
 
-# ------------------------------------------------------------------------------------------------- formulas and code
-
-
-def hold_formulas(doctree) -> None:
-    """A short formula and the comma behind it become one piece, that no line breaks; a long one may scroll."""
-    for formula in list(doctree.findall(nodes.math)):
-        place, siblings = formula.parent.index(formula), formula.parent.children
-        behind = siblings[place + 1] if place + 1 < len(siblings) else nodes.Text("")
-        held = HELD.match(behind.astext()) if isinstance(behind, nodes.Text) else None
-        if len(formula.astext()) > LONGEST:
-            formula.parent[place] = nodes.inline("", "", formula.deepcopy(), classes=["long-formula"])
-        elif held:
-            piece = nodes.inline("", "", formula.deepcopy(), nodes.Text(held[0]), classes=["held"])
-            formula.parent[place : place + 2] = [piece, nodes.Text(behind.astext()[held.end() :])]
+# -------------------------------------------------------------------------------------------------------------- code
 
 
 OPENING = re.compile(r'(<span class="p">[(\[{]+</span>)')
@@ -308,7 +293,6 @@ def visit_literal_block(translator, node) -> None:
 def setup(app):
     app.add_node(nodes.literal_block, override=True, html=(visit_literal_block, None))
     app.add_directive("cite-box", CiteBox)
-    app.connect("doctree-read", lambda app, doctree: hold_formulas(doctree))
     app.connect("html-page-context", complete_head)
     app.connect("html-page-context", add_links)
     app.connect("build-finished", add_pages, priority=400)  # before a bare page is put at the root

@@ -111,7 +111,8 @@ def tidy(text: str) -> str:
 
 OWN = (nodes.section, addnodes.desc, addnodes.glossary)  # these have entries of their own
 Entry = tuple[str, str, str, str, str]  # kind, anchor, title, text, other names
-ALIASES = {"book/06_wasserstein": "WGAN"}  # what a chapter is looked for by and not called
+# What a chapter is looked for by and not called.
+ALIASES = {"book/06_wasserstein": "WGAN", "book/13_filling_in": "inpainting"}
 
 
 def entries(doctree, title: str, alias: str = "") -> Iterator[Entry]:
