@@ -6,6 +6,7 @@ def test_a_button(open_page, book_address):
     assert page.record.messages == [] and page.record.requests == []
 """
 
+import signal
 from contextlib import ExitStack
 
 import pytest
@@ -19,6 +20,14 @@ def no_figure_left():
     """Pyplot keeps the figures of a whole process: none of a test's is left to another."""
     yield
     plt.close("all")
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Ctrl-C as usual: background jobs ignore it, and so would what they start."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 @pytest.fixture(scope="session")

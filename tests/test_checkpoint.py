@@ -39,14 +39,6 @@ TINY = Recipe(
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c():
-    """Ctrl-C as usual: background jobs ignore it, and so would what they start."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, usual)
-
-
-@pytest.fixture(autouse=True)
 def own_recipes_are_meant():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The recipe .* is not the package's own")

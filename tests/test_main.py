@@ -26,13 +26,11 @@ few = gt.data.synthetic_digits(400, seed=0)
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """A folder to write in, and Ctrl-C as usual, which background jobs ignore."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A folder to write in, and no settings of the machine's."""
     for name in ("GAN_TUTORIAL_SEED", "RANK", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    signal.signal(signal.SIGINT, usual)
+    return tmp_path
 
 
 def run(*words):
@@ -586,6 +584,7 @@ def test_strings_of_a_card_do_not_reach_the_terminal_raw(capsys):
 LAUNCH = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[1] == "background" else signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
