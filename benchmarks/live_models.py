@@ -60,7 +60,7 @@ def in_browser(pages: Path) -> dict[str, tuple[float, float]]:
             if 'class="live"' not in path.read_text(encoding="utf-8"):
                 continue
             with browser.opened(chromium, path.as_uri()) as page:
-                page.get_by_role("button", name="Run this generator").click()
+                page.locator(".live-start button").click()
                 page.wait_for_selector(".live-running")
                 page.wait_for_timeout(1000)
                 page.locator(".live").get_by_role("button", name="Play").click()
