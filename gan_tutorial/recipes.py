@@ -46,8 +46,8 @@ MLP = Recipe(
     steps=8_000,
 )
 
-#: The convolutional GAN. A Lipschitz critic tolerates a high learning rate. Without its hidden layer it judges distant
-#: parts of an image apart, and the generator comes to rest at shapes between two digits.
+#: The convolutional GAN. A Lipschitz critic tolerates a high learning rate. Its hidden layer holds most of its weights
+#: and sees the image as a whole; in short trainings it is the weights that help (chapter 5).
 DCGAN = Recipe(
     "dcgan",
     {
