@@ -6,6 +6,7 @@ claim in the source really run and hold, and did the chapter use the digits that
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parent
+PASSED = "chapters/passed"  # in pytest's cache: what each chapter ran when it last passed
 CLAIM = re.compile(r"""\bclaim\(\s*["']((?:\d+|[AOS])\.\d+)["']""")
 matplotlib.use("agg")
 
@@ -32,6 +34,7 @@ sphinx_chart sphinx_figures sphinx_page sphinx_reading translation vae
 
 def pytest_addoption(parser):
     parser.addoption("--smoke", action="store_true", help="run chapters at smoke scale, which checks no claims")
+    parser.addoption("--changed", action="store_true", help="leave out chapters that passed, and run the same code now")
 
 
 def scale(config) -> str:
@@ -88,17 +91,42 @@ def pytest_runtest_setup(item):
 
 def expected_digits() -> str:
     """The digits that chapters are to use here: those asked for, else MNIST where it is local, else synthetic ones."""
-    from gan_tutorial.files import MNIST_FILES, cache_directory
-
     asked = os.environ.get("GAN_TUTORIAL_DIGITS")
     if asked or os.environ.get("GAN_TUTORIAL_DATA"):
         return asked or "mnist"
+    from gan_tutorial.files import MNIST_FILES, cache_directory
+
     cache = cache_directory() / "mnist"
     return "mnist" if all((cache / f"{name}.gz").is_file() for name in MNIST_FILES) else "synthetic"
 
 
+@cache
+def package_hash() -> bytes:
+    """A hash of the package, its data included, and of this file."""
+    files = [path for path in (ROOT / "gan_tutorial").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sorted(files), Path(__file__)])).digest()
+
+
+def what_runs(config, notebook: Path) -> str:
+    """A hash of what a chapter's tests run: its code cells, the package, scale and digits."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [[cell["source"], cell["metadata"].get("tags")] for cell in cells if cell["cell_type"] == "code"]
+    settings = json.dumps([code, scale(config), expected_digits()]).encode()
+    return hashlib.sha256(package_hash() + settings).hexdigest()
+
+
+def unchanged(config, notebooks: set[Path]) -> set[Path]:
+    """Those of the notebooks that passed, and run the same now."""
+    passed = config.cache.get(PASSED, {})
+    return {path for path in notebooks if passed.get(path.stem) == what_runs(config, path)}
+
+
 class Recorded(pytest.Item):
     """The last test of a chapter: what its cells recorded while nbval ran them."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.ran = what_runs(self.config, self.path)  # now, and not as the files stand when the chapter has run
 
     def runtest(self):
         cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
@@ -114,6 +142,7 @@ class Recorded(pytest.Item):
         if "data.digits(" in source or digits:
             assert digits == {expected_digits()}, f"the chapter used {digits or 'no digits at all'}"
         self.user_properties.append(("chapter", f"{len(claims)} claims hold" + "".join(f", {d}" for d in digits)))
+        self.user_properties.append(("ran", self.ran))
 
     def reportinfo(self):
         return self.path, None, f"{self.path.name}: what it recorded"
@@ -122,7 +151,11 @@ class Recorded(pytest.Item):
         return f"{self.path.name}: {excinfo.value}"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--changed"):
+        same = unchanged(config, {item.path for item in items if item.path.suffix == ".ipynb"})
+        config.hook.pytest_deselected(items=[item for item in items if item.path in same])
+        items[:] = [item for item in items if item.path not in same]
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker("slow")
@@ -134,15 +167,21 @@ def pytest_collection_modifyitems(items):
         items.insert(place + 1, Recorded.from_parent(chapter, name="record"))
 
 
-def pytest_terminal_summary(terminalreporter):
-    """A line a chapter: seconds, claims, digits."""
-    seconds, words = {}, {}
-    for report in (r for kind in ("passed", "failed", "error") for r in terminalreporter.stats.get(kind, [])):
+def pytest_terminal_summary(terminalreporter, config):
+    """A line a chapter: seconds, claims, digits. What passed whole is kept, for `--changed`."""
+    seconds, words, failed, passed = {}, {}, set(), {}
+    for kind, report in ((k, r) for k in ("passed", "failed", "error") for r in terminalreporter.stats.get(k, [])):
         path, suffix, _ = getattr(report, "nodeid", "").partition(".ipynb")
         if suffix:
             name = path.rpartition("/")[2]
             seconds[name] = seconds.get(name, 0.0) + report.duration
-            words[name] = dict(report.user_properties).get("chapter", words.get(name))
+            said = dict(report.user_properties)
+            words[name], passed[name] = said.get("chapter", words.get(name)), said.get("ran", passed.get(name))
+            failed |= set() if kind == "passed" else {name}
+    if config.getoption("--changed"):
+        known = {n: key for n, key in (config.cache.get(PASSED, {}) | passed).items() if key and n not in failed}
+        config.cache.set(PASSED, known)
+        terminalreporter.write_line(f"chapters that passed before, and run the same now: {len(known.keys() - seconds)}")
     if seconds:
         terminalreporter.section("chapters")
         for name in sorted(seconds):

@@ -32,6 +32,12 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
 }
 
 
+def environment():
+    """This one, without the settings of whoever runs these tests."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("GAN_", "PYTEST_"))}
+    return ours | {"GAN_TUTORIAL_DIGITS": "synthetic", "GAN_TUTORIAL_DATA": "relative", "PYTHONPATH": str(ROOT)}
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """What pytest says of a dozen small chapters, with synthetic digits asked for."""
@@ -43,13 +49,11 @@ def report(tmp_path_factory):
             cells[1].execution_count, cells[1].metadata["tags"] = 1, ["nbval-check-output"]
             cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="✓ 1.1 One is one\n")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GAN_", "PYTEST_"))}
-    environment |= {"GAN_TUTORIAL_DIGITS": "synthetic", "GAN_TUTORIAL_DATA": "relative", "PYTHONPATH": str(ROOT)}
     options = ["-rA", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
     command = [sys.executable, "-m", "pytest", *options]
 
     def run(*words):
-        return subprocess.run([*command, *words], cwd=folder, env=environment, capture_output=True, text=True).stdout
+        return subprocess.run([*command, *words], cwd=folder, env=environment(), capture_output=True, text=True).stdout
 
     return run("."), run("good.ipynb", "--smoke")
 
@@ -63,3 +67,34 @@ def test_the_last_test_of_a_chapter(report, name):
 def test_a_claim_that_prints_nothing_at_smoke_scale_is_no_fault(report):
     """Nothing is checked there, so stored outputs are not compared."""
     assert "3 passed" in report[1] and "0 claims hold" in report[1], report[1]
+
+
+def test_what_passed_and_is_unchanged_is_left_out(tmp_path):
+    """With --changed a chapter is run again after its code or the package changed, or if it failed."""
+    shutil.copyfile(ROOT / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "gan_tutorial").mkdir()
+    (tmp_path / "gan_tutorial" / "module.py").write_text("x = 1\n")
+
+    def write(name, source, note="Words."):
+        cells = [nbformat.v4.new_markdown_cell(note), nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+
+    def ran(*options):
+        command = [sys.executable, "-m", "pytest", "-rA", "--nbval-lax", "--nbval-current-env", "--smoke", *options]
+        said = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True).stdout
+        return {name for name in ("good", "bad") if f"{name}.ipynb::Cell 0" in said}
+
+    write("good", "1 + 1")
+    write("bad", "1 / 0")
+    assert ran("--changed") == {"good", "bad"}
+    assert ran("--changed") == {"bad"}
+    assert ran() == {"good", "bad"}
+    write("good", "1 + 1", "Other words.")
+    assert ran("--changed") == {"bad"}
+    write("bad", "1 / 1")
+    assert ran("--changed") == {"bad"}
+    assert ran("--changed") == set()
+    write("good", "1 + 2")
+    assert ran("--changed") == {"good"}
+    (tmp_path / "gan_tutorial" / "module.py").write_text("x = 2\n")
+    assert ran("--changed") == {"good", "bad"}
