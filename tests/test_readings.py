@@ -146,6 +146,10 @@ BROKEN = {
     "a check without a grader": (replaced('@gt.grader("Exercise 1")\n', ""), "stops at an answer of another kind"),
     "a solution that is not checked": (replaced("assert check_1(2)", "2"), "does not end with `assert check_1("),
     "one easy exercise": (replaced("**2. A title.** ★", "**2. A title.** ★★"), "1 exercises of one star"),
+    "a solution that changes what is read behind it": (
+        [*replaced("assert check_1(2)", "x = 2\nassert check_1(2)"), code("def f(y):\n    return x + y")],
+        "reads x, which Solution 1 sets",
+    ),
     "no check": (replaced("# @title Check 2", "# @title Help 2"), "1 exercises of one star"),
 }
 
@@ -154,6 +158,11 @@ BROKEN = {
 def test_a_chapter_that_breaks_one_rule(made, words):
     found = faults(made)
     assert [fault for fault in found if words in fault], found
+
+
+@pytest.mark.parametrize("behind", ["x = 3\nx + 1", "def f(x):\n    return x", "[x for x in 'abc']", "f(x=1)", "y.x"])
+def test_a_name_of_a_solution_that_is_not_read_behind_it(behind):
+    assert faults([*replaced("assert check_1(2)", "x = 2\nassert check_1(2)"), code(behind)]) == []
 
 
 def test_a_page_to_look_things_up_in_has_one_reading_and_the_same_cells_and_figures():

@@ -8,6 +8,7 @@ faults.
 from __future__ import annotations
 
 import re
+import symtable
 from collections.abc import Iterator
 
 from . import LETTERS, readings, setup_cell
@@ -32,6 +33,7 @@ def faults(notebook: dict, name: str = "") -> Iterator[str]:
         yield from section_faults(notebook)
         yield from prediction_faults(notebook)
         yield from exercise_faults(notebook)
+        yield from overwriting_faults(notebook)
 
 
 def written(notebook: dict) -> list[dict]:
@@ -151,3 +153,31 @@ def exercise_faults(notebook: dict) -> Iterator[str]:
         easy += bool(count == 1 and check and solution)
     if easy < EASY:
         yield f"{easy} exercises of one star with a check and a folded solution; expected at least {EASY}"
+
+
+def names(code: str) -> tuple[set[str], set[str]]:
+    """The names that a cell sets for those behind it, and those that it takes from before, in its functions as well."""
+    table = symtable.symtable(code, "cell", "exec")
+    defined = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    read = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
+    inner = table.get_children()
+    while inner:
+        function = inner.pop()
+        inner += function.get_children()
+        read |= {s.get_name() for s in function.get_symbols() if s.is_global() and s.is_referenced()}
+    return defined, read - defined
+
+
+def overwriting_faults(notebook: dict) -> Iterator[str]:
+    """A solution, or a check, that sets a name which the chapter reads behind it: a claim may then measure that."""
+    setter: dict[str, str] = {}  # a name -> the title of the exercise's cell that set it last
+    for cell in code_cells(notebook):
+        defined, read = names(source(cell))
+        if title(cell).startswith(("Solution ", "Check ")):
+            setter |= dict.fromkeys(defined, title(cell))
+            continue
+        for name in sorted(read & setter.keys()):
+            where = title(cell) or source(cell)[:30]
+            yield f"{where!r} reads {name}, which {setter[name]} sets: give that another name"
+        for name in defined:
+            setter.pop(name, None)
