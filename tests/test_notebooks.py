@@ -296,3 +296,15 @@ def test_what_the_pages_fold_is_folded_in_jupyter_and_on_colab(tags, input_hidde
     assert (metadata.get("cellView") == "form") is input_hidden
     assert metadata.get("jupyter", {}).get("outputs_hidden", False) is output_hidden
     assert metadata.get("collapsed", False) is output_hidden
+
+
+@pytest.mark.parametrize("name", ["3", "03", "03_conditional", "book/03_conditional.ipynb", "S", "s", "start"])
+def test_a_chapter_is_found_by_each_of_its_names(name, monkeypatch):
+    monkeypatch.chdir(notebooks.ROOT)
+    (found,) = notebooks.chapters([name])
+    assert found.stem == ("03_conditional" if "3" in name else "start")
+
+
+def test_a_chapter_that_is_not_there():
+    with pytest.raises(SystemExit, match="there is no chapter 'begin'; the book has: start, 00_primer"):
+        notebooks.chapters(["begin"])

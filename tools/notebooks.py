@@ -34,7 +34,7 @@ CLAIM_TAG = "nbval-check-output"
 
 
 def chapters(names: Sequence[str] = ()) -> list[Path]:
-    """The notebooks named by path, number or letter ("03", "3", "S"); the whole book, in order, without a name."""
+    """The notebooks named by path, number, letter or file ("03", "3", "S", "start"); by no name all, in order."""
     every = sorted((ROOT / "book").glob("*.ipynb"), key=lambda path: book_order(path.name))
     if not names:
         return every
@@ -43,7 +43,7 @@ def chapters(names: Sequence[str] = ()) -> list[Path]:
         if name.isdigit() or name.upper() in LETTERS.values():
             match = [p for p in every if chapter_number(p.name) == chapter_of(name)]
         else:
-            match = [Path(name).resolve()] if Path(name).is_file() else []
+            match = [Path(name).resolve()] if Path(name).is_file() else [p for p in every if p.stem == name]
         if not match:
             known = ", ".join(p.stem for p in every) or "none"
             raise SystemExit(f"there is no chapter {name!r}; the book has: {known}")
