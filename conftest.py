@@ -171,9 +171,9 @@ def pytest_terminal_summary(terminalreporter, config):
     """A line a chapter: seconds, claims, digits. What passed whole is kept, for `--changed`."""
     seconds, words, failed, passed = {}, {}, set(), {}
     for kind, report in ((k, r) for k in ("passed", "failed", "error") for r in terminalreporter.stats.get(k, [])):
-        path, suffix, _ = getattr(report, "nodeid", "").partition(".ipynb")
-        if suffix:
-            name = path.rpartition("/")[2]
+        path = Path(getattr(report, "nodeid", "").partition("::")[0])
+        if path.suffix == ".ipynb":
+            name = path.stem
             seconds[name] = seconds.get(name, 0.0) + report.duration
             said = dict(report.user_properties)
             words[name], passed[name] = said.get("chapter", words.get(name)), said.get("ran", passed.get(name))
