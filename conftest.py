@@ -102,9 +102,10 @@ def expected_digits() -> str:
 
 @cache
 def package_hash() -> bytes:
-    """A hash of the package, its data included, and of this file."""
-    files = [path for path in (ROOT / "gan_tutorial").rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sorted(files), Path(__file__)])).digest()
+    """A hash of the package with its data, of the versions that it runs on, and of this file."""
+    files = [*sorted((ROOT / "gan_tutorial").rglob("*")), ROOT / "requirements.txt", Path(__file__)]
+    read = (path.read_bytes() for path in files if path.is_file() and path.suffix != ".pyc")
+    return hashlib.sha256(b"".join(read)).digest()
 
 
 def what_runs(config, notebook: Path) -> str:

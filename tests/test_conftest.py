@@ -98,3 +98,5 @@ def test_what_passed_and_is_unchanged_is_left_out(tmp_path):
     assert ran("--changed") == {"good"}
     (tmp_path / "gan_tutorial" / "module.py").write_text("x = 2\n")
     assert ran("--changed") == {"good", "bad"}
+    (tmp_path / "requirements.txt").write_text("torch==2.13.0\n")
+    assert ran("--changed") == {"good", "bad"}
