@@ -27,7 +27,8 @@ help:  ## this list
 book: $(ENV)/.ready  ## build the pages, in _build/html
 	@$(PY) -m tools.book
 
-PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
+# A file runs on one worker; files start in the order of conftest.py, and not by their numbers of tests.
+PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 test: $(ENV)/.ready  ## lint, unit tests, every chapter, the book's own checks

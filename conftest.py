@@ -152,13 +152,19 @@ class Recorded(pytest.Item):
         return f"{self.path.name}: {excinfo.value}"
 
 
+def turn(item) -> int:
+    """Long files first, so that no worker is left alone with one at the end: chapters, slow tests, the others."""
+    return 0 if item.path.suffix == ".ipynb" else 1 if item.path.stem.removeprefix("test_") in SLOW else 2
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--changed"):
         same = unchanged(config, {item.path for item in items if item.path.suffix == ".ipynb"})
         config.hook.pytest_deselected(items=[item for item in items if item.path in same])
         items[:] = [item for item in items if item.path not in same]
+    items.sort(key=turn)
     for item in items:
-        if item.path.stem.removeprefix("test_") in SLOW:
+        if turn(item) == 1:
             item.add_marker("slow")
         if item.path.suffix == ".ipynb" and scale(item.config) == "smoke":
             item.options["check"] = False  # claims check and print nothing there

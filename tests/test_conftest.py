@@ -100,3 +100,15 @@ def test_what_passed_and_is_unchanged_is_left_out(tmp_path):
     assert ran("--changed") == {"good", "bad"}
     (tmp_path / "requirements.txt").write_text("torch==2.13.0\n")
     assert ran("--changed") == {"good", "bad"}
+
+
+def test_long_files_start_first(tmp_path):
+    """Chapters, then the tests marked as slow, then the others: each kind in the order of its names."""
+    shutil.copyfile(ROOT / "conftest.py", tmp_path / "conftest.py")
+    for name in ("test_pages", "test_quality", "test_vae", "test_arrays"):
+        (tmp_path / f"{name}.py").write_text("def test_one():\n    pass\n")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "zeta.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "--nbval-lax", "-p", "no:cacheprovider"]
+    said = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True).stdout
+    files = [line.partition("::")[0] for line in said.splitlines() if "::" in line]
+    assert files == ["zeta.ipynb"] * 2 + ["test_pages.py", "test_vae.py", "test_arrays.py", "test_quality.py"], said
