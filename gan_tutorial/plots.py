@@ -407,7 +407,7 @@ def trained(model, images):
     seconds, distance = ([point[name] for point in curve] for name in ("seconds", "Fréchet distance"))
     above.loglog(seconds, distance, **LINES["generator"], marker=".")
     above.axhline(model.card["training images"]["Fréchet distance"], **LINES["theory"], label="training images")
-    for axis, ticks in ((above.xaxis, (15, 60, 240, 900, 3600)), (above.yaxis, (0.1, 0.3, 1, 3, 10, 30))):
+    for axis, ticks in ((above.xaxis, (15, 60, 240, 900, 3600)), (above.yaxis, (0.1, 0.3, 1, 3, 10, 30, 100, 300))):
         low, high = axis.get_view_interval()
         axis.set_ticks([tick for tick in ticks if low <= tick <= high], minor=False)
         axis.set_major_formatter("{x:g}")
