@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .data import Data
+from .data import Data, in_double
 from .files import Unavailable, download_allowed, read_checked
 from .runtime import derive_seed, show_progress
 
@@ -644,7 +644,7 @@ def _networks(real, x: Tensor, features, classifier) -> tuple[Network, Network |
     if features is None and _method(classifier):
         features = classifier
     if features is None and x.ndim == 2:
-        scale = x.double().std(0)
+        scale = in_double(x).std(0)
         return (lambda rows: rows / scale.where(scale > 0, 1).to(rows)), classifier
     if features is None:
         raise ValueError(
