@@ -41,6 +41,7 @@ MODELS = Path(__file__).with_name("models")
 #: Ctrl-C; kill, or a scheduler; a terminal that is closed (which Windows does not say).
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LARGEST = 10**15  # of what is counted
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")  # as PyTorch says it, by system and device
 EXAMPLES = """\
 examples:
   gan-tutorial recipes
@@ -91,7 +92,7 @@ def guarded(arguments: list[str] | None) -> int:
         complain(sentence(error) or "There is not enough memory.")
         return 1
     except RuntimeError as error:  # so PyTorch says it; any other one is a fault of the program, to be seen whole
-        if "memory" not in str(error):
+        if not any(words in str(error) for words in NO_MEMORY):
             raise
         complain(f"There is not enough memory. {sentence(error)}")
         return 1
@@ -387,12 +388,13 @@ def check_train(options) -> None:
     if options.resume and not options.resume.is_file():
         raise FileNotFoundError(f"There is no file {options.resume}.")
     options.out = options.out or options.resume or Path(f"{options.recipe}.safetensors")
-    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":  # a restart of torchrun's continues with its own file
+    first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"  # torchrun's restarts go on with their own files
+    if first:
         check_free(options.out, options.resume)
     check_folder_of(options.out)
     if options.pictures and options.pictures.exists() and not options.pictures.is_dir():
         raise NotADirectoryError(f"{options.pictures} is a file: name a folder for pictures.")
-    if options.pictures and options.resume is None and (options.pictures / "losses.csv").exists():
+    if first and options.pictures and options.resume is None and (options.pictures / "losses.csv").exists():
         raise FileExistsError(f"{options.pictures} has the losses of another training: name another folder.")
     check_data(options.data, "--data")
     if options.evaluate == 1:

@@ -88,9 +88,10 @@ def opened(options) -> tuple[Trainer, "Keeper"]:
     source = options.out if restarted(options.out) else options.resume
     check_free(options.out, source)
     trainer, goal, facts = begin(options) if source is None else go_on(options, source)
+    own = goal["seconds"] or math.inf  # which a training passes by a part of a step
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}
-    if trainer.steps > (goal["steps"] or math.inf) or trainer.seconds > (goal["seconds"] or math.inf):
+    if trainer.steps > (goal["steps"] or math.inf) or (options.seconds or math.inf) < min(trainer.seconds, own):
         raise ValueError(
             f"{source} has {trainer.steps:,} steps in {trainer.seconds:.0f} s behind it, more than was asked for: "
             "--steps and --seconds count from the beginning."
@@ -187,7 +188,7 @@ def compare(card: dict, options, source: Path) -> None:
     recipe = checkpoint.recipe_of(card)
     used = {
         **{name: getattr(recipe, name) for name in NUMBERS if name != "lr"},
-        "lr": learning_rate(recipe.optimizer),
+        "lr": card["options"].get("lr", learning_rate(recipe.optimizer)),  # as it was asked for, before rounding
         "augment": recipe.augment is not None,
         "seed": card["seed"],
         "channels": card["shape"][0],
@@ -196,7 +197,7 @@ def compare(card: dict, options, source: Path) -> None:
     }
     asked = {name: (getattr(options, name), there) for name, there in used.items()}
     asked["recipe"] = (options.recipe, card["recipe"])
-    if options.data in DATA or not folder_of(card):
+    if options.data in DATA or card["data"] in DATA:  # a folder may have moved: what it holds is compared later
         asked["data"] = (options.data, card["data"])
     for name, (wish, there) in asked.items():
         if wish is not None and there is not None and wish != there:
@@ -473,7 +474,7 @@ def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: 
 def folder_names(made: TrainedModel) -> list[str]:
     """A folder's name for each class: the class's, or its number where that is none for a folder."""
     names = class_names(made)
-    plain = all(Path(name).name == name and name.isprintable() and name[0] != "." for name in names)
+    plain = all(Path(name).name == name and name.isprintable() and name[:1] not in ("", ".") for name in names)
     return names if names and plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
 
 
@@ -543,7 +544,7 @@ def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Repor
     """A model, and what its samples and as many training images measure, each against the same images."""
     made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
     real, trained_on, notes = compared(made, options.against, seed)
-    n = options.n or min(JUDGED, len(real))
+    n = options.n or min(JUDGED, len(real), len(trained_on or real))
     if n > len(real):
         raise ValueError(
             f"{real.name} has {len(real):,} images to compare with: expected --n {len(real)} or less, since distances "
@@ -551,12 +552,12 @@ def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Repor
         )
     refuse_above(n, 16 * math.prod(made.spec.shape), available_memory(), "in memory")
     samples, asked = torch.cat(list(pieces(made, n, None, seed))), made.conditions(n)
-    how: dict = {"features": metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)}
-    columns = {"the model": metrics.report(samples, real, label=asked, seed=seed, **how)}
-    if trained_on is not None:
-        best = metrics.subset(trained_on, n, seed + 1)
-        label = None if asked is None else best.label
-        columns["training images"] = metrics.report(best.take(slice(None)), real, label=label, seed=seed, **how)
+    features = metrics.inception(device=pick_device()[0]) if options.inception else features_for(real)
+    how: dict = {"label": asked, "features": features, "seed": seed}
+    if trained_on is None:
+        columns = {"the model": metrics.report(samples, real, **how)}
+    else:
+        columns = metrics.compare(samples, trained_on, real, title="the model", **how)
     columns["the model"].notes += notes
     return made, columns
 

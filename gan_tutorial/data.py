@@ -99,8 +99,11 @@ class Data:
         )
 
     def __getitem__(self, index: slice | Tensor) -> "Data":
-        if not isinstance(index, slice | Tensor):
-            raise ValueError("Index a data set with a slice or a tensor, such as d[:1000]; d.take gives the samples.")
+        if not isinstance(index, slice) and not (isinstance(index, Tensor) and index.ndim == 1):
+            raise ValueError(
+                "Index a data set with a slice or a tensor (k,), such as d[:1000] or d[d.label == 3]; d.take gives the "
+                "samples."
+            )
         return replace(
             self,
             values=self.values[index],
@@ -117,7 +120,8 @@ class Data:
         """Samples (batch, …) in the units that the data were given in: columns in metres, grey levels in 0…255.
 
         It undoes what `gt.data.array` did to floating-point values, in float64, since float32 knows seconds since 1970
-        to a minute only; or what `take` does to uint8. ValueError for samples of another shape.
+        to a minute only; or what `take` does to uint8, as which boolean masks are kept: these come back as 0 and 255.
+        ValueError for samples of another shape.
         """
         if samples.shape[1:] != self.shape:
             raise ValueError(
@@ -125,9 +129,9 @@ class Data:
                 f"{tuple(samples.shape)}."
             )
         if self.scale is not None:
-            samples = samples.cpu() if samples.device.type == "mps" else samples  # which has no float64
+            samples = in_double(samples)
             offset, factor = (part.to(samples.device, torch.float64) for part in self.scale)
-            return samples.double() * factor + offset
+            return samples * factor + offset
         return (samples + 1) * 127.5 if self.values.dtype == torch.uint8 else samples
 
     def to(self, device: torch.device | str) -> "Data":
@@ -149,6 +153,11 @@ class Data:
             sigma=move(self.sigma),
             factors={name: move(value) for name, value in self.factors.items()},
         )
+
+
+def in_double(x: Tensor) -> Tensor:
+    """x in float64, on its own device; on the CPU where that is an Apple GPU, which has no float64."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _check_values(name: str, values) -> None:
@@ -261,6 +270,7 @@ def array(
     x = x.unsqueeze(1) if canonical in ("nhw", "nl") else x
     values, scale, words = (_image_values if "h" in canonical else _standard_values)(x, range, name)
     label, class_names = _labels(label, class_names, name)
+    label = None if label is None else label.to(values.device)
     data = Data(name, values, label, class_names=class_names, scale=scale)
     classes = f" in {_count(class_names)} ({_listed(class_names)})" if class_names else ""
     print(f'{name}: {len(data):,} samples of shape {data.shape}{classes}, {LAYOUTS[canonical]} ("{layout}"); {words}')
@@ -368,11 +378,11 @@ def _standard_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, 
     if span is not None:
         span = _span(span, low, high, name)
         return *_into_range(x, span), f"values from {span[0]:g} to {span[1]:g}, scaled to -1 … 1"
-    x, over = x.double(), tuple(axis for axis in (0, 2) if axis < x.ndim)
+    device, x, over = x.device, in_double(x), tuple(axis for axis in (0, 2) if axis < x.ndim)
     mean, deviation = x.mean(over, keepdim=True), x.std(over, correction=0, keepdim=True)
     still = deviation <= 1e-12 * mean.abs()
     deviation = torch.where(still, 1.0, deviation)
-    values = ((x - mean) / deviation).float().contiguous()
+    values = ((x - mean) / deviation).float().to(device).contiguous()
     columns = [
         f"{m:.4g} ± {d:.4g}" if not s else f"{m:.4g}, constant"
         for m, d, s in zip(mean.flatten().tolist(), deviation.flatten().tolist(), still.flatten().tolist(), strict=True)
@@ -412,8 +422,8 @@ def _span(span, low: float, high: float, name: str) -> tuple[float, float]:
 def _into_range(x: Tensor, span: tuple[float, float]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The values with `span` as [-1, 1], and the scale that takes them back."""
     middle, half = (span[0] + span[1]) / 2, (span[1] - span[0]) / 2
-    values = ((x.double() - middle) / half).float().clamp(-1, 1).contiguous()  # by rounding it might be 1 + 1e-7
-    return values, (torch.tensor(middle, dtype=torch.float64), torch.tensor(half, dtype=torch.float64))
+    values = ((in_double(x) - middle) / half).float().to(x.device).clamp(-1, 1)  # by rounding it might be 1 + 1e-7
+    return values.contiguous(), (torch.tensor(middle, dtype=torch.float64), torch.tensor(half, dtype=torch.float64))
 
 
 def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -653,8 +663,9 @@ def stacked(digits: Data, n: int = 60_000, seed: int = 0) -> Data:
     digits  grey images with labels 0 … 9
 
     The label is 100·red + 10·green + blue. The channels are drawn independently, so that each of the 1,000 numbers is
-    about as frequent as any other. On the device of the digits. Metz et al. 2017, section 3.3.1. ValueError for data
-    without such labels, or that are no grey images.
+    about as frequent as any other. On the device of the digits. Known as Stacked MNIST (Metz et al. 2017, section
+    3.3.1); the recipe `stacked` is another thing, a Laplacian pyramid. ValueError for data without such labels, or
+    that are no grey images.
     """
     _positive(n=n)
     if not isinstance(digits, Data) or digits.label is None or len(digits.shape) != 3 or digits.shape[0] != 1:

@@ -1,5 +1,6 @@
 """Pictures of a folder, as Pillow reads them: of any mode and size, to images of one size, grey or in colour."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageFile, ImageOps
+from PIL import __version__ as pillow_version
 from torch import Tensor
 
 from .cache import Arrays, kept
@@ -24,6 +26,8 @@ FITS = ("crop", "pad", "stretch")
 MODES = {1: "L", 3: "RGB"}
 NEEDS_A_PROGRAM = {"EPS", "WMF"}  # Pillow would start another program to draw these
 READING = 2  # a number to raise where the same files are read in another way, so that no cache has them as before
+CGROUP = Path("/sys/fs/cgroup")  # what Linux says of a container's memory
+RECLAIMED = ("inactive_file", "slab_reclaimable")  # caches in there, which Linux gives up where memory is short
 AT_ONCE = 256  # files that are read between two looks at the clock, and after Ctrl-C
 
 
@@ -141,17 +145,34 @@ def _reason(error: Exception) -> str:
         return "no picture that Pillow can read"
     if isinstance(error, Image.DecompressionBombError):
         return "too large: Pillow's limit against decompression bombs, PIL.Image.MAX_IMAGE_PIXELS"
-    return printable(str(error).strip().split("\n")[0][:80] or type(error).__name__)
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip().split("\n")[0][:80]
+    return printable(words or type(error).__name__)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is the system that failed, by its errno (EACCES, EIO, EMFILE) or for lack of memory, and not the file.
+
+    A damaged file may send Pillow to a place before its beginning, which is EINVAL.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL))
 
 
 # --------------------------------------------------------------------------------------------------------- a folder
+
+
+class Unkept(Exception):
+    """Arrays that no cache is to keep, since a file could not be read for a reason that may pass."""
+
+    def __init__(self, arrays: Arrays):
+        super().__init__()
+        self.arrays = arrays
 
 
 def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | None, memory: int | None) -> Pictures:
     """All pictures below a folder, in the order of their names; at most `limit` of them, chosen at random.
 
     cache   a directory where they are kept, under a name that tells the files, their sizes and last changes, and the
-            format; or None
+            format, and what Pillow can read; or None. Nothing is kept where the system failed to read a file
     memory  bytes that they may take; where it is not given, 80 % of `available_memory`
 
     Raises MemoryError, with what they would take and before one is read; NotADirectoryError; and ValueError where there
@@ -171,16 +192,28 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
     _check_memory(len(paths), form, memory)
 
     name = hashlib.sha256(repr((os.fsencode(folder.resolve()), form, limit)).encode()).hexdigest()[:12]
+    pillow = (pillow_version, Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, sorted(_formats()))
     key = hashlib.sha256(
-        repr([READING, *((os.fsencode(file.path), *file[1:]) for file in paths)]).encode()
+        repr([READING, pillow, *((os.fsencode(file.path), *file[1:]) for file in paths)]).encode()
     ).hexdigest()[:12]
-    arrays = kept(
-        _if_it_fits(cache, len(paths) * _bytes(form)),
-        f"folder-{name}",
-        key,
-        lambda: _pack(*read_all(folder, paths, form)),
-        lambda found: _unpack(found)[0].shape[1:] == form[:3],
-    )
+
+    def read() -> Arrays:
+        images, places, broken, lasting = read_all(folder, paths, form)
+        arrays = _pack(images, places, broken)
+        if not lasting:
+            raise Unkept(arrays)
+        return arrays
+
+    try:
+        arrays = kept(
+            _if_it_fits(cache, len(paths) * _bytes(form)),
+            f"folder-{name}",
+            key,
+            read,
+            lambda found: _unpack(found)[0].shape[1:] == form[:3],
+        )
+    except Unkept as unkept:
+        arrays = unkept.arrays
     images, places, broken = _unpack(arrays)
     if len(images) == 0:
         (first, reason), *_ = broken
@@ -226,13 +259,16 @@ def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
     return found, closed
 
 
-def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray, list[int], list[tuple[str, str]]]:
-    """The images, the places of their files in the list, and what could not be read, with the reason.
+def read_all(
+    folder: Path, files: list[File], form: Format
+) -> tuple[np.ndarray, list[int], list[tuple[str, str]], bool]:
+    """The images, the places of their files in the list, what could not be read, with the reason, and whether all of
+    these reasons lie in the files.
 
     All pictures of one mode have one level of white, the highest that one of them needs: those that were read with a
     lower one are read again.
     """
-    images, places, broken = np.empty((len(files), *form[:3]), np.uint8), [], []
+    images, places, broken, lasting = np.empty((len(files), *form[:3]), np.uint8), [], [], True
     found: list[tuple[str, int | None]] = []  # mode and white of each image
     whites: dict[str, int] = {}
 
@@ -253,6 +289,7 @@ def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray,
             for place, result in enumerate(pool.map(read, part), done):
                 if isinstance(result, Exception):
                     broken.append((printable(files[place].path), _reason(result)))
+                    lasting &= not _may_pass(result)
                 else:
                     images[len(places)] = result.levels
                     places.append(place)
@@ -263,7 +300,7 @@ def read_all(folder: Path, files: list[File], form: Format) -> tuple[np.ndarray,
     for index, (mode, white) in enumerate(found):
         if white != whites.get(mode):
             images[index] = read_picture(os.path.join(folder, files[places[index]].path), form, whites).levels
-    return images[: len(places)], places, broken
+    return images[: len(places)], places, broken, lasting
 
 
 def _pack(images: np.ndarray, places: list[int], broken: list[tuple[str, str]]) -> Arrays:
@@ -304,9 +341,10 @@ def available_memory() -> int | None:
         except (AttributeError, OSError, ValueError):
             pass
     try:
-        group = Path("/sys/fs/cgroup")
-        known.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
+        most, taken = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        known.append(most - taken + sum(int(stat[name]) for name in RECLAIMED))
+    except (OSError, KeyError, ValueError):  # no container, or one without a limit
         pass
     return min(known, default=None)
 
@@ -327,10 +365,11 @@ def _check_memory(n: int, form: Format, memory: int | None) -> None:
     needed, free = n * _bytes(form), available_memory()
     allowed = memory if memory is not None else None if free is None else int(0.8 * free)
     if allowed is not None and needed > allowed:
+        fewer = allowed // _bytes(form)
         raise MemoryError(
             f"{n:,} pictures of {form.channels} × {form.height} × {form.width} bytes take {human(needed)}, and "
-            f"{human(allowed)} may be used. Choose a smaller size, or limit={allowed // _bytes(form)} for so many of "
-            "them."
+            f"{human(allowed)} may be used. Choose a smaller size"
+            + (f", or limit={fewer} for so many of them." if fewer > 0 else ".")
         )
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from .data import in_double
 from .runtime import derive_seed
 
 Kernel = Callable[[Tensor], Tensor]
@@ -45,15 +46,15 @@ def median_distance(x: Tensor, y: Tensor | None = None, most: int = 2000) -> flo
     most  samples of each set that are looked at, the first ones
 
     It is the width of the whole set. Where the sets differ in details that are much finer, a kernel of this width does
-    not see them. Gretton et al. 2012, section 8. Raises ValueError for fewer than two samples, and where more than
-    half of the distances are zero.
+    not see them. Gretton et al. 2012, section 8. Raises ValueError for fewer than two samples, and where at least half
+    of the distances are zero.
     """
     rows = _rows(x)[:most] if y is None else torch.cat([_rows(x)[:most], _rows(y, x)[:most]])
     if len(rows) < 2:
         raise ValueError(f"Expected at least two samples, got {len(rows)}.")
-    median = torch.pdist(rows.double()).median().item()
+    median = torch.pdist(in_double(rows)).median().item()
     if median == 0:
-        raise ValueError("More than half of the samples' distances are zero: these are copies. Choose a bandwidth.")
+        raise ValueError("At least half of the samples' distances are zero: these are copies. Choose a bandwidth.")
     return median
 
 
@@ -135,7 +136,7 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     x, y = _rows(x), _rows(y, x)
     n, m = len(x), len(y)
     statistic = mmd2(x, y, kernel).item()
-    rows = torch.cat([x, y]).double()
+    rows = in_double(torch.cat([x, y]))
     pairs = kernel(squared_distances(rows, rows)).fill_diagonal_(0)
     random = torch.Generator().manual_seed(derive_seed(seed, "permutation test"))
     orders = [torch.arange(n + m)]  # the first is no permutation, so that all are computed alike
@@ -163,7 +164,7 @@ def log_likelihood(x: Tensor, samples: Tensor, sigma: float, block: int = 500) -
     """
     if not 0 < sigma < math.inf:
         raise ValueError(f"Expected a positive sigma, got {sigma}.")
-    rows, centres = _rows(x).double(), _rows(samples, x).double()
+    rows, centres = in_double(_rows(x)), in_double(_rows(samples, x))
     parts = [torch.logsumexp(squared_distances(part, centres) / (-2 * sigma**2), 1) for part in rows.split(block)]
     return torch.cat(parts) - math.log(len(centres)) - rows.shape[1] / 2 * math.log(2 * math.pi * sigma**2)
 

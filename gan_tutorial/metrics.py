@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .data import Data
+from .data import Data, in_double
 from .files import Unavailable, download_allowed, read_checked
 from .runtime import derive_seed, show_progress
 
@@ -29,8 +29,9 @@ CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make c
     "mnist": "2e235deb945b5b21e8baabeaa7fefd41e00bcbe639264092e41be0712c34a0c8",
     "synthetic": "9169cc546a15f3472856c2644b4df823b0e24bce0a311422bb3e060dcb1250ae",
 }
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file, 91 MB
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+INCEPTION_MOST = 100_000_000  # bytes; it has 91 MB
 
 READABLE = 10  # samples for each feature, from which on a Fréchet distance is read, and its bias known within a tenth
 
@@ -287,9 +288,9 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
              91 MB, unless GAN_TUTORIAL_DOWNLOAD is 0
 
     Heusel et al. 2017 and Bińkowski et al. 2018, with the original TensorFlow network as torch-fidelity converted it;
-    papers print 1,000 times the KID. FID is read from 10,000 samples on: with fewer than 2,049 it is left out. Raises
-    ImportError without the package torch-fidelity, FileNotFoundError or `files.Unavailable` without the weights, and
-    ValueError for a file that is not the original.
+    papers print 1,000 times the KID. With fewer than 2,049 samples FID is left out, and read from 20,480 on; papers
+    mostly take 50,000, and numbers of fewer are higher. Raises ImportError without the package torch-fidelity,
+    FileNotFoundError or `files.Unavailable` without the weights, and ValueError for a file that is not the original.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3  # pyright: ignore[reportMissingImports]
@@ -301,7 +302,7 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
     path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
     if not path.is_file():
         _download_inception(URL_INCEPTION_V3, path, allowed=weights is None and download_allowed())
-    read_checked(path, INCEPTION_SHA256)  # before it is read as a pickle, which could run code
+    read_checked(path, INCEPTION_SHA256, INCEPTION_MOST)  # before it is read as a pickle, which could run code
     net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
     return Inception(net).requires_grad_(False).eval().to(device)
 
@@ -535,12 +536,14 @@ def report(
     real        test data, or a tensor like `made`: n of them are compared with, drawn by `seed`
     label       (n,), what the samples were made for: adds label accuracy and the variance within a class
     real_label  where `real` is a tensor; a data set has its own
-    features    a network, samples -> (n, d). Without it that of the digits that ship with the book, the method
-                `features` of the classifier, or the columns of a table, each divided by its standard deviation
+    features    a network, samples -> (n, d). Without it the method `features` of the classifier, that of the classifier
+                that ships with the book for these digits, or the columns of a table, each divided by its standard
+                deviation
     classifier  samples -> logits, where there is one
 
-    What too few samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more
-    samples than features; the variance within a class, unless both sets have the same classes and two samples of each.
+    What the samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more samples
+    than features; the variance within a class, unless both sets have the same classes and two samples of each; a ratio
+    to real variance, where there is none.
     Raises ValueError for samples of different shapes, for data that need `features`, and as `features` and
     `label_accuracy` do.
     """
@@ -571,7 +574,11 @@ def report(
     scores = None if classifier is None else logits(classifier, made)
     if scores is not None:
         numbers["confident (p > 0.9)"] = (scores.softmax(1).amax(1) > 0.9).float().mean().item()
-    numbers["variance ratio"] = (_rows(a).var(0).sum() / _rows(b).var(0).sum()).item()
+    variance = _rows(b).var(0).sum()
+    if variance > 0:
+        numbers["variance ratio"] = (_rows(a).var(0).sum() / variance).item()
+    else:
+        notes.append("No variance ratio: the real samples have the same features.")
     if label is not None:
         label = _labels(label, n)
         if scores is not None:
@@ -585,14 +592,20 @@ def compare(
 ) -> dict[str, Report]:
     """Two columns for `table`: the samples, and as many training images, each against the same test images.
 
-    Training images are the best that can be expected. settings: features, classifier and seed of `report`.
+    Training images are the best that can be expected. Where there are fewer of them, a note says so. settings:
+    features, classifier and seed of `report`.
     """
     some = subset(train, len(made), settings.get("seed", 0) + 1)
     own = some.label if label is not None else None
-    return {
+    columns = {
         title: report(made, test, label=label, **settings),
         "training images": report(some.take(slice(None)), test, label=own, **settings),
     }
+    if len(some) < len(made):
+        columns["training images"].notes.append(
+            f"There are {len(some):,} training images only, for {len(made):,} samples: their Fréchet bias is larger."
+        )
+    return columns
 
 
 def subset(data: Data, n: int, seed: int = 0) -> Data:
@@ -643,8 +656,10 @@ def _networks(real, x: Tensor, features, classifier) -> tuple[Network, Network |
         classifier = _shipped(real)
     if features is None and _method(classifier):
         features = classifier
+    if features is None and known:
+        features = _shipped(real)
     if features is None and x.ndim == 2:
-        scale = x.double().std(0)
+        scale = in_double(x).std(0)
         return (lambda rows: rows / scale.where(scale > 0, 1).to(rows)), classifier
     if features is None:
         raise ValueError(
@@ -680,8 +695,11 @@ def _within(a: Tensor, label: Tensor, b: Tensor, real_label: Tensor | None, note
     if not torch.equal(label.unique(), real_label.cpu().unique()):
         notes.append("No within-class variance ratio: the samples are of other classes than the real ones.")
         return {}
-    ratio = within_class_variance(a, label) / within_class_variance(b, real_label)
-    return {"within-class variance ratio": ratio}
+    variance = within_class_variance(b, real_label)
+    if variance == 0:
+        notes.append("No within-class variance ratio: the real samples of a class have the same features.")
+        return {}
+    return {"within-class variance ratio": within_class_variance(a, label) / variance}
 
 
 # ------------------------------------------------------------------------------------------------- points with modes

@@ -14,7 +14,7 @@ import filelock
 from . import atomic, distributed
 from .layout import printable
 
-ROOM = 2**24  # bytes that a place must have before a training; a file of the package's recipes is smaller
+ROOM = 2**24  # bytes that a place must have before a training; a file of a recipe for 28 × 28 digits is smaller
 STALE = 3600  # seconds after which what a killed process was writing is certainly not being written any more
 
 

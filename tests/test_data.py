@@ -91,9 +91,11 @@ def test_bad_data_is_refused(words, arguments):
         Data("bad", *arguments)
 
 
-def test_a_number_is_no_index():
+@pytest.mark.parametrize("index", [0, torch.tensor(3), torch.tensor([[0, 1]]), [0, 1]])
+def test_only_a_slice_or_a_row_of_numbers_is_an_index(index):
+    """PyTorch would take an axis away, or add one: images without a channel, say."""
     with pytest.raises(ValueError, match="slice"):
-        Data("x", images)[0]
+        Data("x", torch.zeros(4, 3, 8, 8))[index]
 
 
 # ------------------------------------------------------------------------------------------------------- the digits

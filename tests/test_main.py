@@ -216,6 +216,22 @@ def test_numbers_in_place_of_the_recipes_stay_with_the_file(capsys, train):
     assert card_of("a.safetensors")["step"] == 3
 
 
+def test_a_rate_is_the_one_that_was_asked_for_however_its_recipe_rounds(train):
+    rate = 0.007
+    assert (rate / 0.006) * 0.006 != rate  # as the recipe has it
+    assert train("wgan-gp", "--lr", rate, "--steps", 1, "--out", "a.safetensors") == 0
+    assert train("--resume", "a.safetensors", "--lr", rate, "--steps", 2) == 0
+
+
+def test_a_training_that_was_saved_by_hand_goes_on_with_its_folder(pets, small, capsys):
+    trainer = Trainer(recipes.MLP, gt.data.folder(pets, size=8, channels=1))
+    checkpoint.save(trainer, "a.safetensors")  # whose card names no folder
+    assert train_own("--resume", "a.safetensors") == 1 and "name its folder with --data" in capsys.readouterr().err
+    assert train_own("--resume", "a.safetensors", "--data", pets, "--steps", 1) == 0
+    assert train_own("--resume", "a.safetensors", "--data", "synthetic", "--steps", 2) == 1
+    assert "trained with --data pets, not --data synthetic" in capsys.readouterr().err
+
+
 def test_pictures_of_a_training(train):
     assert train("wgan-gp", "--steps", 3, "--every", 1e-9, "--pictures", "p", "--out", "a.safetensors") == 0
     names = ["losses.csv", *(f"step-{step:07}.png" for step in (0, 1, 2, 3))]
@@ -260,13 +276,18 @@ def test_seconds_of_training(train):
     card, tensors = checkpoint.read("a.safetensors")
     assert card["goal"] == {"steps": None, "seconds": 0.3} and card["step"] == len(tensors["log.critic.game"]) > 0
     assert 0.3 <= card["seconds"]
+    for words in ((), ("--seconds", 0.3)):  # it is reached, and passed by a part of a step
+        assert train("--resume", "a.safetensors", *words) == 0 and card_of("a.safetensors")["step"] == card["step"]
+    assert train("--resume", "a.safetensors", "--seconds", 0.2) == 1
+    assert train("--resume", "a.safetensors", "--seconds", 0.5) == 0 and card_of("a.safetensors")["seconds"] >= 0.5
 
 
 def test_only_a_restart_of_the_same_launch_takes_a_file_over(monkeypatch, train):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
-    assert train("mlp", "--steps", 2, "--out", "a.safetensors") == 0
+    assert train("mlp", "--steps", 2, "--out", "a.safetensors", "--pictures", "p") == 0
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert train("mlp", "--steps", 3, "--out", "a.safetensors") == 0
+    assert train("mlp", "--steps", 3, "--out", "a.safetensors", "--pictures", "p") == 0
+    assert train("mlp", "--steps", 3, "--out", "b.safetensors", "--pictures", "p") == 1  # another one's losses
     assert train("wgan-gp", "--out", "a.safetensors") == 1  # a slip of the hand, started again or not
     for other in ("two", "none"):
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", other)
@@ -332,7 +353,9 @@ def test_one_picture_a_sample_in_a_folder_for_each_class():
     assert [np.asarray(Image.open(f"flat/{i}.png")).shape for i in (0, 1)] == [(2, 4)] * 2
 
 
-@pytest.mark.parametrize("names", [["..", "b", "c"], ["a/b", "c", "d"], ["a", "a", "b"], ["a\n", "b", "c"], [1, 2, 3]])
+@pytest.mark.parametrize(
+    "names", [["..", "b", "c"], ["", "b", "c"], ["a/b", "c", "d"], ["a", "a", "b"], ["a\n", "b", "c"], [1, 2, 3]]
+)
 def test_a_card_names_no_folder_elsewhere(names, folder):
     commands.write_folder(toy(names), 3, None, 0, Path("out"))
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
@@ -409,6 +432,39 @@ def test_an_array_is_what_numpy_would_have_saved():
     expected = io.BytesIO()
     np.save(expected, toy().sample(2500).numpy())
     assert Path("a.npy").read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize(
+    "error, is_lack",
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB.", True),
+        ("MPS backend out of memory (MPS allocated: 8 GB).", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12", True),
+        ("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.", True),  # Windows
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_a_fault_in_memory(error, is_lack, monkeypatch, capsys):
+    def fails(options):
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(commands, "sample", fails)
+    with contextlib.nullcontext() if is_lack else pytest.raises(RuntimeError, match="illegal memory access"):
+        assert run("sample", "mlp", "--out", "a.npy") == 1
+    assert ("There is not enough memory" in capsys.readouterr().err) is is_lack
+
+
+def test_as_many_training_images_as_there_are_beside_more_to_compare_with(pets, small, capsys):
+    """30 pictures a class to compare with, and 14 to train on."""
+    paint(Path("few"))
+    words = ("--data", "few", "--batch-size", 8, "--steps", 1, "--out", "a.safetensors")
+    assert run("train", "mlp", *small[2:], *words) == 0
+    for words, n, noted in (((), 42, False), (("--n", 60), 60, True)):
+        capsys.readouterr()
+        assert run("evaluate", "a.safetensors", "--against", pets, *words) == 0
+        told = capsys.readouterr().out
+        assert f"the model: {n} samples, {n} of pets" in told and "training images: 42 samples, 42 of pets" in told
+        assert (f"42 training images only, for {n} samples" in told) is noted
 
 
 def test_damaged_weights_make_no_samples():

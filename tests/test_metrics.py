@@ -1,11 +1,13 @@
 """Metrics: the shipped classifiers, and distances of sets against closed forms, double loops and invariances."""
 
+import hashlib
 import json
 import math
 import os
 import sys
 import tomllib
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -499,6 +501,13 @@ def test_a_table_is_judged_by_its_columns_whatever_their_scales():
     assert found["variance ratio"] == pytest.approx((made.var(0) / real.var(0)).mean().item(), rel=1e-4)
 
 
+def test_a_classifier_of_ones_own_leaves_the_features_of_digits_to_the_one_that_ships():
+    test, made = gt.data.synthetic_digits(90, split="test"), gt.data.synthetic_digits(80, seed=1).take(slice(None))
+    found = metrics.report(made, test, classifier=lambda x: 9 * x[:, 0, 0, :10])
+    assert found["Fréchet distance"] == metrics.report(made, test)["Fréchet distance"]
+    assert found["confident (p > 0.9)"] != metrics.report(made, test)["confident (p > 0.9)"]
+
+
 def test_other_samples_need_features():
     data, made = sets()
     with pytest.raises(ValueError, match=r"give report\(…, features=net\)"):
@@ -594,6 +603,17 @@ def test_other_classes_than_the_real_ones_have_no_variance_to_compare(label):
     assert "within-class variance ratio" in metrics.report(made, data, label=data.label, features=halves)
 
 
+def test_real_samples_that_do_not_vary_have_no_ratio_to_them():
+    _, made = sets()
+    label, levels = torch.arange(300) % 4, torch.arange(300, dtype=torch.uint8) % 4
+    by_class = gt.Data("classes", levels[:, None, None, None].expand(-1, 3, 6, 5).contiguous(), label)
+    found = metrics.report(made, by_class, label=label, features=halves)
+    assert "within-class variance ratio" not in found and "variance ratio" in found
+    assert any("No within-class variance ratio: the real samples of a class" in note for note in found.notes)
+    found = metrics.report(made, replace(by_class, values=0 * by_class.values), features=halves)
+    assert "variance ratio" not in found and any("No variance ratio" in note for note in found.notes)
+
+
 def test_labels_that_are_names_and_features_that_are_one_number_are_refused():
     data, made = sets()
     with pytest.raises(ValueError, match=r"Labels are whole numbers, .* \['a'\]"):
@@ -648,6 +668,9 @@ def test_two_columns_with_the_training_images_beside():
     some = metrics.subset(train, 100, seed=1)
     expected = metrics.report(some.take(slice(None)), test, label=some.label, features=halves)
     assert columns["training images"] == expected
+    assert not any("training images only" in note for note in columns["training images"].notes)
+    few = metrics.compare(made[:100], train[:30], test, features=halves)
+    assert any("30 training images only, for 100 samples" in note for note in few["training images"].notes)
 
 
 def test_a_table_says_which_way_is_better_and_what_is_missing():
@@ -751,6 +774,18 @@ def test_without_the_package_or_its_weights_a_sentence_says_what_to_do(tmp_path,
     (tmp_path / "wrong.pth").write_bytes(b"not these")
     with pytest.raises(ValueError, match=r"wrong\.pth"):
         metrics.inception(tmp_path / "wrong.pth")
+
+
+def test_inceptions_weights_are_read_whatever_their_size(tmp_path, monkeypatch):
+    """A file of zeros as large as the original, 91 MiB, and by its sum the original."""
+    size, module = 91 * 2**20, types.ModuleType("torch_fidelity.feature_extractor_inceptionv3")
+    module.URL_INCEPTION_V3, module.FeatureExtractorInceptionV3 = "ADDRESS", lambda *_, **__: Bytes()
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(metrics, "INCEPTION_SHA256", hashlib.sha256(bytes(size)).hexdigest())
+    with open(tmp_path / "weights.pth", "wb") as file:
+        file.truncate(size)  # sparse: takes no room on the disk
+    assert isinstance(metrics.inception(tmp_path / "weights.pth").net, Bytes)
 
 
 def test_our_distances_are_those_of_torch_fidelity():

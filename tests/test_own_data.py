@@ -1,5 +1,6 @@
 """Your own data: what a data set refuses, arrays in any order and range, folders of pictures of any kind, training."""
 
+import errno
 import math
 import os
 import struct
@@ -9,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 import gan_tutorial as gt
 from gan_tutorial import images
@@ -650,7 +651,19 @@ def test_memory_is_asked_for_before_a_picture_is_read(tmp_path):
         MemoryError, match=r"10 pictures of 3 × 100 × 200 bytes take 600 kB, and 300 kB may be .* limit=5 for so many"
     ):
         gt.data.folder(root, size=(100, 200), memory=300_000)
+    with pytest.raises(MemoryError, match=r"50 kB may be used\. Choose a smaller size\.$"):  # a limit of 0 is refused
+        gt.data.folder(root, size=(100, 200), memory=50_000)
     assert images.available_memory() is None or images.available_memory() > 1e6
+
+
+def test_what_a_container_can_reclaim_is_available(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("500000\n")
+    (tmp_path / "memory.current").write_text("450000\n")
+    (tmp_path / "memory.stat").write_text("anon 30000\nfile 400000\ninactive_file 300000\nslab_reclaimable 20000\n")
+    monkeypatch.setattr(images, "CGROUP", tmp_path)
+    assert images.available_memory() == 370_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert images.available_memory() != 370_000
 
 
 @pytest.mark.parametrize(
@@ -689,6 +702,42 @@ def test_images_come_from_the_cache_until_a_file_or_a_setting_changes(tmp_path, 
         gt.data.folder(root, **({"size": 8} | change))
     assert len(list(cache.iterdir())) == 6
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("owner", "setting", "less"),
+    [
+        (Image, "MAX_IMAGE_PIXELS", lambda: 10),
+        (Image, "OPEN", lambda: {"BMP": Image.OPEN["BMP"]}),  # to which a plug-in adds its formats
+        (ImageFile, "LOAD_TRUNCATED_IMAGES", lambda: False),
+    ],
+)
+def test_a_picture_that_pillow_could_not_read_is_read_when_it_can(tmp_path, monkeypatch, owner, setting, less):
+    root = tmp_path / "pets"
+    root.mkdir()
+    saved(root, Image.new("L", (2, 2)), "small.bmp")
+    whole = saved(tmp_path, Image.fromarray(noise(60, 60, 3))).read_bytes()
+    (root / "cut.png").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, setting, less())
+        assert len(gt.data.folder(root, size=8)) == 1
+    assert len(gt.data.folder(root, size=8)) == 2
+
+
+def test_a_failure_that_may_pass_is_not_kept(tmp_path, monkeypatch):
+    root, read = tree(tmp_path / "pets", ant=2, bee=2), images.read_picture
+
+    def busy(path, *settings):
+        if os.fspath(path).endswith(os.path.join("ant", "1.png")):
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return read(path, *settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "read_picture", busy)
+        data = gt.data.folder(root, size=8)
+    assert data.label.tolist() == [0, 1, 1] and data.skipped == (("ant/1.png", "Too many open files"),)
+    assert gt.data.folder(root, size=8).label.tolist() == [0, 0, 1, 1]
 
 
 def test_a_damaged_cache_is_said_and_made_again(tmp_path, capsys):
