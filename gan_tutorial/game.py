@@ -209,7 +209,10 @@ class Player:
         self.net.zero_grad(set_to_none=True)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step; returns the loss's named terms, detached. The net rests again whatever happens."""
+        """One optimiser step; returns the loss's named terms, times their `term_weights`, detached.
+
+        The net rests again whatever happens.
+        """
         if self.lr_schedule:
             self._set_learning_rate(self.lr_schedule(self.updates_done // self.updates))
         terms = self._update(batch)
@@ -483,6 +486,7 @@ class Interrupted(KeyboardInterrupt):
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
+    Terms are what was added up: where there are `term_weights`, times these.
     A player who has several updates a turn is recorded at the last of them. Values wait on the device and are read
     every 100 steps.
     """
