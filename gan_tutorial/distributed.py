@@ -5,8 +5,8 @@
 Every process draws the same batch, a function of (seed, number), and keeps its own part. Of a loss that is a mean over
 samples, with parts of equal size, the mean of the processes' gradients is the gradient of the whole batch: one, two and
 four processes learn the same weights, up to rounding. What couples samples needs more: `SyncBatchNorm` takes its
-statistics over the parts of all; `MinibatchStd` and the recipe gmmn, which cannot, are refused; another loss that
-compares samples compares those of a part. Li et al. 2020, section 2.
+statistics over the parts of all; `MinibatchStd` and the recipe gmmn, which cannot, are refused; any other loss
+that compares samples compares those of its part. Li et al. 2020, section 2.
 
 Where a process dies the others end with a sentence, and the file stays as it was saved last. With --max-restarts=3
 torchrun then starts all of them again, up to three times, and they go on from it.

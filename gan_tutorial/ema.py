@@ -68,8 +68,8 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
 
     BatchNorm's running means and variances belong to the raw weights; under averaged ones the activations have others.
     They are measured anew over `passes`, functions that call the networks on a batch each, in training mode; all
-    batches count alike. Without BatchNorm nothing is called, and nothing changes. ValueError for a
-    BatchNorm that no pass reaches.
+    batches count alike. Without BatchNorm nothing is called, and nothing changes. ValueError for a BatchNorm
+    that no pass reaches.
     """
     networks = list(networks)
     named = [

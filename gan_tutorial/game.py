@@ -456,8 +456,8 @@ def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake:
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
-    first, second = map(float, betas)  # Adam refuses a whole number
-    return partial(torch.optim.Adam, lr=lr, betas=(first, second))
+    first, second = map(float, betas)  # Adam refuses a whole number, and a file NumPy's
+    return partial(torch.optim.Adam, lr=float(lr), betas=(first, second))
 
 
 def _whole(value) -> bool:

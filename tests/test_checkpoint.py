@@ -492,6 +492,8 @@ def test_numbers_of_numpys_are_saved(tmp_path):
     assert numpys.options == whole.options and checkpoint.packaged(numpys)
     assert {type(value) for value in numpys.options.values()} == {int, float, bool}
     assert checkpoint.resume(saved(tmp_path, numpys, digits, 1), digits).steps == 1
+    rate = replace(TINY, optimizer=gt.adam(np.float32(1e-3)))
+    assert checkpoint.resume(saved(tmp_path, rate), points, recipe=rate).steps == 2
 
 
 def test_another_number_of_threads_is_said(tmp_path):
