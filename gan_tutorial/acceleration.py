@@ -86,11 +86,13 @@ def _half(player: Player) -> None:
         return rounded
 
     player.wrap("bf16 loss", loss=in_bfloat16)
-    player.net.register_forward_hook(_float)
+    held = player.net.children() if isinstance(player.net, nn.ModuleDict | nn.ModuleList) else ()  # called one by one
+    for net in (player.net, *held):
+        net.register_forward_hook(_float)
 
 
-def _float(net: nn.Module, given: tuple, made: Tensor) -> Tensor:
-    return made.float()
+def _float(net: nn.Module, given: tuple, made):
+    return tree_map(lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, made)
 
 
 #: Matrix products and convolutions of the losses in bfloat16: 8 bits of precision, so that each factor is off by up to
@@ -191,7 +193,8 @@ class CUDAGraphed:
     A batch is a `Batch`, or any nesting of tuples, lists and dictionaries with tensors and None in it. The first `WARM`
     batches are played as usual, so that everything that is kept between steps is there: an optimiser's state, what a
     compiler makes, workspaces of libraries. All of them are steps of the training. ValueError for a batch of another
-    shape, and for one that holds anything but tensors, which would stay what it was when the graph was recorded.
+    shape, for one that holds anything but tensors, which would stay what it was when the graph was recorded, and for a
+    function that cannot be recorded.
     """
 
     WARM = 3
@@ -208,7 +211,13 @@ class CUDAGraphed:
         if self.batch is None:
             self.batch = tree_map(_copied, batch)
             self.kept, self.shape = tree_flatten(self.batch)
-            self.terms, self.replay = self.record(partial(self.function, self.batch))
+            try:
+                self.terms, self.replay = self.record(partial(self.function, self.batch))
+            except RuntimeError as error:
+                raise ValueError(
+                    "This update cannot be recorded. Mostly its loss looks at its numbers, as that of gmmn does, or by "
+                    f".item(): train without graphs. (CUDA says: {error})"
+                ) from error
         if shape != self.shape or any(_size(mine) != _size(new) for mine, new in zip(self.kept, given, strict=True)):
             raise ValueError(
                 "A recorded update takes batches of one shape: build the Feed as it was at first, or train without "

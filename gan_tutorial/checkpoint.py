@@ -74,8 +74,9 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
 
     The file is replaced atomically: whoever reads it, or kills this process, finds the old file or the new one. OSError
     where it cannot be written; ValueError, and nothing is written, where a weight or a loss is not finite, where the
-    training was ended within a step, and for facts that JSON cannot hold or that the card has already. Warns where the
-    recipe is not one of the package's, so that loading needs it.
+    training was ended within a step, and for facts that JSON cannot hold or that the card has already; NonFiniteLoss
+    where a loss that was not read yet is not finite. Warns where the recipe is not one of the package's, so that
+    loading needs it.
     """
     said = printable(str(path))
     if not trainer.whole:

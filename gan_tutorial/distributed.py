@@ -2,10 +2,11 @@
 
     torchrun --nproc-per-node=4 -m gan_tutorial train wgan-gp --out digits.safetensors
 
-Every process draws the same batch, a function of (seed, number), and keeps its own part. Losses are means over samples,
-so that with parts of equal size the mean of the processes' gradients is the gradient of the whole batch: one, two and
+Every process draws the same batch, a function of (seed, number), and keeps its own part. Of a loss that is a mean over
+samples, with parts of equal size, the mean of the processes' gradients is the gradient of the whole batch: one, two and
 four processes learn the same weights, up to rounding. What couples samples needs more: `SyncBatchNorm` takes its
-statistics over the parts of all. Li et al. 2020, section 2.
+statistics over the parts of all; `MinibatchStd` and the recipe gmmn, which cannot, are refused; any other loss
+that compares samples compares those of its part. Li et al. 2020, section 2.
 
 Where a process dies the others end with a sentence, and the file stays as it was saved last. With --max-restarts=3
 torchrun then starts all of them again, up to three times, and they go on from it.
@@ -26,6 +27,7 @@ from torch.distributed import PrefixStore, Store, rendezvous  # pyright: ignore[
 from torch.utils._pytree import tree_map
 
 from .game import Player
+from .networks import MinibatchStd
 
 TIMEOUT = timedelta(minutes=10)  # with a process that does not answer
 SYNC_EVERY = 10  # steps between two exchanges about going on: each makes the host wait for the device
@@ -139,9 +141,14 @@ def data_parallel(players: Sequence[Player]) -> None:
     """Let players average their gradients over all processes before every update, from equal weights on.
 
     What an update returns is averaged too: the losses of the whole batch, so that one that is not finite ends all.
-    BatchNorm becomes `SyncBatchNorm`; ValueError where it cannot. (A bias before BatchNorm has no gradient but
-    rounding, which Adam scales up: there processes differ, to no effect.)
+    BatchNorm becomes `SyncBatchNorm`; ValueError where it cannot, and for `MinibatchStd`. (A bias before BatchNorm has
+    no gradient but rounding, which Adam scales up: there processes differ, to no effect.)
     """
+    if any(isinstance(module, MinibatchStd) for player in players for module in player.net.modules()):
+        raise ValueError(
+            "MinibatchStd looks at a whole batch, of which each of several processes has a part: train by one process, "
+            "or without it."
+        )
     for player in players:
         convert_sync_batchnorm(player.net)
         for value in [*player.net.parameters(), *player.net.buffers()]:

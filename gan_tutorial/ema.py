@@ -68,11 +68,17 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
 
     BatchNorm's running means and variances belong to the raw weights; under averaged ones the activations have others.
     They are measured anew over `passes`, functions that call the networks on a batch each, in training mode; all
-    batches count alike. Without BatchNorm nothing is called, and nothing changes. ValueError for no passes.
+    batches count alike. Without BatchNorm nothing is called, and nothing changes. ValueError for a BatchNorm
+    that no pass reaches.
     """
     networks = list(networks)
-    norms = [m for net in networks for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    norms = [m for m in norms if m.track_running_stats]
+    named = [
+        (f"{type(net).__name__}.{name}".rstrip("."), m)
+        for net in networks
+        for name, m in net.named_modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
+    ]
+    norms = [m for _, m in named]
     if not norms:
         return
     momenta = [m.momentum for m in norms]
@@ -83,8 +89,11 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
     try:
         for forward in passes:
             forward()
-        if any(m.num_batches_tracked == 0 for m in norms):
-            raise ValueError("BatchNorm's statistics are measured on samples: update_bn needs at least one input.")
+        if missed := [name for name, m in named if m.num_batches_tracked == 0]:
+            raise ValueError(
+                "BatchNorm's statistics are measured on samples: update_bn needs at least one input, and none reached "
+                f"{', '.join(missed)}."
+            )
     finally:
         for net in networks:
             net.eval()

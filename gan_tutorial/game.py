@@ -209,7 +209,10 @@ class Player:
         self.net.zero_grad(set_to_none=True)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step; returns the loss's named terms, detached. The net rests again whatever happens."""
+        """One optimiser step; returns the loss's named terms, times their `term_weights`, detached.
+
+        The net rests again whatever happens.
+        """
         if self.lr_schedule:
             self._set_learning_rate(self.lr_schedule(self.updates_done // self.updates))
         terms = self._update(batch)
@@ -453,8 +456,8 @@ def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake:
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
-    first, second = map(float, betas)  # Adam refuses a whole number
-    return partial(torch.optim.Adam, lr=lr, betas=(first, second))
+    first, second = map(float, betas)  # Adam refuses a whole number, and a file NumPy's
+    return partial(torch.optim.Adam, lr=float(lr), betas=(first, second))
 
 
 def _whole(value) -> bool:
@@ -483,6 +486,7 @@ class Interrupted(KeyboardInterrupt):
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
+    Terms are what was added up: where there are `term_weights`, times these.
     A player who has several updates a turn is recorded at the last of them. Values wait on the device and are read
     every 100 steps.
     """

@@ -3,30 +3,39 @@
 Li, Swersky and Zemel 2015; Dziugaite, Roy and Ghahramani 2015.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
+from . import distributed
 from .game import Batch, Player, adam
 from .kernels import gaussian, median_distance, mmd2
 from .networks import MLPGenerator
-from .training import Networks, Recipe
+from .training import Networks, Recipe, lone_player
 
 BANDWIDTHS = 0.15, 0.3, 0.6  # in parts of the median distance of real samples
 
 
 def loss(generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """The maximum mean discrepancy of generated and real samples, the root of its biased estimate."""
+    """The maximum mean discrepancy of generated and real samples, the root of its biased estimate.
+
+    NaN for generated samples that are not finite, with which a training ends as any other that diverges.
+    """
+    made = generator(batch.z)
+    if not made.isfinite().all():
+        return {"mmd": made.sum() * math.nan}
     scale = median_distance(batch.real, most=100)
     kernel = gaussian(*(part * scale for part in BANDWIDTHS))
-    return {"mmd": mmd2(generator(batch.z), batch.real, kernel, unbiased=False).sqrt()}
+    return {"mmd": mmd2(made, batch.real, kernel, unbiased=False).sqrt()}
 
 
 def players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
-    """One player, the generator."""
-    net = networks["generator"]
-    return [Player("generator", net, partial(loss, net), recipe.optimizer(net.parameters()))]
+    """One player, the generator. ValueError for several processes, and as `lone_player` raises it."""
+    if distributed.world_size() > 1:
+        raise ValueError(f"{recipe.name} compares whole batches, which several processes divide: train by one process.")
+    return lone_player(recipe, "generator", networks["generator"], partial(loss, networks["generator"]))
 
 
 #: Fully connected, for samples of any shape. A large batch: all that the loss knows of the data is in it.

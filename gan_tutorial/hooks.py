@@ -4,7 +4,7 @@ import csv
 import io
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -106,9 +106,10 @@ class SampleGrids:
     The first picture is written at once, so that a folder that cannot be written to, or samples that cannot be drawn,
     are known before training: OSError or ValueError. After that nothing here ends a training: what fails is left out,
     with one warning. Losses that could not be written are tried again at the next picture. PyTorch's global random
-    generators are put back, as by `Film`. Raises ValueError where neither number is given or one is not positive, and
-    for a folder with losses of another training: where `start` is 0, or other rows than those of `log` are there.
-    Without `log` a gap before `start` gets a warning, and a table with other columns is left as it is.
+    generators are put back, and several calls of `fit` are counted on, as by `Film`. Raises ValueError where neither
+    number is given or one is not positive, and for a folder with losses of another training: where `start` is 0, or
+    other rows than those of `log` are there. Without `log` a gap before `start` gets a warning, and a table with other
+    columns is left as it is.
     """
 
     def __init__(
@@ -127,16 +128,21 @@ class SampleGrids:
         if every_seconds is None and every is None:
             raise ValueError("Expected every_seconds or every: how often a picture is written.")
         self.folder, self.take, self.every_seconds, self.every = Path(folder), take, every_seconds, every
-        self.start = self.done = start
-        self.log, self.written, self.warned, self.clock = {}, 0, False, clock
+        self.start = self.before = self.done = start  # before: steps when the present call of `fit` began
+        self.logs: list[Mapping] = []  # of the calls of `fit`
+        self.written, self.warned, self.clock = 0, False, clock
+        self.content: bytes | None = None  # of losses.csv up to `start`, where what lies behind is still to be cut off
         self.folder.mkdir(parents=True, exist_ok=True)
         self.losses = self.folder / "losses.csv"
-        self._resume(log or {})
+        self._resume([log] if log else [])
         self._picture()
         self.last = clock()
 
     def __call__(self, step, log):
-        self.done, self.log = self.start + step + 1, log
+        if not self.logs or log is not self.logs[-1]:
+            self.before = self.done
+            self.logs.append(log)
+        self.done = self.before + step + 1
         due = self.every_seconds is not None and self.clock() - self.last >= self.every_seconds
         if due or (self.every is not None and self.done % self.every == 0):
             self.write()
@@ -165,7 +171,7 @@ class SampleGrids:
 
     def _rows(self) -> None:
         """Append the steps since the last time."""
-        header, *rows = _table(self.log, self.start, self.written)
+        header, *rows = _table(self.logs, self.start, self.written)
         if not rows:
             return
         size = self.losses.stat().st_size if self.losses.exists() else 0
@@ -173,6 +179,9 @@ class SampleGrids:
             with open(self.losses, "rb") as file:
                 if file.readline() != header:
                     raise ValueError("its losses.csv has other columns")
+        if size and self.content is not None:
+            _put(self.losses, self.content)
+            size, self.content = len(self.content), None
         try:
             with open(self.losses, "ab") as file:
                 file.write(b"".join(rows if size else [header, *rows]))
@@ -182,8 +191,11 @@ class SampleGrids:
             raise
         self.written += len(rows)
 
-    def _resume(self, log: Mapping) -> None:
-        """Keep the rows of losses.csv up to `start`, or refuse those of another training."""
+    def _resume(self, logs: Sequence[Mapping]) -> None:
+        """Keep the rows of losses.csv up to `start`, or refuse those of another training.
+
+        Without a log the columns of the first steps will tell: until then the file is left as it is.
+        """
         another = f"{self.losses} already exists, of another training. Name another folder, or remove it."
         there = self.losses.read_bytes().splitlines(keepends=True) if self.losses.exists() else []
         if self.losses.exists() and self.start == 0:
@@ -191,24 +203,31 @@ class SampleGrids:
         header, *rows = there or [b""]
         whole = [row for row in rows if row.endswith(b"\n") and row.partition(b",")[0].isdigit()]
         kept = [row for row in whole if int(row.partition(b",")[0]) <= self.start]
-        made = _table(log, 0)
+        made = _table(logs, 0)
         if len(made) == self.start + 1 > 1:
             if there and (header != made[0] or not {*kept} <= {*made}):
                 raise ValueError(another)
-            header, *kept = made
-        elif there and len(kept) != self.start:
-            warnings.warn(
-                f"{self.losses} has {len(kept):,} of the {self.start:,} steps before: the others are missing there.",
-                stacklevel=3,
-            )
-        if there or kept:
-            _put(self.losses, b"".join([header, *kept]))
+            _put(self.losses, b"".join(made))
+        elif there:
+            if len(kept) != self.start:
+                warnings.warn(
+                    f"{self.losses} has {len(kept):,} of the {self.start:,} steps before: the others are missing "
+                    "there.",
+                    stacklevel=3,
+                )
+            self.content = b"".join([header, *kept])
 
 
-def _table(log: Mapping, start: int, since: int = 0) -> list[bytes]:
-    """The lines of losses.csv: its header, and a row for each step of a log from number `since` on."""
-    columns = {f"{player} {term}": values for player, terms in log.items() for term, values in terms.items()}
-    rows = zip(*(values[since:].tolist() for values in columns.values()), strict=True)
+def _table(logs: Sequence[Mapping], start: int, since: int = 0) -> list[bytes]:
+    """The lines of losses.csv: its header, and a row for each step of all logs together from number `since` on.
+
+    ValueError where they have different columns.
+    """
+    parts = [{f"{player} {term}": x for player, terms in log.items() for term, x in terms.items()} for log in logs]
+    columns = list(parts[0]) if parts else []
+    if any(list(part) != columns for part in parts):
+        raise ValueError("its losses.csv has other columns")
+    rows = zip(*(torch.cat([part[name] for part in parts])[since:].tolist() for name in columns), strict=True)
     table = csv.writer(text := io.StringIO())
     table.writerow(["step", *columns])
     for step, row in enumerate(rows, start + since + 1):

@@ -17,7 +17,7 @@ from .data import Data
 from .game import Batch, Feed, Player, adam, sample
 from .networks import ConvCritic
 from .objectives import nonsaturating
-from .training import Networks, Recipe, Spec, adversarial_players, refuse_augment
+from .training import Networks, Recipe, Spec, adversarial_players, refuse_unused
 
 SIDE = 4 / 7  # of a hole, in parts of an image's side: 16 pixels of 28
 WEIGHT = 0.3  # of the energy score beside the game
@@ -137,7 +137,7 @@ def energy_score(first: Tensor, second: Tensor, real: Tensor) -> Tensor:
 def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Sequence[Player]:
     """Critic and generator, whose loss has `weight` times the energy score beside the game.
 
-    The second answer to a hole is made from the z of the batch's next sample.
+    The second answer to a hole is made from the z of the batch's previous sample.
     """
     net = networks["generator"]
 
@@ -145,7 +145,7 @@ def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Seque
         other = net(batch.z.roll(1, 0), batch.condition)
         return {"energy": weight * energy_score(fake, other, batch.real)}
 
-    refuse_augment(recipe)
+    refuse_unused(recipe, "labelled", "augment")  # which would move an image, and not its condition
     return adversarial_players(recipe, networks, spread)
 
 

@@ -21,7 +21,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 class OneHot(nn.Module):
     """Concatenation: beside the input stand `classes` numbers, or constant maps beside an image; one of them is 1.
 
-    Mirza & Osindero 2014. ValueError for labels that are no int64 (batch,) in 0 … classes - 1.
+    Mirza & Osindero 2014. ValueError for labels that are no int64 (batch,) in 0 … classes - 1; their range is seen on a
+    CPU only, as on a GPU the look would make the host wait.
     """
 
     def __init__(self, classes: int):
@@ -80,7 +81,7 @@ def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
         raise ValueError(
             f"Labels must be int64 of shape (batch,), here ({batch},), not {label.dtype} of shape {tuple(label.shape)}."
         )
-    # On a GPU the look would make the host wait, and the kernel notices by itself.
+    # On a GPU the kernel notices by itself.
     if label.device.type == "cpu" and len(label) and not 0 <= label.min() <= label.max() < classes:
         raise ValueError(
             f"Labels run from 0 to {classes - 1} here, but there is one from {label.min()} to "
@@ -535,10 +536,14 @@ def _extra(condition, critic: bool = False, image: bool = False) -> int:
     """How many inputs a condition adds. ValueError for one that cannot enter such a network, which would go unused."""
     if condition is None or (critic and isinstance(condition, Projection)):
         return 0
-    if not isinstance(condition, nn.Module) or (isinstance(condition, CoarseImage) and not image):
+    extra = getattr(condition, "extra", None)
+    if not isinstance(condition, nn.Module) or extra is None or (isinstance(condition, CoarseImage) and not image):
         ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
-        raise ValueError(f"Here a condition enters by {', '.join(ways)} or not at all (None), not by {condition!r}.")
-    return condition.extra  # pyright: ignore[reportReturnType]  # torch's types have tensors and modules only
+        raise ValueError(
+            f"Here a condition enters by {', '.join(ways)}, a module of your own whose `extra` says how many inputs it "
+            f"adds, or not at all (None), not by {condition!r}."
+        )
+    return extra
 
 
 def _sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
@@ -563,12 +568,12 @@ def _depth(sides: tuple[int, int], depth: int | None) -> int:
     shorter = min(sides)
     if depth is None:
         depth = max(1, ceil(log2(shorter / 7)))
-    if not isinstance(depth, int) or not 1 <= depth <= log2(shorter):
+    if not isinstance(depth, Integral) or isinstance(depth, bool) or not 1 <= int(depth) <= log2(shorter):
         raise ValueError(
             f"An image of {sides[0]} by {sides[1]} pixels cannot be halved {depth} times: expected "
             + (f"a depth from 1 to {int(log2(shorter))}." if shorter > 1 else "two pixels or more on each side.")
         )
-    return depth
+    return int(depth)
 
 
 def _expect(x: Tensor, shape: tuple[int, ...], name: str) -> None:

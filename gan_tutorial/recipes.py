@@ -29,7 +29,7 @@ from .networks import (
     Projection,
 )
 from .objectives import gradient_penalty, nonsaturating, r1, weight_clipping, wgan, wgan_gp
-from .training import Recipe, Spec, scale_lr
+from .training import Recipe, Spec, refuse_unused, scale_lr
 from .translation import CYCLEGAN, PIX2PIX
 from .vae import VAE
 
@@ -140,21 +140,25 @@ def pyramid_players(recipe: Recipe, networks: Mapping[str, Any]) -> Sequence[Pla
     """Critic and generator of each level, `critic 0` and `generator 0` the coarsest.
 
     Each plays on real images of its size, given the real image of half of it. The levels meet only afterwards, when the
-    first one's image becomes the second one's condition. The coarsest one has R1 and a quarter of the learning rate.
-    Denton et al. 2015.
+    first one's image becomes the second one's condition. The coarsest one has R1 and a quarter of the learning rates.
+    Denton et al. 2015. ValueError for labels and augmentations, which it has no use for.
     """
+    refuse_unused(recipe, "labelled", "augment")
     generator, players = networks["generator"], []
     for k, (level, critic) in enumerate(zip(generator.levels, networks["critic"], strict=True)):
-        objective, optimizer = recipe.objective, recipe.optimizer
+        objective, optimizer, critic_optimizer = recipe.objective, recipe.optimizer, recipe.critic_optimizer
         if k == 0:
             objective = replace(objective, penalty=partial(r1, weight=0.1))
             optimizer = scale_lr(optimizer, 0.25)
+            critic_optimizer = critic_optimizer and scale_lr(critic_optimizer, 0.25)
         players += adversaries(
             level,
             critic,
             objective,
             optimizer,
+            critic_optimizer=critic_optimizer,
             lr_schedule=recipe.lr_schedule,
+            term_weights=recipe.term_weights,
             prepare=partial(at_level, k, generator),
             share_batch=recipe.share_batch,
             names=(f"critic {k}", f"generator {k}"),
@@ -171,8 +175,9 @@ def at_level(k: int, generator: Cascade, batch: Batch) -> Batch:
     return batch._replace(real=image, condition=coarse, z=generator.parts(batch.z)[k])
 
 
-#: From 7 pixels to 14 to 28, or from whatever the images can be halved to. At a constant learning rate the coarsest
-#: level gets worse again in a long training.
+#: A Laplacian pyramid, from 7 pixels to 14 to 28, or from whatever the images can be halved to; it has nothing to do
+#: with the data set `gt.data.stacked`. At a constant learning rate the coarsest level gets worse again in a long
+#: training.
 STACKED = Recipe(
     "stacked",
     {"generator": pyramid_generator, "critic": pyramid_critics},

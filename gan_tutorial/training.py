@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
 from numbers import Integral
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from .acceleration import Acceleration, accelerate
 from .augment import DiffAugment
 from .data import Data
 from .ema import EMA, update_bn
-from .game import Batch, Feed, Interrupted, Log, Player, adam, adversaries, sample, turns
+from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, Terms, adam, adversaries, sample, turns
 from .objectives import Objective, nonsaturating
 from .runtime import check_seed, derive_seed, progress_bar
 
@@ -100,13 +101,18 @@ def adversarial_players(
     )
 
 
-def refuse_augment(recipe: "Recipe") -> None:
-    """ValueError for an augmentation, where images are made of images: it would move these and not those."""
-    if recipe.augment:
-        raise ValueError(
-            f"The recipe {recipe.name} makes images of images, and an augmentation would move one without the other: "
-            "leave augment out."
-        )
+def lone_player(recipe: "Recipe", name: str, net: nn.Module, loss: Callable[[Batch], Terms]) -> Sequence[Player]:
+    """One player without an adversary. ValueError for fields of the recipe that such a game has no use for."""
+    refuse_unused(recipe, "objective", "critic_optimizer", "share_batch", "labelled", "augment")
+    learn = recipe.optimizer(net.parameters())
+    return [Player(name, net, loss, learn, lr_schedule=recipe.lr_schedule, term_weights=recipe.term_weights)]
+
+
+def refuse_unused(recipe: "Recipe", *names: str) -> None:
+    """ValueError for a field of the recipe that was set, and that its players would leave out in silence."""
+    for name in names:
+        if getattr(recipe, name) != getattr(Recipe, name):
+            raise ValueError(f"The players of {recipe.name} make no use of {name}: leave it out.")
 
 
 def data_batches(recipe: "Recipe", data: Data, seed: int) -> Feed:
@@ -140,7 +146,7 @@ class Recipe:
     labelled          whether networks are told the label
     half_life         of the moving average of weights, in images
     lr_schedule       steps done -> factor of the learning rates
-    term_weights      a critic's term -> (steps done -> its factor)
+    term_weights      a term of the critic, or of a lone player -> (steps done -> its factor)
     augment           what the critic sees of real and fake samples, see `gan_tutorial.augment`; flip: whether real
                       images are mirrored with probability one half
     players           (recipe, networks) -> who takes turns, in their order
@@ -173,6 +179,11 @@ class Recipe:
     forward: Callable[[Networks, Batch], object] = generator_forward
     options: Mapping = field(default_factory=dict)
 
+    def __post_init__(self):
+        for each in fields(self):
+            object.__setattr__(self, each.name, plain(getattr(self, each.name)))
+        object.__setattr__(self, "options", {name: plain(value) for name, value in self.options.items()})
+
     def __repr__(self) -> str:
         changed = "".join(f", {name}={value}" for name, value in self.options.items())
         return f"Recipe({self.name!r}{changed})"
@@ -199,7 +210,7 @@ class Recipe:
         if augment is not None:
             made, options["augment"] = replace(made, augment=DiffAugment() if augment else None), augment
         if lr is not None:
-            factor = lr / learning_rate(self.optimizer)
+            factor = plain(lr) / learning_rate(self.optimizer)
             other = self.critic_optimizer
             made = replace(
                 made,
@@ -244,12 +255,19 @@ class Recipe:
         except Interrupted as interrupted:
             interrupted.model = trainer.model()
             raise
+        except NonFiniteLoss:  # these weights are of no use
+            raise
         except Exception as error:
             if trainer.steps and trainer.whole:  # such as a hook's: what was learned is not lost
                 error.model = trainer.model()  # pyright: ignore[reportAttributeAccessIssue]
                 error.add_note(f"What was learned in {trainer.steps:,} steps is this exception's `model`.")
             raise
         return trainer.model()
+
+
+def plain(value):
+    """A number of NumPy's as Python's, which JSON knows; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def learning_rate(factory: OptimizerFactory) -> float:
@@ -310,19 +328,31 @@ class TrainedModel:
     def conditions(self, n: int, condition: Tensor | int | None = None) -> Tensor | None:
         """What n samples are made for: (n, …). Without a condition all classes in turn, where the recipe is labelled.
 
-        ValueError for another shape or an unknown class.
+        ValueError for what is no tensor, another shape, or an unknown class.
         """
         if not self.recipe.labelled:
-            if isinstance(condition, int):
-                raise ValueError(f"The recipe {self.recipe.name} is unconditional: leave the label out.")
+            if isinstance(condition, Integral):
+                raise ValueError(f"The recipe {self.recipe.name} is not told labels: leave the label out.")
         elif condition is None:
             condition = torch.arange(n) % self.spec.classes
-        elif isinstance(condition, int):
+        elif isinstance(condition, Integral) and not isinstance(condition, bool):
             if not 0 <= condition < self.spec.classes:
                 raise ValueError(f"Expected a label from 0 to {self.spec.classes - 1}, got {condition}.")
-            condition = torch.full((n,), condition)
-        if condition is not None and condition.shape[:1] != (n,):
-            raise ValueError(f"Expected one label for each of {n} samples, got shape {tuple(condition.shape)}.")
+            condition = torch.full((n,), int(condition))
+        if condition is None:
+            return None
+        if not isinstance(condition, Tensor):
+            raise ValueError(
+                f"Expected a tensor of labels or of images as condition, got a {type(condition).__name__}."
+            )
+        if condition.shape[:1] != (n,):
+            raise ValueError(
+                f"Expected one condition (label or image) for each of {n} samples, got shape {tuple(condition.shape)}."
+            )
+        if self.recipe.labelled and not condition.is_floating_point():  # here, since on a GPU no network looks
+            least, most = int(condition.min()), int(condition.max())
+            if not 0 <= least <= most < self.spec.classes:
+                raise ValueError(f"Expected labels from 0 to {self.spec.classes - 1}, got some from {least} to {most}.")
         return condition
 
     def pieces(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Iterator[Tensor]:
@@ -342,7 +372,8 @@ class TrainedModel:
         """n samples (n, *shape), images in [-1, 1], made in pieces that fit into memory.
 
         condition  labels (n,) int64, or one label for all, where the recipe is labelled: without it all classes in
-                   turn. ValueError for another shape, or where none is expected.
+                   turn. n images, where it makes images of images: samples are of their size, of pairs the half.
+                   ValueError for another shape, or where none is expected.
         """
         return torch.cat(list(self.pieces(n, condition, seed)))
 
@@ -376,7 +407,7 @@ class Trainer:
                 recipe=recipe.name, seed=seed, data=data.name, samples=len(data), accelerations=names
             )
         self.spec, self.device = recipe.spec(data), data.values.device
-        self.feed = recipe.batches(recipe, data, seed)
+        self.feed = recipe.batches(recipe, data, self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, recipe.name, "weights"))
             self.networks = {name: net.to(self.device) for name, net in recipe.build(self.spec).items()}
@@ -405,10 +436,11 @@ class Trainer:
         hooks  called as hook(step, log) after every step, with steps counted from this call on
         save   is given this trainer after a whole step, `every` so many seconds; its time does not count as training
 
-        Ctrl-C ends it after the step at hand, and raises Interrupted: half a step could not be resumed. A second Ctrl-C
-        ends it at once, by KeyboardInterrupt. Of several processes the first one calls hooks and `save`, and looks at
-        the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one of steps and seconds is given or the
-        processes have different games, and distributed.PeerLost where another one is gone.
+        Ctrl-C ends it after the step at hand (several processes at the next tenth step), and raises Interrupted: half a
+        step could not be resumed. A second Ctrl-C ends it at once, by KeyboardInterrupt. Of several processes the first
+        one calls hooks and `save`, and looks at the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one
+        of steps and seconds is given or the processes have different games, and distributed.PeerLost where another one
+        is gone.
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
@@ -451,8 +483,8 @@ class Trainer:
                     self.logs.remove(log)
 
     def refuse_what_would_fail_at_the_end(self) -> None:
-        """Try on a few samples what is needed after the last step. ValueError, with what is missing, where it fails."""
-        recipe, networks = self.recipe, {name: average.net for name, average in self.averages.items()}
+        """Measure BatchNorm's statistics on one batch, as `model` does in the end. ValueError where that fails."""
+        recipe, networks = self.recipe, self.settling()
         if not hasattr(self.feed, "batches_drawn"):
             raise ValueError(
                 f"The batches of {recipe.name} are a {type(self.feed).__name__} without `batches_drawn`, which "
@@ -460,8 +492,7 @@ class Trainer:
             )
         batch = next(recipe.batches(recipe, self.data, self.seed))
         try:
-            with torch.no_grad():
-                recipe.forward(networks, batch)
+            update_bn(networks.values(), [partial(recipe.forward, networks, batch)])
         except Exception as error:
             raise ValueError(
                 f"The `forward` of {recipe.name}, by which BatchNorm's statistics are measured afterwards, failed on "
@@ -485,23 +516,27 @@ class Trainer:
     @property
     def log(self) -> History:
         """The history of all runs together: the terms of each player, (steps,) each."""
-        names = {player: list(terms) for player, terms in self.logs[0].items()} if self.logs else {}
+        logs = [log for log in self.logs if log]  # a run's own is empty before its first step
         return {
-            player: {term: torch.cat([log[player][term] for log in self.logs]) for term in terms}
-            for player, terms in names.items()
+            player: {term: torch.cat([log[player][term] for log in logs]) for term in terms}
+            for player, terms in (logs[0].items() if logs else ())
         }
 
     def model(self) -> TrainedModel:
         """What it has made so far; the training itself is left as it is."""
         recipe = self.recipe
-        networks = {
-            name: distributed.local_batchnorm(copy.deepcopy(average.net)) for name, average in self.averages.items()
-        }
+        networks = self.settling()
         feed = recipe.batches(recipe, self.data, derive_seed(self.seed, "settling"))
         batches = islice(feed, -(-BATCHNORM_SAMPLES // recipe.batch_size))
         passes = (partial(recipe.forward, networks, batch) for batch in batches)
         update_bn(networks.values(), passes)
         return TrainedModel(recipe, networks, self.spec, self.log, self.steps, self.seconds)
+
+    def settling(self) -> Networks:
+        """Copies of the averaged networks, of this process alone, whose BatchNorm statistics may move."""
+        return {
+            name: distributed.local_batchnorm(copy.deepcopy(average.net)) for name, average in self.averages.items()
+        }
 
     def losses_ahead(self) -> dict[str, dict[str, float]]:
         """The losses of all players on the next batch, at the present weights. Nothing is changed by looking.
@@ -528,7 +563,7 @@ class Trainer:
 class LayerRandomness:
     """PyTorch's global random numbers while this is entered, with a state that it keeps: those of dropout and its like.
 
-    states  of the CPU's generator and, where the device is a GPU, of its own; what resuming needs
+    states  of the CPU's generator and, where the device is CUDA's, of its own; what resuming needs
     """
 
     def __init__(self, device: torch.device, seed: int):

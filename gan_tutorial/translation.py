@@ -19,7 +19,8 @@ from .data import Data
 from .game import Batch, Feed, Player, adam, sample
 from .networks import ConvCritic
 from .objectives import nonsaturating
-from .training import Networks, Recipe, Spec, adversarial_players, refuse_augment
+from .runtime import check_seed
+from .training import Networks, Recipe, Spec, adversarial_players, refuse_unused
 
 CLOSE = 10.0  # the weight of the absolute error beside the game; of a cycle too
 
@@ -138,7 +139,7 @@ def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
 
 def pix2pix_players(recipe: Recipe, networks: Networks, weight: float = CLOSE) -> Sequence[Player]:
     """Critic of pairs and translator, whose loss has `weight` times the mean absolute error beside the game."""
-    refuse_augment(recipe)
+    refuse_unused(recipe, "labelled", "augment")  # which would move one image of a pair, and not the other
     return adversarial_players(
         recipe, networks, lambda batch, fake: {"close": weight * (fake - batch.real).abs().mean()}
     )
@@ -175,13 +176,18 @@ class Two(NamedTuple):
 
 
 class TwoSets:
-    """Batches of both sets: images of label 0, and images of label 1. ValueError for other labels, or none."""
+    """Batches of both sets: images of label 0, and images of label 1.
+
+    ValueError for other labels, or none, and for seeds from 2⁶³ on, as each set has one of its own.
+    """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int):
         if data.label is None or sorted(data.label.unique().tolist()) != [0, 1]:
             raise ValueError("CycleGAN needs two sets of images: a data set with the labels 0 and 1, and no others.")
+        if check_seed(seed) >= 2**63:
+            raise ValueError(f"CycleGAN makes two seeds of one: expected one from 0 to 2**63 - 1, got {seed}.")
         sets = [data[data.label == k] for k in (0, 1)]
-        self.feeds = [Feed(sets[k], 1, recipe.batch_size, 2 * seed + k, flip=recipe.flip) for k in (0, 1)]
+        self.feeds = [Feed(sets[k], 1, recipe.batch_size, 2 * int(seed) + k, flip=recipe.flip) for k in (0, 1)]
 
     def __iter__(self):
         return self
@@ -215,11 +221,17 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
     cycle     the weight of the mean absolute errors after there and back, in both directions; 0 for none
     identity  of those of an image that is in the target set already, and shall stay; 0 for none
 
-    Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2.
+    Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2. ValueError for
+    an objective with a penalty, a constraint, several critic updates or relativistic scores, which are not played here.
     """
-    refuse_augment(recipe)
+    refuse_unused(recipe, "labelled", "augment")
     ab, ba = networks["a to b"], networks["b to a"]
     both, objective = nn.ModuleDict({"a to b": ab, "b to a": ba}), recipe.objective
+    if objective.penalties or objective.constraint or objective.relativistic or objective.n_critic > 1:
+        raise ValueError(
+            f"{recipe.name} plays an objective's two losses alone, without penalty, constraint, relativistic scores or "
+            "more than one critic update: take one such as nonsaturating or least_squares."
+        )
 
     def off(x: Tensor, y: Tensor) -> Tensor:
         return (x - y).abs().mean()
@@ -242,7 +254,9 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
         net = networks[name]
         learn = (recipe.critic_optimizer or recipe.optimizer)(net.parameters())
         told = partial(critic_loss, net, real, fake)
-        return Player(name, net, told, learn, lr_schedule=recipe.lr_schedule, share_batch=share)
+        return Player(
+            name, net, told, learn, lr_schedule=recipe.lr_schedule, term_weights=recipe.term_weights, share_batch=share
+        )
 
     learn = recipe.optimizer(both.parameters())
     return [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .game import Batch, Player, adam, sample
 from .networks import ConvCritic, ConvGenerator
-from .training import Networks, Recipe, Spec
+from .training import Networks, Recipe, Spec, lone_player
 
 SIGMA = 0.7  # of the noise on pixels of [-1, 1]: a smaller one is sharper, and leaves more holes between codes
 
@@ -48,9 +48,8 @@ def loss(networks: Networks, batch: Batch, sigma: float = SIGMA) -> dict[str, Te
 
 
 def players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
-    """One player: encoder and decoder minimise the same loss."""
-    both = nn.ModuleDict(networks)
-    return [Player("vae", both, partial(loss, networks), recipe.optimizer(both.parameters()))]
+    """One player: encoder and decoder minimise the same loss. ValueError as `lone_player` raises it."""
+    return lone_player(recipe, "vae", nn.ModuleDict(networks), partial(loss, networks))
 
 
 def forward(networks: Networks, batch: Batch) -> None:

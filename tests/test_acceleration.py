@@ -10,7 +10,7 @@ from torch import nn
 
 import gan_tutorial as gt
 from gan_tutorial import acceleration, checkpoint
-from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, STACKED, WGAN_GP
+from gan_tutorial.recipes import CONDITIONAL, DCGAN, MLP, STACKED, VAE, WGAN_GP
 from gan_tutorial.training import Trainer
 
 pytestmark = [
@@ -167,6 +167,17 @@ def test_bfloat16_is_off_by_its_rounding(recipe):
     assert not any(torch.equal(exact[name], half[name]) for name in exact)  # it was on
     for name in exact.keys() - set(terms):
         assert torch.cosine_similarity(exact[name], half[name], 0) > 0.99
+
+
+def test_networks_of_a_player_of_several_return_float32_too():
+    """Emulated where the CPU has no bfloat16: also a network that returns a tuple."""
+    networks = {name: net.train() for name, net in VAE.build(gt.training.Spec((1, 28, 28), 0, 16)).items()}
+    (player,) = VAE.players(VAE, networks)
+    acceleration._half(player)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
+        made = *networks["encoder"](torch.zeros(2, 1, 28, 28)), networks["decoder"](torch.zeros(2, 16))
+    assert [x.dtype for x in made] == 3 * [torch.float32]
 
 
 class Fixed(nn.Module):
@@ -430,3 +441,17 @@ def test_a_replay_takes_batches_of_one_shape():
         update(gt.Batch(*(None if x is None else x[:2] for x in batch)))
     with pytest.raises(ValueError, match="batches of one shape"):
         update(batch._replace(condition=torch.zeros(4)))
+
+
+def test_a_loss_that_looks_at_its_numbers_is_refused_by_graphs_with_a_sentence():
+    """While it records, CUDA raises a RuntimeError at every look: so does this recorder."""
+
+    def record(function):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    update = acceleration.CUDAGraphed(lambda batch: {"mmd": batch.real.mean()}, record)
+    batch = gt.Batch(torch.ones(4, 2), None, torch.ones(4, 3), torch.ones(4))
+    for _ in range(3):
+        update(batch)
+    with pytest.raises(ValueError, match="train without graphs.*stream is capturing"):
+        update(batch)

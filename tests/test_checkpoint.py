@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -480,6 +481,19 @@ def test_configured_recipes_are_loaded_by_their_name(tmp_path):
         rest = checkpoint.resume(path, digits)
     assert rest.recipe.options == recipe.options and rest.players[0].optimizer.param_groups[0]["lr"] == 2e-4
     assert checkpoint.load(path).sample(3).shape == (3, 1, 28, 28)
+
+
+def test_numbers_of_numpys_are_saved(tmp_path):
+    """JSON does not know them, and the training was lost."""
+    whole, numpys = (
+        MLP.configure(batch_size=kind(32), latent_dim=kind(3), lr=number(0.5), half_life=number(64), flip=switch(1))
+        for kind, number, switch in ((int, float, bool), (np.int64, np.float32, np.bool_))
+    )
+    assert numpys.options == whole.options and checkpoint.packaged(numpys)
+    assert {type(value) for value in numpys.options.values()} == {int, float, bool}
+    assert checkpoint.resume(saved(tmp_path, numpys, digits, 1), digits).steps == 1
+    rate = replace(TINY, optimizer=gt.adam(np.float32(1e-3)))
+    assert checkpoint.resume(saved(tmp_path, rate), points, recipe=rate).steps == 2
 
 
 def test_another_number_of_threads_is_said(tmp_path):

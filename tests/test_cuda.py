@@ -68,8 +68,11 @@ def test_a_gpu_plays_the_game_of_a_cpu(recipe, digits):
             torch.testing.assert_close(terms[name].cpu(), value, rtol=1e-3, atol=1e-3)
 
 
-@every
+@pytest.mark.parametrize(
+    "recipe", [recipe for name, recipe in RECIPES.items() if name != "gmmn"], ids=lambda one: one.name
+)
 def test_graphs_play_the_same_game(recipe, digits):
+    """All but gmmn, whose loss looks at its numbers."""
     plain, graphed = (trained(slow(recipe), digits, *own) for own in ((), (acceleration.graphs,)))
     assert all("graphed update" in player.wrappers for player in graphed.players)
     assert_same_game(plain, graphed, 2e-3)

@@ -272,6 +272,12 @@ def test_norms_that_cannot_be_shared_are_refused():
         distributed.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(3, affine=False)))
 
 
+def test_a_critic_that_sees_a_whole_batch_is_refused():
+    critic = gt.MLPCritic((2,), width=4, minibatch_std=True)
+    with pytest.raises(ValueError, match="MinibatchStd looks at a whole batch"):
+        distributed.data_parallel(gt.adversaries(mlp(), critic, gt.nonsaturating, adam))
+
+
 def test_each_start_has_a_name_of_its_own_in_the_same_store():
     store, world, made = dist.HashStore(), 3, []
     store.set_timeout(timedelta(seconds=20))

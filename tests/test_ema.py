@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import gan_tutorial as gt
+from gan_tutorial.ema import update_bn
 
 
 class Number(nn.Module):
@@ -247,6 +248,12 @@ def test_settling_needs_inputs_where_there_is_something_to_settle():
     with pytest.raises(ValueError, match="at least one input"):
         average.update_bn([])
     assert not any(m.training for m in average.net.modules()) and average.net.norm1.momentum == 0.3
+
+
+def test_a_norm_that_no_pass_reaches_is_named():
+    one, other = (nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(2))
+    with pytest.raises(ValueError, match=r"none reached Sequential\.1\."):
+        update_bn([one, other], [lambda: one(torch.randn(9, 3))])
 
 
 def test_without_batch_norm_there_is_nothing_to_settle():

@@ -3,7 +3,7 @@ import io
 import resource
 import shutil
 import warnings
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 
 import matplotlib
 
@@ -244,7 +244,7 @@ def test_a_full_disk_leaves_no_half_of_a_row(tmp_path):
     log = gt.fit(players, feed, 3, [grids])
     grids.write()
     whole = (tmp_path / "losses.csv").read_bytes()
-    grids.log = {name: {term: values.repeat(40) for term, values in terms.items()} for name, terms in log.items()}
+    grids.logs = [{name: {term: values.repeat(40) for term, values in terms.items()} for name, terms in log.items()}]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, before[1]))  # there is room for ten bytes more
@@ -310,6 +310,31 @@ def test_a_training_that_is_resumed_goes_on_with_its_table(tmp_path):
         train(2, 0)
 
 
+def test_two_fits_make_one_table(tmp_path):
+    """Between the last picture and the second call three steps lie, which once were lost."""
+    _, players, feed = game()
+    grids = gt.hooks.SampleGrids(tmp_path, lambda: torch.zeros(3, 2), every=4)
+    logs = [gt.fit(players, feed, steps, [grids]) for steps in (7, 3)]
+    grids.write()
+    _, *rows = table(tmp_path)
+    assert [int(row[0]) for row in rows] == list(range(1, 11))
+    expected = torch.cat([log["critic"]["game"] for log in logs])
+    torch.testing.assert_close(torch.tensor([float(row[1]) for row in rows]), expected, rtol=1e-5, atol=0)
+    assert names(tmp_path) == ["losses.csv", *(f"step-{step:07}.png" for step in (0, 4, 8, 10))]
+
+
+def test_rows_are_cut_off_only_from_a_table_of_the_same_columns(tmp_path):
+    losses, there = tmp_path / "losses.csv", "step,critic game\r\n1,7\r\n2,8\r\n3,9\r\n"
+    losses.write_bytes(there.encode())
+    for term in ("other", "game"):
+        grids = gt.hooks.SampleGrids(tmp_path, lambda: torch.zeros(3, 2), every=100, start=1)
+        assert losses.read_bytes() == there.encode()
+        grids(0, {"critic": {term: torch.tensor([0.5])}})
+        with pytest.warns(UserWarning, match="other columns") if term == "other" else nullcontext():
+            grids.write()
+    assert losses.read_text().splitlines() == ["step,critic game", "1,7", "2,0.5"]
+
+
 def test_a_table_of_another_training_is_not_continued(tmp_path):
     """Other columns, or other losses; and what is missing is said, or taken from the log."""
     log = {"critic": {"game": torch.tensor([0.5, 0.25, 1 / 3, 4.0])}}
@@ -335,7 +360,7 @@ def test_a_table_of_another_training_is_not_continued(tmp_path):
 
     with pytest.warns(UserWarning, match="4 of the 100 steps before"):
         grids = resumed(start=100)
-    grids.log = {"generator": log["critic"]}
+    grids.logs = [{"generator": log["critic"]}]
     with pytest.warns(UserWarning, match="other columns"):
         grids.write()
     assert losses.read_text().splitlines() == rows

@@ -583,6 +583,7 @@ def test_bad_images_are_refused_with_a_sentence():
         (lambda: gt.ConvGenerator(3, 7, depth=3), "7 by 7 pixels cannot be halved 3 times: .* from 1 to 2"),
         (lambda: gt.ConvGenerator(3, 28, depth=0), "cannot be halved 0 times: .* from 1 to 4"),
         (lambda: gt.ConvGenerator(3, 28, depth=1.5), "cannot be halved 1.5 times"),
+        (lambda: gt.ConvGenerator(3, 28, depth=True), "cannot be halved True times"),
         (lambda: gt.ConvCritic((64, 28), depth=5), "64 by 28 pixels cannot be halved 5 times: .* from 1 to 4"),
         (lambda: gt.ConvCritic((64, 1)), "64 by 1 pixels cannot be halved 1 times: .* two pixels or more"),
         (lambda: gt.LaplacianLevel(3, 15), "15 pixels are no double: take an even size"),
@@ -595,6 +596,12 @@ def test_bad_images_are_refused_with_a_sentence():
     ]:
         with pytest.raises(ValueError, match=words):
             call()
+
+
+def test_a_depth_may_be_numpys():
+    for build in (partial(gt.ConvGenerator, 3, width=2), partial(gt.ConvCritic, width=2)):
+        whole, numpys = (build(depth=kind(2)).state_dict() for kind in (int, np.int64))
+        assert {name: value.shape for name, value in whole.items()} == {n: v.shape for n, v in numpys.items()}
 
 
 @pytest.mark.parametrize("kind", ["OneHot", "Embedding", "Projection"])
@@ -667,6 +674,7 @@ def test_labels_that_are_no_coarse_images_are_refused(label):
         lambda: gt.MLPCritic((1, 8, 8), condition=gt.CoarseImage()),
         lambda: gt.ConvCritic(condition=10),
         lambda: gt.ConvGenerator(3, condition=gt.OneHot),
+        lambda: gt.ConvGenerator(3, condition=nn.Embedding(10, 16)),  # without `extra`
     ],
 )
 def test_a_way_for_labels_that_a_network_would_not_use_is_refused(build):

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss
 import gan_tutorial as gt
 from gan_tutorial import checkpoint, translation
 from gan_tutorial.recipes import DCGAN, MLP, RECIPES
-from gan_tutorial.training import Clock, Recipe, Trainer
+from gan_tutorial.training import Clock, Recipe, Trainer, interruptible
 
 random = torch.Generator().manual_seed(0)
 GREY = gt.Data("squares", (torch.rand(60, 1, 8, 8, generator=random) * 255).byte(), torch.arange(60) % 2)
@@ -289,6 +289,29 @@ def test_what_would_fail_after_the_last_step_fails_before_the_first():
         Trainer(own, POINTS)
     with pytest.raises(ValueError, match="without `batches_drawn`"):
         Trainer(replace(GMMN, batches=lambda recipe, data, seed: iter([])), POINTS)
+
+
+def test_a_norm_that_forward_does_not_reach_is_named_before_the_first_step():
+    """It was noticed after the last step, and the whole training was lost."""
+    both = replace(CYCLEGAN, forward=lambda networks, batch: networks["a to b"](batch.a.real))
+    with pytest.raises(ValueError, match=r"forward.*none reached Sequential\.1"):
+        Trainer(both, GREY)
+
+
+def test_trying_the_end_changes_no_average():
+    trainer = Trainer(CYCLEGAN, GREY)
+    for name, average in trainer.averages.items():
+        assert all(map(torch.equal, average.net.state_dict().values(), trainer.networks[name].state_dict().values()))
+
+
+def test_a_second_run_that_is_interrupted_before_its_first_step_keeps_the_history():
+    trainer = Trainer(GMMN, POINTS)
+    trainer.run(steps=2)
+    with interruptible() as asked:
+        asked.append(signal.SIGINT)
+        with pytest.raises(gt.Interrupted, match="after 2 steps") as caught:
+            trainer.run(steps=4)
+    assert caught.value.log["generator"]["mmd"].shape == (2,)
 
 
 def test_an_error_in_a_hook_hands_over_what_was_made():

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,8 +56,38 @@ def test_a_labelled_recipe_asks_for_its_labels_and_no_other_takes_any():
     assert torch.equal(made.sample(12), made.sample(12, torch.tensor([*range(10), 0, 1])))
     with pytest.raises(ValueError, match="takes no condition"):
         DCGAN.train(digits, steps=0).sample(3, torch.zeros(3, dtype=torch.long))
-    with pytest.raises(ValueError, match="one label for each"):
+    with pytest.raises(ValueError, match="one condition .label or image. for each"):
         CONDITIONAL.train(digits, steps=0).sample(3, torch.zeros(4, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ([0, 1, 2], "tensor of labels .* got a list"),
+        (True, "got a bool"),
+        (np.int64(10), "label from 0 to 9, got 10"),
+        (torch.tensor([0, 1, 10]), "labels from 0 to 9, got some from 0 to 10"),
+        (torch.tensor([0, -1, 3]), "labels from 0 to 9, got some from -1 to 3"),
+    ],
+)
+def test_labels_that_are_none_are_refused_before_a_gpu_stumbles_over_them(condition, words):
+    with pytest.raises(ValueError, match=words):
+        CONDITIONAL.train(digits, steps=0).conditions(3, condition)
+
+
+def test_a_recipe_that_is_told_no_labels_says_so():
+    with pytest.raises(ValueError, match="dcgan is not told labels"):
+        DCGAN.train(digits, steps=0).sample(5, 3)
+
+
+def test_a_stack_takes_the_critics_own_optimiser_and_weights_and_no_augmentation():
+    recipe = replace(STACKED, critic_optimizer=gt.adam(1e-2), term_weights={"game": lambda step: 0.5})
+    players = gt.Trainer(recipe, digits).players
+    assert [p.optimizer.param_groups[0]["initial_lr"] for p in players] == [2.5e-3, 1e-3, 1e-2, 4e-3, 1e-2, 4e-3]
+    assert [list(p.term_weights) for p in players] == 3 * [["game"], []]
+    for change in ({"augment": gt.augment.DiffAugment()}, {"labelled": True}):
+        with pytest.raises(ValueError, match=f"players of stacked make no use of {next(iter(change))}"):
+            gt.Trainer(replace(STACKED, **change), digits)
 
 
 def test_seconds_end_a_training():

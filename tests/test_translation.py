@@ -171,5 +171,25 @@ def test_what_cannot_be_translated_is_refused():
 
 @pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO), (INPAINTING, gt.Data("x", GIVEN))])
 def test_an_augmentation_is_refused_and_not_left_out_in_silence(recipe, data):
-    with pytest.raises(ValueError, match="an augmentation would move one without the other"):
+    with pytest.raises(ValueError, match="make no use of augment: leave it out"):
         Trainer(recipe.configure(augment=True), data)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        gt.wgan_gp,
+        gt.relativistic,
+        replace(gt.hinge, n_critic=2),
+        replace(gt.hinge, constraint=gt.weight_clipping(0.1)),
+    ],
+)
+def test_an_objective_of_more_than_two_losses_is_refused_where_it_is_not_played(objective):
+    with pytest.raises(ValueError, match="plays an objective's two losses alone"):
+        Trainer(replace(CYCLEGAN, objective=objective), TWO)
+
+
+def test_a_seed_that_makes_no_two_is_refused_by_its_own_number():
+    assert next(tr.TwoSets(CYCLEGAN, TWO, 2**63 - 1)).a.real.shape == (8, 1, 12, 16)
+    with pytest.raises(ValueError, match=r"from 0 to 2\*\*63 - 1, got 9223372036854775808"):
+        tr.TwoSets(CYCLEGAN, TWO, 2**63)

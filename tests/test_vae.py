@@ -1,6 +1,7 @@
 """The VAE's loss against independent formulas, and the GMMN's against the kernel module's."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 import gan_tutorial as gt
-from gan_tutorial import gmmn, vae
+from gan_tutorial import distributed, gmmn, vae
 from gan_tutorial.training import Spec
 
 random = torch.Generator().manual_seed(0)
@@ -97,3 +98,48 @@ def test_both_learn_the_digits():
     assert log[-20:].mean() < 0.8 * (images - images.mean(0)).square().sum(1).mean() / (2 * vae.SIGMA**2)
     log = gmmn.GMMN.train(digits, steps=100).log["generator"]["mmd"]
     assert log[-20:].mean() < log[0] / 2
+
+
+BOTH = pytest.mark.parametrize("recipe", [vae.VAE, gmmn.GMMN], ids=lambda recipe: recipe.name)
+DIGITS = gt.data.synthetic_digits(300, seed=0)
+
+
+@BOTH
+def test_schedules_reach_the_one_player(recipe):
+    half = {"kl": lambda step: 0.5} if recipe is vae.VAE else {"mmd": lambda step: 0.5}
+    (player,) = gt.Trainer(replace(recipe, lr_schedule=lambda step: 0.25, term_weights=half), DIGITS).players
+    (plain,) = gt.Trainer(recipe, DIGITS).players
+    given, name = next(gt.Feed(DIGITS, recipe.latent_dim, 64)), next(iter(half))
+    assert player.update(given)[name].item() == pytest.approx(plain.update(given)[name].item() / 2, rel=1e-5)
+    rates = [one.optimizer.param_groups[0]["lr"] for one in (player, plain)]
+    assert rates[0] == rates[1] / 4
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augment": gt.augment.DiffAugment()},
+        {"objective": gt.wgan_gp},
+        {"critic_optimizer": gt.adam(1e-3)},
+        {"share_batch": True},
+        {"labelled": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_game_without_a_critic_has_no_use_for_is_refused(recipe, change):
+    with pytest.raises(ValueError, match=f"players of {recipe.name} make no use of {next(iter(change))}: leave it out"):
+        gt.Trainer(replace(recipe, **change), DIGITS)
+
+
+def test_a_gmmn_that_diverges_ends_as_other_trainings_do():
+    """With step, player and term, and without a model of weights that are of no use."""
+    with pytest.raises(gt.NonFiniteLoss, match="the generator's term 'mmd' became nan") as caught:
+        gmmn.GMMN.configure(lr=1e37, batch_size=32).train(DIGITS, steps=20)
+    assert not hasattr(caught.value, "model") and not getattr(caught.value, "__notes__", [])
+
+
+def test_a_distance_of_whole_batches_is_not_divided_among_processes(monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match="train by one process"):
+        gmmn.players(gmmn.GMMN, gmmn.GMMN.build(SPEC))
