@@ -14,11 +14,12 @@ Arrays = dict[str, Tensor]
 
 
 def kept(
-    directory: Path | None, name: str, key: str, make: Callable[[], Arrays], fits: Callable[[Arrays], bool]
+    directory: Path | None, name: str, key: str, make: Callable[[], tuple[Arrays, bool]], fits: Callable[[Arrays], bool]
 ) -> Arrays:
     """The arrays of the file `name`-`key`.npz in a directory; where it is not there yet, those of `make`, kept in it.
 
     directory  where files are kept; None keeps nothing
+    make       returns the arrays, and whether they may be kept
     key        of all that the arrays depend on: files of the same name with another key are removed
     fits       whether arrays that were read are such as `make` would make
 
@@ -26,7 +27,7 @@ def kept(
     that cannot be written to is left alone.
     """
     if directory is None:
-        return make()
+        return make()[0]
     file = directory / f"{name}-{key}.npz"
     try:
         with np.load(file) as arrays:
@@ -38,7 +39,9 @@ def kept(
         pass
     except Exception as error:  # damaged, in whatever way
         print(f"{file.name} in the cache is damaged ({type(error).__name__}), and is made again.")
-    arrays = make()
+    arrays, lasting = make()
+    if not lasting:
+        return arrays
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
         _write(file, arrays)

@@ -160,14 +160,6 @@ def _may_pass(error: Exception) -> bool:
 # --------------------------------------------------------------------------------------------------------- a folder
 
 
-class Unkept(Exception):
-    """Arrays that no cache is to keep, since a file could not be read for a reason that may pass."""
-
-    def __init__(self, arrays: Arrays):
-        super().__init__()
-        self.arrays = arrays
-
-
 def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | None, memory: int | None) -> Pictures:
     """All pictures below a folder, in the order of their names; at most `limit` of them, chosen at random.
 
@@ -197,23 +189,17 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
         repr([READING, pillow, *((os.fsencode(file.path), *file[1:]) for file in paths)]).encode()
     ).hexdigest()[:12]
 
-    def read() -> Arrays:
+    def read() -> tuple[Arrays, bool]:
         images, places, broken, lasting = read_all(folder, paths, form)
-        arrays = _pack(images, places, broken)
-        if not lasting:
-            raise Unkept(arrays)
-        return arrays
+        return _pack(images, places, broken), lasting
 
-    try:
-        arrays = kept(
-            _if_it_fits(cache, len(paths) * _bytes(form)),
-            f"folder-{name}",
-            key,
-            read,
-            lambda found: _unpack(found)[0].shape[1:] == form[:3],
-        )
-    except Unkept as unkept:
-        arrays = unkept.arrays
+    arrays = kept(
+        _if_it_fits(cache, len(paths) * _bytes(form)),
+        f"folder-{name}",
+        key,
+        read,
+        lambda found: _unpack(found)[0].shape[1:] == form[:3],
+    )
     images, places, broken = _unpack(arrays)
     if len(images) == 0:
         (first, reason), *_ = broken

@@ -86,7 +86,7 @@ def keep_drawing(cache: Path | None, name: str, key: str, make, shape: tuple[int
             and all(value.shape == shape[:1] for name, value in found.items() if name != "images")
         )
 
-    found = kept(cache, name, key, arrays, fits)
+    found = kept(cache, name, key, lambda: (arrays(), True), fits)
     return found["images"], found["label"], {name: found[name] for name in factors}
 
 
