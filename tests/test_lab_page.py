@@ -330,35 +330,31 @@ def test_it_rests_while_nobody_sees_it(laboratory):
     wait(page, f"{STATE}.running === true")
 
 
-def test_the_page_never_stalls(laboratory):
-    """No task of the page takes 100 ms while it trains, on a processor that it need not share.
+def test_the_page_never_stalls(laboratory, chromium):
+    """No task of the page needs 100 ms of the processor while it trains: a click is never kept waiting by the page.
 
-    Tasks are timed by the clock, and other programs slow them down: by how much tells the same tasks' processor time.
+    Chromium's own trace tells each task's processor time, which other programs of the machine do not add to.
     """
     page = laboratory("penalised")
     press(page, "Play", exact=True)
     wait(page, f"{STATE}?.steps >= 3")
-    clocks = {domain: page.context.new_cdp_session(page) for domain in ("timeTicks", "threadTicks")}
-    for domain, session in clocks.items():
-        session.send("Performance.enable", {"timeDomain": domain})
-
-    def seconds(domain):
-        metrics = clocks[domain].send("Performance.getMetrics")["metrics"]
-        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
-
-    before = {domain: seconds(domain) for domain in clocks}
-    longest = page.evaluate(
-        """() => new Promise(resolve => {
-            const found = [0];
-            const note = list => found.push(...list.getEntries().map(entry => entry.duration));
-            const watch = new PerformanceObserver(note);
-            watch.observe({ type: "longtask" });
-            setTimeout(() => { watch.disconnect(); resolve(Math.max(...found)) }, 5000);
-        })"""
-    )
-    clock, processor = (seconds(domain) - before[domain] for domain in clocks)
-    assert 0 < processor <= 1.05 * clock, (processor, clock)
-    assert longest * processor / clock <= 100, f"{longest:.0f} ms, of {clock:.2f} s {processor:.2f} s processor time"
+    before = page.evaluate(f"{STATE}.steps")
+    chromium.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline", "__metadata"])
+    page.wait_for_timeout(5000)
+    events = json.loads(chromium.stop_tracing())["traceEvents"]
+    assert page.evaluate(f"{STATE}.steps") > before
+    pages = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        event["tdur"] / 1e3
+        for event in events
+        if event["name"] == "RunTask" and "tdur" in event and (event["pid"], event["tid"]) in pages
+    ]
+    assert len(tasks) > 10, "no tasks in the trace"
+    assert max(tasks) <= 100, f"one of {len(tasks)} tasks took {max(tasks):.0f} ms of the processor"
 
 
 def test_light_and_dark_while_it_stands(laboratory):
