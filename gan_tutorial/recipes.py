@@ -47,7 +47,7 @@ MLP = Recipe(
 )
 
 #: The convolutional GAN. A Lipschitz critic tolerates a high learning rate. Its hidden layer holds most of its weights
-#: and sees the image as a whole; in short trainings it is the weights that help (chapter 5).
+#: and sees the image as a whole; in short trainings it is not this view that helps (chapter 5).
 DCGAN = Recipe(
     "dcgan",
     {
