@@ -48,7 +48,8 @@ def pytest_configure(config):
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.pop("GAN_TUTORIAL_RECORD_ONLY", None)
     if os.environ.get("GAN_TUTORIAL_DATA"):  # kernels start in the notebook's folder
-        os.environ["GAN_TUTORIAL_DATA"] = str(Path(os.environ["GAN_TUTORIAL_DATA"]).expanduser().absolute())
+        # os.path leaves ~ alone where there is no such user: the package says so later, in a sentence.
+        os.environ["GAN_TUTORIAL_DATA"] = os.path.abspath(os.path.expanduser(os.environ["GAN_TUTORIAL_DATA"]))
 
 
 @cache

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import gan_tutorial as gt
-from gan_tutorial import metrics
+from gan_tutorial import atomic, metrics
 
 from .runners import Result, in_subprocess, isolate, ours, theirs
 
@@ -219,7 +219,7 @@ def main(
     )
     if options.json:
         settings = {"seconds": options.seconds, "threads": options.threads, "torch": torch.__version__}
-        options.json.write_text(json.dumps({**settings, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        atomic.write(options.json, (json.dumps({**settings, "rows": rows}, indent=1) + "\n").encode())
     return code
 
 

@@ -136,8 +136,9 @@ def isolate() -> None:
     """See that no setting of the book's reaches what is measured, and that paths hold in another folder."""
     os.environ.update(GAN_TUTORIAL_PROGRESS="0", GAN_TUTORIAL_SEED="", GAN_TUTORIAL_SCALE="")
     for name in ("GAN_TUTORIAL_DATA", "GAN_TUTORIAL_CACHE"):
-        if os.environ.get(name):
-            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+        path = os.path.expanduser(os.environ.get(name, ""))
+        if path and not path.startswith("~"):  # of a user who is not there: the package will say so
+            os.environ[name] = os.path.realpath(path)
 
 
 def seed_everything(seed: int, threads: int) -> None:

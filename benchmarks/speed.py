@@ -26,6 +26,7 @@ from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gan_tutorial as gt
+from gan_tutorial import atomic
 from gan_tutorial.acceleration import ACCELERATIONS, Acceleration, bfloat16
 from gan_tutorial.flops import OpCounter
 from gan_tutorial.game import turns
@@ -491,7 +492,7 @@ def main(
     print(table(found, peak) if found else "Nothing was measured.")
     if options.json:
         facts = {"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found, "seconds": options.seconds}
-        options.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        atomic.write(options.json, (json.dumps(facts, indent=1) + "\n").encode())
     return code
 
 

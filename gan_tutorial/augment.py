@@ -26,7 +26,7 @@ class DiffAugment:
 
     images (batch, channels, height, width) and u (batch, uniforms) give (batch, channels, height, width). At u = 1/2
     colour and translation change nothing. ValueError for other shapes, for shares outside [0, 1), and for images so
-    small that a share is no pixel.
+    small that a share is not a pixel.
     """
 
     colour: bool = True

@@ -1,7 +1,5 @@
 """What took time to make is kept in the reader's cache, and made again where that file is damaged or another one."""
 
-import os
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from . import atomic
 
 Arrays = dict[str, Tensor]
 
@@ -44,6 +44,7 @@ def kept(
         return arrays
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
+        atomic.discard_parts(directory)
         _write(file, arrays)
         for other in set(directory.glob(f"{name}-*.npz")) - {file}:
             if len(other.stem) == len(file.stem):  # the same name, not one that begins with it
@@ -52,11 +53,6 @@ def kept(
 
 
 def _write(file: Path, arrays: Mapping[str, Tensor]) -> None:
-    """Under a name of its own first, then at a stroke: nobody sees half a file."""
-    part = file.with_suffix(f".{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as out:
-            np.savez(out, **{name: array.numpy() for name, array in arrays.items()})  # pyright: ignore[reportArgumentType]
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    """Atomically: nobody sees half a file."""
+    with atomic.replacing(file) as out:
+        np.savez(out, **{name: array.numpy() for name, array in arrays.items()})  # pyright: ignore[reportArgumentType]

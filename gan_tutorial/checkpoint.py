@@ -2,11 +2,11 @@
 
     trainer = Trainer(recipes.DCGAN, data)
     trainer.run(steps=1000)
-    save(trainer, "digits.safetensors")             # replaced atomically: never half a file
+    save(trainer, "digits.safetensors")      # atomically: never half a file
     trainer = resume("digits.safetensors", data)
-    trainer.run(steps=3500)                         # as if it had never stopped
+    trainer.run(steps=3500)                  # as if it had never stopped
     images = load("digits.safetensors").sample(100)
-    images = pretrained("dcgan").sample(100)        # models that come with the package
+    images = pretrained("dcgan").sample(100)  # a model that comes with the package
 
 Tensors are named by their place: `model.generator.…` is the moving average, all that sampling needs;
 `net.critic.…`, `optimizer.critic.3.exp_avg`, `random.0` and `log.critic.game` are what training needs to go on. What a
@@ -390,7 +390,7 @@ def check(path: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, 
     try:
         torch.Generator().set_state(found["random.0"])
     except RuntimeError:
-        raise ValueError(changed(path, "random.0 is no state of PyTorch's random numbers")) from None
+        raise ValueError(changed(path, "random.0 is not a state of PyTorch's random numbers")) from None
 
 
 def described(value: Tensor) -> str:

@@ -79,7 +79,7 @@ def guarded(arguments: list[str] | None) -> int:
             if options.command == "recipes":
                 return recipes()
             {"train": check_train, "sample": check_sample, "evaluate": check_evaluate}[options.command](options)
-            with on_signals(signal.SIG_DFL):  # nothing is lost yet, and an import is no place to be interrupted at
+            with on_signals(signal.SIG_DFL):  # nothing is lost yet, and an import is not a place to be interrupted at
                 from . import commands
             return getattr(commands, options.command)(options)
     except SystemExit as end_of_parsing:
@@ -442,7 +442,7 @@ def check_sample(options) -> None:
     elif out.suffix.lower() not in (".npy", ".png"):
         raise ValueError(f"Expected --out FILE.png, FILE.npy or DIRECTORY/, got {out}.")
     elif out.exists() and not out.is_file():
-        raise ValueError(f"{out} is no regular file: name another with --out.")
+        raise ValueError(f"{out} is not a regular file: name another with --out.")
     check_folder_of(out)
 
 

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import checkpoint, data, distributed, hooks, images, layout, metrics, plots
+from . import atomic, checkpoint, data, distributed, hooks, images, layout, metrics, plots
 from .acceleration import get_accelerations
 from .cli import DATA, ENDING, FITS, LARGEST, Ended, check_free, complain, program, say
 from .game import Interrupted
@@ -37,7 +37,7 @@ NUMBERS = ("batch_size", "lr", "latent_dim", "half_life", "flip", "augment")  # 
 
 
 def spectator() -> bool:
-    """Whether torchrun started this process beside a first one, which is enough for what is no training."""
+    """Whether torchrun started this process beside a first one, which is enough for what is not a training."""
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "LOCAL_RANK" in os.environ
     return torchrun and os.environ.get("RANK", "0") != "0"
 
@@ -298,9 +298,14 @@ def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int 
     try:
         real = held_out(trainer.data)
         images = made.sample(min(n or JUDGED, len(real))).cpu()
-        report = metrics.report(images, real, label=made.conditions(len(images)), features=features_for(real))
-        keeper.save(trainer, made, metrics=dict(report))
-        say(metrics.table({"the model": report}))
+        how: dict = {"label": made.conditions(len(images)), "features": features_for(real)}
+        if trainer.data.name in DATA:
+            columns = metrics.compare(images, trainer.data.to("cpu"), real, title="the model", **how)
+        else:  # a folder: all that there is has been trained on
+            columns = {"the model": metrics.report(images, real, **how)}
+            columns["the model"].notes.append("Compared with the very images that it was trained on.")
+        keeper.save(trainer, made, metrics=dict(columns["the model"]))
+        say(metrics.table(columns))
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "number", signal.SIGINT)
         raise Ended(number, f"Interrupted while it was evaluated. {kept}.") from None
@@ -385,7 +390,7 @@ def sample(options) -> int:
     else:
         write = write_grid
     if write is write_folder and (len(made.spec.shape) != 3 or made.spec.shape[0] not in (1, 3)):
-        raise ValueError(f"Samples of shape {made.spec.shape} are no pictures: write them to a .npy file.")
+        raise ValueError(f"Samples of shape {made.spec.shape} are not pictures: write them to a .npy file.")
     write(made, options.n, label, seed, options.out)
     say(f"{options.out} holds {options.n:,} samples.")
     return 0
@@ -472,7 +477,7 @@ def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: 
 
 
 def folder_names(made: TrainedModel) -> list[str]:
-    """A folder's name for each class: the class's, or its number where that is none for a folder."""
+    """A folder's name for each class: the class's, or its number where that is not one for a folder."""
     names = class_names(made)
     plain = all(Path(name).name == name and name.isprintable() and name[:1] not in ("", ".") for name in names)
     return names if names and plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
@@ -482,26 +487,15 @@ def write_picture(image: np.ndarray, path: Path) -> None:
     """An image (channels, height, width) of bytes as a PNG, whole or not at all."""
     content = io.BytesIO()
     Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(content, "PNG")
-    try:
-        path.write_bytes(content.getvalue())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    atomic.write(path, content.getvalue(), flush=False)  # there may be thousands: ten milliseconds each
 
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of `path` when complete. OSError, with a sentence, where it cannot."""
-    part = path.with_name(f".{secrets.token_hex(16)}.part")
+    """`atomic.replacing`, with a sentence where the file cannot be written. OSError then."""
     try:
-        try:
-            with open(part, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic.replacing(path) as file:
+            yield file
     except OSError as error:
         raise OSError(
             f"{path} could not be written ({error.strerror or error}). Name a file in a folder that exists, can be "
@@ -528,7 +522,7 @@ def evaluate(options) -> int:
     if spectator():
         return 0
     out = sys.stderr if options.json else sys.stdout
-    with contextlib.redirect_stdout(out):  # what is read from a folder is told, and is no JSON
+    with contextlib.redirect_stdout(out):  # what is read from a folder is told, and is not JSON
         made, columns = evaluated(options, default_seed(options.seed))
     if options.json:
         card = {name: value for name, value in made.card.items() if name != "metrics"}

@@ -1,7 +1,7 @@
 """Data sets that live on the device as whole tensors: your own, digits, flowers, and points with known modes.
 
-    data = gt.data.folder("photographs", size=64)                  # pictures of any kind, classes from sub-folders
-    data = gt.data.array(table, label=names)                       # NumPy, PyTorch or lists: images, signals, tables
+    data = gt.data.folder("photographs", size=64)  # pictures; sub-folders are classes
+    data = gt.data.array(table, label=names)       # images, signals, tables
 
 Where the digits come from is the reader's choice, by environment variables:
 
@@ -48,6 +48,8 @@ class Data:
     skipped      (file, why) of those that could not be read
     scale        (offset, factor) float64, which broadcast to samples: `unscale` takes samples back to the units that
                  they were measured in, by x · factor + offset
+    split        "train" or "test", of the package's own digits and flowers; "" of a part of them, which may be held
+                 out, and of all other data
 
     `len(d)` samples of shape `d.shape`. `d[:1000]`, or `d[d.label == 3]`, is the data set of these samples alone.
     The package has no validation split of its own: hold samples out, `d[:50_000]` and `d[50_000:]`.
@@ -64,6 +66,7 @@ class Data:
     class_names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     scale: tuple[Tensor, Tensor] | None = None
+    split: str = ""
 
     def __post_init__(self):
         _check_values(self.name, self.values)
@@ -104,17 +107,55 @@ class Data:
                 "Index a data set with a slice or a tensor (k,), such as d[:1000] or d[d.label == 3]; d.take gives the "
                 "samples."
             )
+        if isinstance(index, Tensor):
+            self._check_index(index)
+            # On a GPU a place that is not there would end the process.
+            if index.dtype != torch.bool and len(index) and not index.is_meta:
+                low, high = (bound.item() for bound in index.aminmax())
+                if not -len(self) <= low <= high < len(self):
+                    raise ValueError(self._no_place(low if low < -len(self) else high))
         return replace(
             self,
             values=self.values[index],
             label=None if self.label is None else self.label[index],
             factors={name: value[index] for name, value in self.factors.items()},
+            split="",
         )
 
     def take(self, index: Tensor | slice) -> Tensor:
-        """The samples at `index`, (batch, …) float32; a grey level g of 0…255 becomes g / 127.5 - 1, in [-1, 1]."""
-        values = self.values[index]
+        """The samples at `index`, (batch, …) float32; a grey level g of 0…255 becomes g / 127.5 - 1, in [-1, 1].
+
+        ValueError for an index that is not of whole numbers, a mask of another length, and, on a CPU, a place that is
+        not there: a GPU would have to be waited for.
+        """
+        if isinstance(index, Tensor):
+            self._check_index(index)
+        try:
+            values = self.values[index]
+        except (IndexError, TypeError) as error:
+            raise ValueError(f"{self._no_place(index)} PyTorch says: {str(error).splitlines()[0]}") from None
         return values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values
+
+    def _check_index(self, index: Tensor) -> None:
+        """ValueError for a tensor that cannot be an index, as its type and shape tell. It does not wait for a GPU."""
+        if index.dtype not in (torch.int64, torch.int32, torch.bool):  # PyTorch would take uint8 as a mask
+            raise ValueError(
+                f"Expected places of samples in {self.name!r} as int64, or a mask as bool, got {index.dtype}: convert "
+                "them by index.long() or mask.bool()."
+            )
+        if index.dtype == torch.bool and index.shape != (len(self),):
+            raise ValueError(
+                f"Expected a mask of shape ({len(self)},), True or False for each sample of {self.name!r}, got shape "
+                f"{tuple(index.shape)}: make it of these data, such as data.label == 3."
+            )
+
+    def _no_place(self, index) -> str:
+        """That a sample is not there, in words."""
+        what = _describe(index) if isinstance(index, Tensor) and index.numel() > 8 else f"{index!s:.60}"
+        return (
+            f"{self.name!r} has {len(self):,} samples, at the places 0 to {len(self) - 1}, or from the end -1 to "
+            f"{-len(self)}: got {what}."
+        )
 
     def unscale(self, samples: Tensor) -> Tensor:
         """Samples (batch, …) in the units that the data were given in: columns in metres, grey levels in 0…255.
@@ -229,7 +270,7 @@ def _describe(value) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype} of shape {tuple(value.shape)}"
     article = "an" if type(value).__name__[0] in "aeiou" else "a"
-    return f"{article} {type(value).__name__}, no tensor"
+    return f"{article} {type(value).__name__}, not a tensor"
 
 
 # ---------------------------------------------------------------------------------------------------- data of your own
@@ -278,7 +319,7 @@ def array(
 
 
 def _tensor(x, name: str) -> Tensor:
-    """The array as a tensor without gradients. ValueError where it is none of numbers."""
+    """The array as a tensor without gradients. ValueError where it is not one of numbers."""
     if isinstance(x, Data):
         raise ValueError(f"{x.name!r} is a data set already.")
     if isinstance(x, list | tuple) and x and all(isinstance(part, Tensor) for part in x):
@@ -404,7 +445,7 @@ def _bounds(x: Tensor, name: str) -> tuple[float, float]:
 
 
 def _span(span, low: float, high: float, name: str) -> tuple[float, float]:
-    """A range that values from low to high lie in. ValueError where they do not, or where it is none."""
+    """A range that values from low to high lie in. ValueError where they do not, or where it is not a range."""
     try:
         first, last = (float(bound) for bound in span)
     except (TypeError, ValueError):
@@ -508,11 +549,12 @@ def folder(
     is read, with what they would take; and ValueError for settings of no sense, and where no picture can be read.
     """
     form = _format(size, channels, fit, background)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or int(limit) < 1):
         raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
     if not isinstance(path, str | bytes | os.PathLike):
         raise ValueError(f"Expected the path of a folder, such as 'photographs', got {path!r}.")
     place = Path(os.path.expanduser(os.fsdecode(path)))  # of a user who is not there, it leaves ~ alone
+    limit = None if limit is None else int(limit)  # NumPy's number would have another name in the cache
     found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, memory)
     classes = sorted(set(found.kinds))
     labelled = len(classes) > 1 and "" not in classes
@@ -536,12 +578,12 @@ def _distinct(kinds: Sequence[str]) -> tuple[str, ...]:
 
 def _format(size, channels: int, fit: str, background: str) -> images.Format:
     """The settings of `folder`. ValueError for those that make no sense."""
-    if type(channels) is not int or channels not in images.MODES:
+    if isinstance(channels, bool) or not isinstance(channels, Integral) or channels not in images.MODES:
         raise ValueError(f"Expected 1 channel for grey or 3 for colour, got channels={channels!r}.")
     if fit not in images.FITS:
         raise ValueError(f"Expected one of {', '.join(map(repr, images.FITS))}, got fit={fit!r}.")
     images.check_colour(background)
-    return images.Format(channels, *image_size(size), fit, background)
+    return images.Format(int(channels), *image_size(size), fit, background)
 
 
 def _report(data: Data, form: images.Format, classes: Sequence[str]) -> str:
@@ -567,7 +609,8 @@ def flowers(n: int = 20_000, seed: int = 0, split: str = "train", size: int = 64
     _split(split)
     _positive(n=n, size=size)
     cache = files.cache_directory() if n >= 1_000 else None
-    return Data("flowers", *drawn_flowers.draw(n, seed, split, size, cache), class_names=tuple(drawn_flowers.KINDS))
+    drawn = drawn_flowers.draw(n, seed, split, size, cache)
+    return Data("flowers", *drawn, class_names=tuple(drawn_flowers.KINDS), split=split)
 
 
 # ---------------------------------------------------------------------------------------------------------- digits
@@ -621,7 +664,8 @@ def synthetic_digits(n: int = 60_000, seed: int = 0, split: str = "train") -> Da
     """
     _split(split)
     _positive(n=n)
-    return Data("synthetic", *draw(n, seed, split, cache=files.cache_directory() if n >= 10_000 else None))
+    drawn = draw(n, seed, split, cache=files.cache_directory() if n >= 10_000 else None)
+    return Data("synthetic", *drawn, split=split)
 
 
 def _split(name: str) -> tuple[str, int, str]:
@@ -646,14 +690,15 @@ def _mnist(split: str) -> tuple[Data, str]:
             contents[name], source = files.download(cache, name, sha256, files.MNIST_MIRRORS), "downloaded"
     images = files.parse_idx(contents[f"{prefix}-images-idx3-ubyte"], "images")
     label = files.parse_idx(contents[f"{prefix}-labels-idx1-ubyte"], "labels")
-    return Data("mnist", images.unsqueeze(1), label.long()), source
+    return Data("mnist", images.unsqueeze(1), label.long(), split=split), source
 
 
 def _data_directory(text: str) -> Path:
-    path = Path(text).expanduser() / "mnist"
+    directory = Path(os.path.expanduser(text))  # of a user who is not there, it leaves ~ alone
+    path = directory / "mnist"
     if not path.is_dir():
-        relative = "" if Path(text).is_absolute() else " A notebook runs in its own folder: give an absolute path."
-        raise FileNotFoundError(f"GAN_TUTORIAL_DATA is {text!r}, but {path} is no directory.{relative}")
+        relative = "" if directory.is_absolute() else " A notebook runs in its own folder: give an absolute path."
+        raise FileNotFoundError(f"GAN_TUTORIAL_DATA is {text!r}, but {path} is not a directory.{relative}")
     return path
 
 
@@ -665,7 +710,7 @@ def stacked(digits: Data, n: int = 60_000, seed: int = 0) -> Data:
     The label is 100·red + 10·green + blue. The channels are drawn independently, so that each of the 1,000 numbers is
     about as frequent as any other. On the device of the digits. Known as Stacked MNIST (Metz et al. 2017, section
     3.3.1); the recipe `stacked` is another thing, a Laplacian pyramid. ValueError for data without such labels, or
-    that are no grey images.
+    that are not grey images.
     """
     _positive(n=n)
     if not isinstance(digits, Data) or digits.label is None or len(digits.shape) != 3 or digits.shape[0] != 1:

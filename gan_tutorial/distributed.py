@@ -81,7 +81,8 @@ def _name(store: Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> 
     """A name that the first process makes up, and tells every other one that asks with a word of its own.
 
     An answer to a word that is new cannot be old. A question can: so the first one answers all it finds, until
-    everybody has called it by the new name. (How often torchrun has restarted is no name: each machine counts its own.)
+    everybody has called it by the new name. (How often torchrun has restarted cannot be a name: each machine counts its
+    own.)
     """
     word = uuid4().hex
     if rank:

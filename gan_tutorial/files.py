@@ -143,7 +143,7 @@ def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
         path = directory / f"{name}.gz"
         try:
             if path.exists() and not path.is_file():
-                raise ValueError(f"{path} is no file.")
+                raise ValueError(f"{path} is not a file.")
             contents[name] = read_checked(path, sha256)
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -196,6 +196,7 @@ def keep(path: Path, content: bytes) -> None:
     """Put a file into the cache, or say that it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.discard_parts(path.parent)
         atomic.write(path, content)
     except OSError as error:
         print(
@@ -260,7 +261,7 @@ def parse_idx(content: bytes, name: str) -> Tensor:
     big-endian 32-bit integer; the data follow in C order, and nothing after them. ValueError if it is otherwise.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"{name} is no IDX file of unsigned bytes: it starts with {content[:4].hex()}.")
+        raise ValueError(f"{name} is not an IDX file of unsigned bytes: it starts with {content[:4].hex()}.")
     ndim = content[3]
     if ndim == 0 or len(content) < 4 + 4 * ndim:
         raise ValueError(f"{name} ends inside its header of {ndim} dimensions.")

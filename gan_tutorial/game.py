@@ -7,9 +7,10 @@ one.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -108,7 +109,12 @@ class Feed:
         return self.prepare(batch) if self.prepare else batch
 
     def noise(self, n: int) -> Tensor:
-        """The same z (n, latent_dim) at every call, for pictures: from a stream of their own, unseen by training."""
+        """The same z (n, latent_dim) at every call, for pictures: from a stream of their own, unseen by training.
+
+        ValueError unless n is a whole number from 0 on.
+        """
+        if not _whole(n) or n < 0:
+            raise ValueError(f"Expected a whole number of rows of noise from 0 on, such as feed.noise(64), got {n!r}.")
         return torch.randn(n, self.latent_dim, **self._stream("pictures"))
 
     def _stream(self, *name) -> dict:
@@ -237,8 +243,11 @@ class Player:
         return {name: term.detach() for name, term in terms.items()}
 
     def _set_learning_rate(self, factor: float) -> None:
-        if not isinstance(factor, int | float) or not 0 <= factor < float("inf"):
+        value = factor.item() if isinstance(factor, np.ndarray) and factor.ndim == 0 else factor
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else float("nan")
+        if not 0 <= number < float("inf"):
             raise ValueError(f"Expected a factor from 0 on from the lr_schedule of {self.name}, got {factor!r}.")
+        factor = number  # Python's own: NumPy's float32 would round the rate
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):  # one that a recorded graph reads
                 group["lr"].fill_(factor * group["initial_lr"])
@@ -461,7 +470,7 @@ def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iter
 
 
 def _whole(value) -> bool:
-    """Whether it is a whole number, Python's or NumPy's; True and False are none."""
+    """Whether it is a whole number, Python's or NumPy's; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -565,7 +574,8 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
     feed  endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
 
     The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, for a
-    first one who would share the batch of another, and for a feed that is not an iterator, or that ends.
+    first one who would share the batch of another, and for a feed that is not an iterator, that ends, or that gives
+    other things than batches.
     """
     players = tuple(players)
     names = [player.name for player in players]
@@ -589,7 +599,15 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
                     batch = next(feed) if batch is None or not player.share_batch else batch
                 except StopIteration:
                     raise ValueError("The feed has no more batches: a feed is endless, as a Feed is.") from None
-                terms[player.name] = player.update(batch)
+                try:
+                    terms[player.name] = player.update(batch)
+                except AttributeError as error:
+                    if getattr(error, "obj", None) is not batch or error.name not in Batch._fields:
+                        raise
+                    raise ValueError(
+                        f"Expected batches with real, condition, z and eps, and the feed gave a {type(batch).__name__} "
+                        f"without {error.name}: take gt.Feed(gt.data.array(images), …), or make a gt.Batch of it."
+                    ) from error
         yield terms
 
 

@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from . import atomic
 from .game import NonFiniteLoss
 from .plots import as_bytes, picture, png
 
@@ -167,7 +168,7 @@ class SampleGrids:
     def _picture(self) -> None:
         with _unseen():
             content = png(self.take())
-        _put(self.folder / f"step-{self.done:07}.png", content)
+        atomic.write(self.folder / f"step-{self.done:07}.png", content)
 
     def _rows(self) -> None:
         """Append the steps since the last time."""
@@ -180,7 +181,7 @@ class SampleGrids:
                 if file.readline() != header:
                     raise ValueError("its losses.csv has other columns")
         if size and self.content is not None:
-            _put(self.losses, self.content)
+            atomic.write(self.losses, self.content)
             size, self.content = len(self.content), None
         try:
             with open(self.losses, "ab") as file:
@@ -207,7 +208,7 @@ class SampleGrids:
         if len(made) == self.start + 1 > 1:
             if there and (header != made[0] or not {*kept} <= {*made}):
                 raise ValueError(another)
-            _put(self.losses, b"".join(made))
+            atomic.write(self.losses, b"".join(made))
         elif there:
             if len(kept) != self.start:
                 warnings.warn(
@@ -233,16 +234,6 @@ def _table(logs: Sequence[Mapping], start: int, since: int = 0) -> list[bytes]:
     for step, row in enumerate(rows, start + since + 1):
         table.writerow([step, *(f"{value:.6g}" for value in row)])
     return text.getvalue().encode().splitlines(keepends=True)
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file, and leave no half of one."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -168,12 +168,13 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
     memory  bytes that they may take; where it is not given, 80 % of `available_memory`
 
     Raises MemoryError, with what they would take and before one is read; NotADirectoryError; and ValueError where there
-    is no picture.
+    is not a picture.
     """
     if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "not there"
         raise NotADirectoryError(
-            f"{printable(str(folder))} is {'no folder' if folder.exists() else 'not there'}: give the path of a folder "
-            "with pictures, or with one sub-folder for each class."
+            f"{printable(str(folder))} is {what}: give the path of a folder with pictures, or with one sub-folder for "
+            "each class."
         )
     paths, skipped = list_files(folder)
     if limit is not None and limit < len(paths):
@@ -213,7 +214,7 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
 def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
     """The files below a folder, in the order of their names, and the folders that cannot be opened, with the reason.
 
-    Left out are hidden files and folders, what is no file (a pipe, say), and links to where one already is.
+    Left out are hidden files and folders, what is not a file (a pipe, say), and links to where one already is.
     """
     found, closed = [], []
 

@@ -51,6 +51,11 @@ def condition(images: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([images * mask, mask], dim=1)
 
 
+def holed(spec: Spec) -> tuple[int, ...]:
+    """The shape of what one filling is made for: known pixels, and the mask as one more channel."""
+    return spec.channels + 1, *spec.size
+
+
 def punch(batch: Batch, side: float = SIDE) -> Batch:
     """The batch with its images, holed where its own `u` says, as condition. It draws nothing at random."""
     assert batch.u is not None  # `batches` asks for it
@@ -63,16 +68,16 @@ class Filler(nn.Module):
 
     A convolutional U: down to a quarter of the size and to one vector, to which z is joined, and up again; maps of
     each size are handed across. Ronneberger et al. 2015, in small. `forward(z, condition)` maps (n, latent_dim) and
-    (n, channels + 1, height, width) to (n, channels, height, width). ValueError for sides that are no multiple of 4,
-    and where a condition is missing.
+    (n, channels + 1, height, width) to (n, channels, height, width). ValueError for sides that are not multiples of 4,
+    and where a condition is missing or of another shape or type.
     """
 
     def __init__(self, spec: Spec, width: int = 16, hidden: int = 64):
         super().__init__()
         height, across = spec.size
         if height % 4 or across % 4:
-            raise ValueError(f"This network halves an image twice, and {spec.size} pixels are no multiple of 4.")
-        small, wide, self.channels = (height // 4, across // 4), 2 * width, spec.channels
+            raise ValueError(f"This network halves an image twice, and {spec.size} pixels are not multiples of 4.")
+        small, wide, self.channels, self.given = (height // 4, across // 4), 2 * width, spec.channels, holed(spec)
         area = small[0] * small[1]
         self.down1 = nn.Sequential(nn.Conv2d(spec.channels + 1, width, 4, 2, 1), nn.LeakyReLU(0.2))
         self.down2 = nn.Sequential(nn.Conv2d(width, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2))
@@ -89,6 +94,12 @@ class Filler(nn.Module):
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is None:
             raise ValueError("Filling in needs a condition: inpainting.condition(images, mask).")
+        if condition.shape != (len(z), *self.given) or not condition.is_floating_point():
+            raise ValueError(
+                f"Expected known pixels and the mask as condition, floating point of shape "
+                f"({', '.join(map(str, (len(z), *self.given)))}), one for each z, got {condition.dtype} of shape "
+                f"{tuple(condition.shape)}: give inpainting.condition(images, mask)."
+            )
         known, mask = condition[:, : self.channels], condition[:, self.channels :]
         half = self.down1(condition)
         quarter = self.down2(half)
@@ -150,7 +161,13 @@ def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Seque
 
 
 def fill(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
-    """Images with the holes of `condition` filled, one answer for each z."""
+    """Images with the holes of `condition` filled, one answer for each z. ValueError for a mask beyond 0 … 1."""
+    if condition is not None and condition.ndim == 4 and not 0 <= condition[:, -1].min() <= condition[:, -1].max() <= 1:
+        raise ValueError(
+            "Expected a mask of 1 where a pixel is known and 0 in the hole, as the last channel of the condition, got "
+            f"values from {condition[:, -1].min():.4g} to {condition[:, -1].max():.4g}: give "
+            "inpainting.condition(images, mask)."
+        )
     return sample(networks["generator"], z, condition)
 
 
@@ -166,4 +183,5 @@ INPAINTING = Recipe(
     players=players,
     batches=batches,
     sampler=fill,
+    given=holed,
 )

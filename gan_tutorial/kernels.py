@@ -1,10 +1,10 @@
 r"""Gaussian kernels: comparing two sets of samples, estimating a density, and blurring.
 
-    kernel = gaussian(median_distance(real))           # or several bandwidths: gaussian(1, 2, 4)
-    mmd2(made, real, kernel)                           # a squared distance; a loss, where `made` needs a gradient
-    permutation_test(made, real, kernel).p_value       # could these be from one distribution?
-    log_likelihood(x, made, sigma)                     # a Parzen window estimate
-    blur(images, sigma)                                # smooths each image: not the same as adding noise to it
+    kernel = gaussian(median_distance(real))      # or several: gaussian(1, 2, 4)
+    mmd2(made, real, kernel)                      # a squared distance, or a loss
+    permutation_test(made, real, kernel).p_value  # from one distribution?
+    log_likelihood(x, made, sigma)                # a Parzen window estimate
+    blur(images, sigma)                           # of each image: not noise on it
 
 Samples may have any shape (n, …); a distance between two of them is the Euclidean one of all their numbers.
 """
@@ -139,7 +139,7 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     rows = in_double(torch.cat([x, y]))
     pairs = kernel(squared_distances(rows, rows)).fill_diagonal_(0)
     random = torch.Generator().manual_seed(derive_seed(seed, "permutation test"))
-    orders = [torch.arange(n + m)]  # the first is no permutation, so that all are computed alike
+    orders = [torch.arange(n + m)]  # the first is not a permutation, so that all are computed alike
     orders += [torch.randperm(n + m, generator=random) for _ in range(permutations)]
     first = torch.zeros(n + m, len(orders), dtype=rows.dtype)  # who is in the first set, a column for each order
     for column, order in enumerate(orders):
@@ -148,7 +148,7 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     within, across = (own * first).sum(0), (own * (1 - first)).sum(0)
     rest = pairs.sum().cpu() - within - 2 * across
     found = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * across / (n * m)
-    # A permutation that is no other division has the same value, but for rounding.
+    # A permutation that is not another division has the same value, but for rounding.
     as_large = int((found[1:] >= found[0] - 1e-12).sum())
     return TwoSampleTest(statistic, (1 + as_large) / (1 + permutations), found[1:])
 
@@ -208,7 +208,7 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def _rows(samples: Tensor, like: Tensor | None = None) -> Tensor:
-    """Samples (n, …) as rows (n, d). ValueError for what is no set of samples of the shape of `like`."""
+    """Samples (n, …) as rows (n, d). ValueError for what is not a set of samples of the shape of `like`."""
     if not isinstance(samples, Tensor) or samples.ndim < 2 or not samples.is_floating_point() or len(samples) == 0:
         got = f"{samples.dtype} {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
         raise ValueError(f"Expected floating-point samples (n, …), got {got}.")

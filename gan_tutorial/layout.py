@@ -1,8 +1,8 @@
 """The layout of a file: safetensors whose metadata hold a card, in JSON, and in it the SHA-256 of the whole file.
 
 Nothing of a file is used before it was checked, by the two tables below; and what they refuse is never written. The
-sum tells damage: it is taken over all bytes, with zeros in its own place. It is no signature, since whoever changes a
-file can take it anew: hence the tables.
+sum tells damage: it is taken over all bytes, with zeros in its own place. It is not a signature, since whoever changes
+a file can take it anew: hence the tables.
 """
 
 import hashlib
@@ -244,7 +244,7 @@ def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor
 
 def parse(content: bytes, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
     """What `read` returns, from a file's bytes. ValueError, with a sentence that lacks the file's name at its start."""
-    damaged = "is no model of this package, or it is damaged"
+    damaged = "is not a model of this package, or it is damaged"
     try:
         card, end = _card(content)
     except ValueError as error:

@@ -1,8 +1,9 @@
 r"""How good are the samples? Numbers that compare two sets of samples, most of them by features of a network.
 
-    print(metrics.report(model.sample(10_000), gt.data.digits(split="test")))             # by the classifier that ships
-    print(metrics.report(made, real, features=metrics.inception()))                       # the FID and KID of papers
-    print(metrics.report(made, real, features=metrics.random_features(real.shape)))       # any other images or signals
+    test = gt.data.digits(split="test")
+    metrics.report(model.sample(10_000), test)                  # by the judge that ships
+    metrics.report(made, real, features=metrics.inception())    # FID and KID of papers
+    metrics.report(made, real, features=metrics.random_features(real.shape))  # others
 
 Every set is summed up by features (n, d): what a network sees in each sample. Numbers depend on that network, and
 compare only with numbers of the same one, from as many samples. `make classifiers` trains those that ship, once on
@@ -20,9 +21,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import atomic
 from .data import Data, in_double
-from .files import Unavailable, download_allowed, read_checked
-from .runtime import derive_seed, show_progress
+from .files import Unavailable, checked, download_allowed, fetch, read_checked
+from .runtime import derive_seed
 
 WEIGHTS = Path(__file__).parent / "classifiers"
 CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make classifiers` writes here
@@ -32,6 +34,7 @@ CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make c
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_MOST = 100_000_000  # bytes; it has 91 MB
+INCEPTION_PATIENCE = 1800.0  # seconds for all of it: 50 kB a second are enough
 
 READABLE = 10  # samples for each feature, from which on a Fréchet distance is read, and its bias known within a tenth
 
@@ -194,7 +197,7 @@ def _evaluation(net: Network) -> Iterator[None]:
 
 
 def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> None:
-    """ValueError for what are no floating-point samples (n, *shape), finite, and in [-1, 1] if they are images."""
+    """ValueError for what are not floating-point samples (n, *shape), finite, and in [-1, 1] if they are images."""
     if not isinstance(samples, Tensor):
         raise ValueError(f"Expected a tensor of samples, got a {type(samples).__name__}: use torch.as_tensor.")
     wanted = "(n, …)" if shape is None else f"(n, {', '.join(map(str, shape))})"
@@ -308,14 +311,16 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
 
 
 def _download_inception(url: str, path: Path, allowed: bool) -> None:
+    """Put the weights at `path`, whole and checked. FileNotFoundError where that is not allowed, else Unavailable."""
     if not allowed:
         raise FileNotFoundError(
             f"Inception's weights are not at {path}. Download {url} and name the file: metrics.inception(FILE)."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), INCEPTION_SHA256, progress=show_progress())
-    except (OSError, RuntimeError) as error:  # RuntimeError: another SHA-256
+        sent = fetch(url, INCEPTION, INCEPTION_MOST, INCEPTION_PATIENCE)
+        atomic.write(path, checked(sent, INCEPTION_SHA256, "what was sent", INCEPTION_MOST))
+    except (OSError, ValueError) as error:  # ValueError: another SHA-256
         raise Unavailable(
             f"Inception's weights could not be downloaded ({error}). Bring {url} here by other means and name the "
             "file: metrics.inception(FILE)."
@@ -398,9 +403,17 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     n - 1): zero if these agree, whatever else differs. In units of the features squared. From few samples it is
     estimated too *high*, even between two halves of one set, by about `frechet_bias`: compare sets of equal sizes, with
     many more samples than dimensions. Heusel et al. 2017.
-    Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite.
+    Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite. Warns
+    where a set has no more samples than dimensions, so that its covariance is singular: `report` leaves it out then.
     """
     a, b = _two_sets(a, b)
+    n, d = min(len(a), len(b)), a.shape[1]
+    if n <= d:
+        warnings.warn(
+            f"A Fréchet distance of {d:,} features from {n:,} samples mostly measures how few they are: take more than "
+            f"{d:,}, and {READABLE * d:,} or more to read it.",
+            stacklevel=2,
+        )
     # With the triangular factor of the centred samples S = r^T r, and S' = s^T s. The eigenvalues of S S' are then the
     # squared singular values of r s^T: no root of a matrix, which rounding makes complex where S is nearly singular.
     r, s = (torch.linalg.qr((x - x.mean(0)) / (len(x) - 1) ** 0.5, mode="r").R for x in (a, b))
@@ -543,7 +556,7 @@ def report(
 
     What the samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more samples
     than features; the variance within a class, unless both sets have the same classes and two samples of each; a ratio
-    to real variance, where there is none.
+    to real variance, where there is none. Another note has the standard errors of what is estimated without bias.
     Raises ValueError for samples of different shapes, for data that need `features`, and as `features` and
     `label_accuracy` do.
     """
@@ -570,10 +583,18 @@ def report(
             notes.append(f"The Fréchet distance is biased by few samples: read it from {READABLE * d:,} on.")
     else:
         notes.append(f"No Fréchet distance: {d} features need more than {d} samples; read it from {READABLE * d:,} on.")
-    numbers["kernel distance"] = kernel_distance(a, b)
+    errors = []  # of the numbers
+    if min(n, len(b)) > 2:
+        numbers["kernel distance"], error = kernel_estimate(a, b)
+        errors.append(f"{error:.1g} of the kernel distance")
+    else:
+        numbers["kernel distance"] = kernel_distance(a, b)
     scores = None if classifier is None else logits(classifier, made)
     if scores is not None:
         numbers["confident (p > 0.9)"] = (scores.softmax(1).amax(1) > 0.9).float().mean().item()
+        errors.append(f"at most {50 / n**0.5:.1f} points of shares and accuracies")  # sqrt(p (1 - p) / n) at p = 1/2
+    if errors:
+        notes.append(f"Standard errors: {', '.join(errors)}.")
     variance = _rows(b).var(0).sum()
     if variance > 0:
         numbers["variance ratio"] = (_rows(a).var(0).sum() / variance).item()
@@ -642,8 +663,10 @@ def _real(real, label, n: int, seed: int, notes: list[str]) -> tuple[Tensor, Ten
             raise ValueError("Leave real_label out: a data set has its own labels.")
         some = subset(real, n, seed)
         x, label, total, name = some.take(slice(None)), some.label, len(real), real.name
-        if real.name == "mnist" and total > 10_000:
-            notes.append("These real images are MNIST's training images: judge by test images, digits(split='test').")
+        if real.split == "train" or (real.name == "mnist" and total > 10_000):
+            own = {"mnist": "MNIST's training images", "synthetic": "the training images of the synthetic digits"}
+            known = own.get(real.name, f"the training images of the {real.name}")
+            notes.append(f"These real images are {known}: judge by test images, made with split='test'.")
     if total < n:
         notes.append(f"There are {total:,} real samples only, for {n:,} samples.")
     return x, label, name

@@ -77,7 +77,7 @@ def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
 
 
 def authenticity(made: Tensor, train: Tensor) -> float:
-    """The share of generated samples that are no copies of training samples, from features (n, d) and (m, d).
+    """The share of generated samples that are not copies of training samples, from features (n, d) and (m, d).
 
     A sample counts as a copy where its nearest training sample is nearer to it than to any other training sample. That
     happens by chance too: new samples of the data's own distribution have less than 1, how much less depends on the

@@ -21,8 +21,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 class OneHot(nn.Module):
     """Concatenation: beside the input stand `classes` numbers, or constant maps beside an image; one of them is 1.
 
-    Mirza & Osindero 2014. ValueError for labels that are no int64 (batch,) in 0 … classes - 1; their range is seen on a
-    CPU only, as on a GPU the look would make the host wait.
+    Mirza & Osindero 2014. ValueError for labels that are not int64 (batch,) in 0 … classes - 1; their range is seen
+    on a CPU only, as on a GPU the look would make the host wait.
     """
 
     def __init__(self, classes: int):
@@ -376,7 +376,7 @@ class LaplacianLevel(nn.Module):
         self.latent_dim, self.size = latent_dim, image_size(size)
         if any(side % 2 for side in self.size):
             raise ValueError(
-                f"A level of a stack doubles an image, and {size} pixels are no double: take an even size."
+                f"A level of a stack doubles an image, and {size} pixels are not a double: take an even size."
             )
         small = tuple(side // 2 for side in self.size)
         self.coarse = (channels, *small)

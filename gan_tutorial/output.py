@@ -1,9 +1,7 @@
 """Where a training writes: tried before it starts, its own while it lasts, and never half a file."""
 
 import os
-import re
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +13,6 @@ from . import atomic, distributed
 from .layout import printable
 
 ROOM = 2**24  # bytes that a place must have before a training; a file of a recipe for 28 × 28 digits is smaller
-STALE = 3600  # seconds after which what a killed process was writing is certainly not being written any more
 
 
 def write(content: bytes, path: str | Path) -> None:
@@ -46,7 +43,7 @@ def test_write(path: str | Path, room: int = ROOM) -> None:
         if target.is_dir():
             raise IsADirectoryError("it is a folder")
         if target.exists() and not target.is_file():
-            raise OSError("it is no regular file")
+            raise OSError("it is not a regular file")
         with suppress(FileNotFoundError):
             target.lstat()  # says whether the name is too long
         with tempfile.TemporaryFile(dir=target.parent) as file:
@@ -87,18 +84,10 @@ def locked(path: str | Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         warnings.warn(f"{file} cannot be locked ({error}): see that no other training writes there.", stacklevel=3)
     try:
-        discard_parts(target.parent)
+        atomic.discard_parts(target.parent)
         yield
     finally:
         if lock.is_locked:
             with suppress(OSError):  # Windows removes no open file
                 file.unlink()
             lock.release()
-
-
-def discard_parts(folder: Path) -> None:
-    """Remove what killed processes were writing into a folder."""
-    for part in folder.glob(".*.part"):
-        with suppress(OSError):
-            if re.fullmatch(r"\.[0-9a-f]{32}\.part", part.name) and time.time() - part.lstat().st_mtime > STALE:
-                part.unlink()

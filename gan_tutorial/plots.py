@@ -1,6 +1,6 @@
 """Pictures: samples of any kind, curves of losses, sets in the plane, densities, vector fields, films.
 
-    plots.samples(x)     chooses by shape: a grid of images, signals as curves, points, or the columns of a table
+    plots.samples(x)  # by shape: images, signals as curves, points, columns of a table
 
 Every function draws on a matplotlib Axes (its own, or the one given as `ax`) and returns it; `table` and `trained`
 return a Figure, `film` a player. None of them knows a network or touches a random number generator. End the line with a
@@ -602,7 +602,7 @@ def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=No
 
 
 def _drawn(frames, real, modes, limits, columns):
-    """Frames of what is no image, each a picture of a figure, on the same axes."""
+    """Frames of what is not an image, each a picture of a figure, on the same axes."""
     kind, behind = _kind(frames[0]), [] if real is None else [_array(_samples(real))]
     if kind == "signals":
         limits = limits or _limits(np.concatenate(frames))

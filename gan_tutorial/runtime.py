@@ -26,7 +26,7 @@ def scale_from_environment() -> str | None:
 
 
 def seed_from_environment() -> int | None:
-    """The seed that GAN_TUTORIAL_SEED asks for, or None where it is not set. ValueError if it is no whole number."""
+    """The seed that GAN_TUTORIAL_SEED asks for, or None where it is not set. ValueError if it is not a whole number."""
     text = os.environ.get("GAN_TUTORIAL_SEED") or None
     if text is not None and not (text.isascii() and text.isdecimal() and len(text) <= 20):
         raise ValueError(f"Expected GAN_TUTORIAL_SEED to be a whole number such as 0 or 7, got {text!r}.")
@@ -34,7 +34,7 @@ def seed_from_environment() -> int | None:
 
 
 def default_seed(seed: int | None = None) -> int:
-    """The seed that was given, else that of GAN_TUTORIAL_SEED, else 0. ValueError for what is no seed."""
+    """The seed that was given, else that of GAN_TUTORIAL_SEED, else 0. ValueError for what is not a seed."""
     found = seed_from_environment() if seed is None else seed
     return 0 if found is None else check_seed(found)
 
@@ -46,13 +46,21 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def pick_device() -> tuple[torch.device, str]:
-    """The fastest device at hand, and why it was picked: CUDA, then Apple's MPS, then the CPU."""
+def pick_device(asked: str | None = None) -> tuple[torch.device, str]:
+    """The device that is asked for, else the fastest at hand, and why: CUDA, then Apple's MPS, then the CPU.
+
+    ValueError for one that is unknown or not at hand.
+    """
+    at_hand = {}
     if torch.cuda.is_available():
-        return torch.device("cuda"), torch.cuda.get_device_name()
+        at_hand["cuda"] = torch.cuda.get_device_name()
     if torch.backends.mps.is_available():
-        return torch.device("mps"), "Apple GPU"
-    return torch.device("cpu"), "no GPU found"
+        at_hand["mps"] = "Apple GPU"
+    at_hand["cpu"] = "chosen" if at_hand else "no GPU found"
+    if asked is not None and asked not in at_hand:
+        raise ValueError(f"Expected a device at hand, {' or '.join(map(repr, at_hand))}, got {asked!r}.")
+    name = asked or next(iter(at_hand))
+    return torch.device(name), at_hand[name]
 
 
 def derive_seed(*words) -> int:
@@ -128,20 +136,22 @@ class Run:
 
     seed       of every random number; GAN_TUTORIAL_SEED overrides it. Seeds torch's global generator too, from which
                networks draw their first weights.
+    device     "cpu", "cuda" or "mps"; without it the fastest at hand, in the order CUDA, MPS, CPU
     precision  "float32" (the default: the same arithmetic on every device) or "tf32" (faster matrix products and
                convolutions on NVIDIA GPUs from Ampere on, with a 10-bit mantissa).
 
-    The scale is "gpu" where a GPU is found, else "cpu"; GAN_TUTORIAL_SCALE overrides it. "smoke" is an author's quick
-    look: it checks no claims and is never published.
+    The scale is "gpu" on a GPU, else "cpu"; GAN_TUTORIAL_SCALE overrides it. "smoke" is an author's quick look: it
+    checks no claims and is never published.
 
-    Raises ValueError for an unknown scale or precision, a bad seed, or a precision that the device does not have.
+    Raises ValueError for an unknown scale or precision, a bad seed, a device that is not at hand, and a precision that
+    the device does not have.
     """
 
-    def __init__(self, seed: int = 0, precision: str = "float32"):
+    def __init__(self, seed: int = 0, precision: str = "float32", device: str | None = None):
         seed = check_seed(seed)
         if precision not in ("float32", "tf32"):
             raise ValueError(f"Expected precision 'float32' or 'tf32', got {precision!r}.")
-        self.device, device_reason = pick_device()
+        self.device, device_reason = pick_device(device)
         if precision == "tf32" and not (self.device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8):
             raise ValueError(f"This device ({device_reason}) has no TF32: use precision='float32'.")
 

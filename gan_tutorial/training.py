@@ -4,8 +4,8 @@
     model = recipe.train(data, seconds=60)
     images = model.sample(100)
 
-The recipes of the book are in `gan_tutorial.recipes`. One that is no GAN of one generator and one critic also says who
-plays, on which batches, and how one samples.
+The recipes of the book are in `gan_tutorial.recipes`. One that is not a GAN of one generator and one critic also says
+who plays, on which batches, and how one samples.
 """
 
 import copy
@@ -154,6 +154,7 @@ class Recipe:
     averaged          the networks whose moving averages make samples
     sampler           (averaged networks, z, condition) -> samples
     forward           (averaged networks, batch): a forward pass, by which BatchNorm's statistics are measured
+    given             Spec -> the shape of one image of a condition, where samples are made of images; values in [-1, 1]
     options           what `configure` changed, by name
     """
 
@@ -177,6 +178,7 @@ class Recipe:
     averaged: tuple[str, ...] = ("generator",)
     sampler: Callable[[Networks, Tensor, Tensor | None], Tensor] = generate
     forward: Callable[[Networks, Batch], object] = generator_forward
+    given: Callable[[Spec], tuple[int, ...]] | None = None
     options: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
@@ -328,7 +330,8 @@ class TrainedModel:
     def conditions(self, n: int, condition: Tensor | int | None = None) -> Tensor | None:
         """What n samples are made for: (n, …). Without a condition all classes in turn, where the recipe is labelled.
 
-        ValueError for what is no tensor, another shape, or an unknown class.
+        Images are float32. ValueError for what is not a tensor, another shape, an unknown class, and images that are
+        not finite floating point in [-1, 1].
         """
         if not self.recipe.labelled:
             if isinstance(condition, Integral):
@@ -353,7 +356,29 @@ class TrainedModel:
             least, most = int(condition.min()), int(condition.max())
             if not 0 <= least <= most < self.spec.classes:
                 raise ValueError(f"Expected labels from 0 to {self.spec.classes - 1}, got some from {least} to {most}.")
-        return condition
+        return condition if self.recipe.given is None else self._images(condition)
+
+    def _images(self, condition: Tensor) -> Tensor:
+        """Images that samples are made of, in float32. ValueError, with what to do, for others than it has learned."""
+        shape = self.recipe.given(self.spec)  # pyright: ignore[reportOptionalCall]  # asked before
+        if tuple(condition.shape[1:]) != shape or not condition.is_floating_point():
+            raise ValueError(
+                f"Expected images of shape (n, {', '.join(map(str, shape))}) and floating point as condition of "
+                f"{self.recipe.name}, as it was trained on, got {condition.dtype} of shape {tuple(condition.shape)}: "
+                "data.take(index) gives such images of a data set."
+            )
+        if not condition.isfinite().all():
+            raise ValueError(
+                f"The images given to {self.recipe.name} as condition have values that are NaN or infinite: put "
+                "numbers there."
+            )
+        low, high = (bound.item() for bound in condition.aminmax())
+        if not -1.001 <= low <= high <= 1.001:
+            raise ValueError(
+                f"Expected images in [-1, 1] as condition of {self.recipe.name}, got values from {low:.4g} to "
+                f"{high:.4g}: rescale them, for grey levels 0…255 by x / 127.5 - 1."
+            )
+        return condition.float()
 
     def pieces(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Iterator[Tensor]:
         """n samples, up to a thousand at a time: for more of them than fit into memory."""
@@ -373,7 +398,7 @@ class TrainedModel:
 
         condition  labels (n,) int64, or one label for all, where the recipe is labelled: without it all classes in
                    turn. n images, where it makes images of images: samples are of their size, of pairs the half.
-                   ValueError for another shape, or where none is expected.
+                   ValueError for other images than it was trained on, or where none is expected.
         """
         return torch.cat(list(self.pieces(n, condition, seed)))
 
@@ -383,7 +408,9 @@ class Trainer:
 
         trainer = Trainer(recipes.DCGAN, data)
         trainer.run(steps=500)
-        trainer.run(steps=1000)   # the same weights as 1000 steps at once, bit for bit on a CPU with as many threads
+        trainer.run(steps=1000)
+
+    The weights are those of 1,000 steps at once, bit for bit on a CPU with as many threads.
 
     players, feed   as `fit` takes them; networks: by name
     averages        the moving averages that samples are made with, by name

@@ -37,16 +37,16 @@ class Translator(nn.Module):
     across  whether maps are handed across
     code    how many numbers the narrowest place has; 0 for a convolution in its place, which sees no distant parts
 
-    ValueError for sides that are no multiple of 4.
+    ValueError for sides that are not multiples of 4, and for images of other channels or, with a `code`, another size.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], width: int = 16, across: bool = True, code: int = 0):
         super().__init__()
         if size[0] % 4 or size[1] % 4:
-            raise ValueError(f"This network halves an image twice, and {tuple(size)} pixels are no multiple of 4.")
+            raise ValueError(f"This network halves an image twice, and {tuple(size)} pixels are not multiples of 4.")
         wide, small, blocks = 2 * width, (size[0] // 4, size[1] // 4), 4 * channels
         area = small[0] * small[1]
-        self.across = across
+        self.across, self.channels, self.size = across, channels, tuple(size) if code else None
         self.blocks = nn.PixelUnshuffle(2)
         self.fine = nn.Sequential(nn.Conv2d(blocks, width, 3, 1, 1), nn.LeakyReLU(0.2))
         self.down = nn.Sequential(nn.Conv2d(width, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2))
@@ -60,12 +60,24 @@ class Translator(nn.Module):
         self.last = nn.Sequential(nn.Conv2d(outer, blocks, 3, 1, 1), nn.PixelShuffle(2), nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
+        _check_images(x, self.channels, self.size)
         x = self.blocks(x)
         fine = self.fine(x)
         quarter = self.down(fine)
         y = self.middle(quarter)
         y = self.up(torch.cat([y, quarter], dim=1) if self.across else y)
         return self.last(torch.cat([y, fine, x], dim=1) if self.across else y)
+
+
+def _check_images(x: Tensor, channels: int, size: tuple[int, ...] | None) -> None:
+    """ValueError for what are not floating-point images that a `Translator` takes; of any size where that is None."""
+    fits = x.ndim == 4 and x.shape[1] == channels and x.shape[2] % 4 == x.shape[3] % 4 == 0
+    if not fits or not x.is_floating_point() or (size is not None and tuple(x.shape[2:]) != size):
+        sides = "height, width), of sides that are multiples of 4" if size is None else f"{size[0]}, {size[1]})"
+        raise ValueError(
+            f"Expected floating-point images (n, {channels}, {sides} to translate, got {x.dtype} of shape "
+            f"{tuple(x.shape)}."
+        )
 
 
 # ------------------------------------------------------------------------------------------------------- with pairs
@@ -130,6 +142,16 @@ def apart(batch: Batch) -> Batch:
     return batch._replace(real=wanted, condition=given)
 
 
+def half_a_pair(spec: Spec) -> tuple[int, ...]:
+    """The shape of an image to translate, where samples are pairs."""
+    return spec.channels, *_half(spec)
+
+
+def whole(spec: Spec) -> tuple[int, ...]:
+    """The shape of an image to translate, where samples are single images."""
+    return spec.shape
+
+
 def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
     """Batches of pairs. ValueError for `flip`, which would exchange the two of a pair."""
     if recipe.flip:
@@ -162,6 +184,7 @@ PIX2PIX = Recipe(
     players=pix2pix_players,
     batches=pairs,
     sampler=answer,
+    given=half_a_pair,
 )
 
 
@@ -292,4 +315,5 @@ CYCLEGAN = Recipe(
     averaged=("a to b", "b to a"),
     sampler=a_to_b,
     forward=there,
+    given=whole,
 )

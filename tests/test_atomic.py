@@ -179,7 +179,47 @@ def test_a_pipe_or_a_device_is_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             atomic.write(tmp_path / name, NEW)
     assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode) and (tmp_path / "link").is_symlink()
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+# ------------------------------------------------------------------------------------------------- a file in pieces
+
+
+def test_a_file_in_pieces_appears_at_the_end_of_the_block(path):
+    path.chmod(0o640)
+    with atomic.replacing(path) as file:
+        for start in range(0, len(NEW), 1000):
+            file.write(NEW[start : start + 1000])
+            assert path.read_bytes() == OLD
+    assert path.read_bytes() == NEW and os.listdir(path.parent) == ["file"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, GeneratorExit])
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(path, error):
+    with pytest.raises(error), atomic.replacing(path) as file:
+        file.write(NEW[:100])
+        raise error
+    assert path.read_bytes() == OLD and os.listdir(path.parent) == ["file"]
+
+
+def test_what_may_be_lost_in_a_power_cut_is_not_waited_for(path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("waited for the disk"))
+    atomic.write(path, NEW, flush=False)
+    assert path.read_bytes() == NEW and os.listdir(path.parent) == ["file"]
+
+
+def test_what_killed_processes_left_goes_away_after_an_hour(tmp_path):
+    parts = [tmp_path / f".{c * 32}.part" for c in "0a"]
+    other = tmp_path / "notes.part"
+    for part in (*parts, other):
+        part.write_bytes(b"half")
+    ago = os.stat(other).st_mtime - 2 * atomic.STALE
+    for part in (parts[0], other):
+        os.utime(part, (ago, ago))
+    atomic.discard_parts(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [parts[1], other]
+    atomic.discard_parts(tmp_path / "nowhere")

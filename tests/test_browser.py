@@ -1,9 +1,12 @@
 """Every page of the built book in a browser: no error, no request elsewhere, fits a phone, can be read by everyone."""
 
+import math
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+import scipy.stats
 import yaml
 
 from tools import node
@@ -290,6 +293,57 @@ def test_a_film_plays(open_page, book_on_disk):
     assert button.get_attribute("aria-label") == "Play" and slider.input_value() == "0"
     slider.press("ArrowRight")
     assert slider.input_value() == "1" and slider.get_attribute("aria-valuetext")
+
+
+# ---------------------------------------------------------------------------------------- the blind test of chapter 9
+
+TRUTH = """root => root.querySelector("details p").textContent.match(/[0-9]+/g).map(Number)"""  # the folded answers
+SAID = re.compile(
+    r"(\d+) of (\d+) right\. A guesser gets as many or more in (less than 0\.01|[\d.]+) % of all tests\. "
+    r"95 % confidence: between (\d+) % and (\d+) % in the long run\."
+)
+
+
+def as_said(share):
+    """A probability in percent, as the page writes it: two digits under 10 %, whole numbers from there on."""
+    percent = 100 * share
+    return "less than 0.01" if percent < 0.01 else f"{percent:#.2g}" if percent < 10 else str(math.floor(percent + 0.5))
+
+
+@pytest.mark.parametrize("right", [0, 1, 10, 14, 15, 20])
+def test_the_blind_test_says_what_binomial_tails_say(right, open_page, book_on_disk):
+    """The score, the chance of a guesser, and the interval of Clopper and Pearson; and again from the start."""
+    window = open_page(f"{book_on_disk}/book/09_evaluation.html")
+    root = window.locator(".gt-blind")
+    items, status = root.locator("li"), root.locator("[role=status]")
+    n, real = items.count(), set(root.evaluate(TRUTH))
+    assert n == 20 and 0 < len(real) < n
+    show, again = root.get_by_role("button", name="Show my score"), root.get_by_role("button", name="Start again")
+    for _ in range(2):  # the second time after "Start again"
+        assert root.locator("input:checked").count() == 0 and not root.locator("details").is_visible()
+        for i in range(n):
+            if i == n - 1:  # one is left open
+                show.click()
+                assert status.inner_text() == f"Still to judge: {n}."
+            truly = i + 1 in real
+            answer = "real" if truly == (i < right) else "generated"
+            items.nth(i).locator(f"input[value={answer}]").check()
+        show.click()
+        score, of, chance, low, high = SAID.fullmatch(status.inner_text()).groups()
+        assert (int(score), int(of)) == (right, n)
+        assert chance == as_said(scipy.stats.binom.sf(right - 1, n, 0.5))
+        exact = scipy.stats.binomtest(right, n).proportion_ci(0.95, "exact")
+        assert (int(low), int(high)) == (round(100 * exact.low), round(100 * exact.high))
+        marks = [items.nth(i).get_attribute("class") for i in range(n)]
+        assert marks == ["right"] * right + ["wrong"] * (n - right)
+        for i in range(n):
+            kind = "real" if i + 1 in real else "generated"
+            assert items.nth(i).locator("small").inner_text() == f"{kind} {'✓' if i < right else '✗'}"
+        assert root.locator("details").is_visible()
+        again.click()
+        assert status.inner_text() == "" and root.locator("li.right, li.wrong").count() == 0
+        assert items.first.locator("input").first.evaluate("input => input === document.activeElement")
+    assert window.record.messages == window.record.requests == []
 
 
 # ---------------------------------------------------------------------------------------------------------- formulas

@@ -307,7 +307,12 @@ def test_resumes_after_a_kill_and_refuses_to_run_twice(toy, capsys):
 
 @pytest.mark.parametrize(
     ("how", "shell"),
-    [(signal.SIGTERM, []), (signal.SIGINT, []), (signal.SIGTERM, ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"])],
+    [
+        (signal.SIGTERM, []),
+        (signal.SIGHUP, []),  # the terminal is closed
+        (signal.SIGINT, []),
+        (signal.SIGTERM, ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]),
+    ],
 )
 def test_stopped_it_stops_its_runs_too(toy, how, shell):
     """Also in the background (a shell's `&`), where the signal of Ctrl-C is ignored."""

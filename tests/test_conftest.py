@@ -32,6 +32,14 @@ CHAPTERS = {  # a chapter's second cell, and whether the chapter's last test is 
 }
 
 
+def test_a_user_who_is_not_there_ends_no_run(monkeypatch):
+    """The package says it, in a sentence, where the digits are read."""
+    monkeypatch.setenv("GAN_TUTORIAL_DATA", "~no-such-user/digits")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/test_lock.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def environment():
     """This one, without the settings of whoever runs these tests."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("GAN_", "PYTEST_"))}

@@ -98,6 +98,48 @@ def test_only_a_slice_or_a_row_of_numbers_is_an_index(index):
         Data("x", torch.zeros(4, 3, 8, 8))[index]
 
 
+POINTS = Data("points", torch.arange(12.0).view(4, 3), torch.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (torch.tensor([True, False, True]), r"mask of shape \(4,\).*got shape \(3,\)"),
+        (torch.tensor([0.0, 1.0]), r"int64, or a mask as bool, got torch.float32: convert"),
+        (torch.tensor([0, 1, 1, 0], dtype=torch.uint8), "got torch.uint8: convert"),  # PyTorch takes these as a mask
+        (torch.tensor([0, 4]), r"4 samples, at the places 0 to 3, or from the end -1 to -4"),
+        (torch.tensor([-5]), "has 4 samples"),
+        (torch.tensor([-5]).int(), "has 4 samples"),
+    ],
+)
+def test_an_index_that_leads_nowhere_gets_a_sentence(index, words):
+    for use in (POINTS.take, POINTS.__getitem__):
+        with pytest.raises(ValueError, match=words):
+            use(index)
+
+
+def test_a_place_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="got 4"):
+        POINTS[torch.tensor([0, 4])]
+    with pytest.raises(ValueError, match="got -5"):
+        POINTS[torch.tensor([-5, 0])]
+    with pytest.raises(ValueError, match="'points' has 4 samples.*got 9"):
+        POINTS.take(9)
+
+
+def test_places_count_from_the_end_too_and_may_be_few():
+    for index in (torch.tensor([-4, 3]), torch.tensor([0, -1]), torch.tensor([0, 3]).int()):
+        assert POINTS[index].label.tolist() == [0, 3] and torch.equal(POINTS.take(index), POINTS.values[[0, 3]])
+    assert POINTS.take(torch.tensor([], dtype=torch.int64)).shape == (0, 3)
+    assert POINTS.take(torch.zeros(4, dtype=torch.bool)).shape == (0, 3)
+    assert POINTS.take(torch.tensor([[0, 1], [2, 3]])).shape == (2, 2, 3)
+
+
+def test_take_looks_at_no_number_of_its_index():
+    """On a GPU that would make the host wait at each step: the `meta` device has no numbers at all."""
+    assert POINTS.to("meta").take(torch.zeros(5, dtype=torch.int64, device="meta")).shape == (5, 3)
+
+
 # ------------------------------------------------------------------------------------------------------- the digits
 
 
@@ -180,6 +222,27 @@ def test_a_relative_directory_is_explained_where_it_leads_nowhere(settings, tiny
     monkeypatch.chdir(tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="absolute path"):
         gt.data.mnist()
+
+
+def test_the_directory_of_a_user_who_is_not_there_gets_a_sentence(settings, monkeypatch):
+    """It was a RuntimeError, here and wherever the setting is made absolute for another process."""
+    from benchmarks import runners
+    from tools import notebooks
+
+    settings(DATA="~no-such-user/mnist")
+    with pytest.raises(FileNotFoundError, match="GAN_TUTORIAL_DATA is '~no-such-user/mnist', but .* is not a dir"):
+        gt.data.mnist()
+    assert notebooks.kernel_environment()["GAN_TUTORIAL_DATA"].endswith("no-such-user/mnist")
+    for name in ("PROGRESS", "SEED", "SCALE"):  # which `isolate` sets
+        monkeypatch.setenv(f"GAN_TUTORIAL_{name}", "")
+    settings(CACHE="~no-such-user")
+    runners.isolate()
+    assert os.environ["GAN_TUTORIAL_DATA"] == "~no-such-user/mnist"
+    with pytest.raises(ValueError, match="leads nowhere"):
+        files.cache_directory()
+    monkeypatch.setenv("HOME", "/home/me")
+    settings(DATA="~/digits")
+    assert notebooks.kernel_environment()["GAN_TUTORIAL_DATA"] == "/home/me/digits"
 
 
 def test_mnist_from_the_cache(settings, tiny, tmp_path, capsys):

@@ -233,14 +233,14 @@ def test_answer_38_by_adding():
         assert torch.allclose(parts, gradient(x, norm), rtol=1e-10) is not norm
 
 
-def test_answer_40_by_the_metrics():
+def test_answer_44_by_the_metrics():
     assert metrics.classifier_score(100 * torch.eye(10).repeat(5, 1)) == pytest.approx(10)
     real = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     found = neighbours.precision_recall(real[:4].repeat(10, 1) + 0.001, real)
     assert found == (1, 0)
 
 
-def test_answer_41_by_the_metrics():
+def test_answer_45_by_the_metrics():
     real, made = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [9.0]])
     assert neighbours.precision_recall(made, real, 1) == (0.5, 1)
     assert neighbours.density_coverage(made, real, 1) == (1, pytest.approx(2 / 3))
@@ -256,13 +256,13 @@ def test_answer_47_by_drawing():
     assert all(f"{number:g}" in ANSWERS[47] for number in numbers)
 
 
-def test_answer_66_by_drawing():
+def test_answer_62_by_drawing():
     random = np.random.default_rng(0)
     shares = [stats.mannwhitneyu(*random.normal(size=(2, 50))).statistic / 2500 for _ in range(4000)]
     assert np.std(shares) == pytest.approx(0.058, rel=0.05)
 
 
-def test_answer_67_by_drawing():
+def test_answer_63_by_drawing():
     """A signal seen through noise, both normal: the mean of X given Y is Y/2, its variance 1/2."""
     x, n, fresh = np.random.default_rng(0).normal(size=(3, 400_000))
     y = x + n

@@ -304,7 +304,7 @@ def test_what_forged_cards_are_told(card, words, tmp_path):
         ("log.critic.game", lambda x: x[:1], "different numbers of steps"),
         ("log.critic.game", None, "only a part of its training.*no log.critic.game"),
         ("random.0", lambda x: x[:10], "has shape"),
-        ("random.0", lambda x: 255 - x, "no state of PyTorch's random numbers"),
+        ("random.0", lambda x: 255 - x, "not a state of PyTorch's random numbers"),
         ("net.critic.layers.0.weight", lambda x: x * torch.inf, "is not finite"),
         ("net.critic.layers.0.weight", lambda x: x * 1.01, "on the next batch"),
         ("model.generator.layers.0.weight", lambda x: x.bool(), "type bool"),

@@ -1,6 +1,7 @@
 """The game: who learns when, what is drawn, what is logged, and what happens when something goes wrong."""
 
 import copy
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -554,6 +555,52 @@ def test_an_interrupt_inside_an_update_leaves_the_network_frozen_and_without_gra
         gt.fit([gt.Player("one", net, loss, torch.optim.SGD(net.parameters(), 0.1))], gaussian_feed(), 3)
     assert caught.value.log.steps == 0
     assert all(p.grad is None and not p.requires_grad for p in net.parameters())
+
+
+def test_a_loop_of_whole_trainings_ends_with_the_first_that_is_interrupted():
+    """Ctrl-C as it comes, by its signal: no second training begins, and the first one's model is handed over."""
+    data, started = gt.Data("few", torch.randn(100, 2, generator=torch.Generator().manual_seed(0))), []
+
+    def press(step, log):
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(gt.Interrupted, match="after 3 steps") as caught:
+        for seed in range(3):
+            started.append(seed)
+            gt.recipes.MLP.train(data, steps=50, seed=seed, hooks=[press])
+    assert started == [0] and caught.value.model.steps == 3
+    assert torch.equal(caught.value.model.sample(4), gt.recipes.MLP.train(data, steps=3, seed=0).sample(4))
+
+
+@pytest.mark.parametrize("batch", [[torch.zeros(4, 1), torch.zeros(4)], torch.zeros(4, 1), {"x": 1}, (1, 2)], ids=type)
+def test_a_feed_that_gives_no_batches_gets_a_sentence(batch):
+    """As a DataLoader does, of lists."""
+    players = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))
+    words = rf"Expected batches with real, condition, z and eps, and the feed gave a {type(batch).__name__} without z"
+    with pytest.raises(ValueError, match=words):
+        gt.fit(players, iter([batch]), 1)
+    assert all(not p.requires_grad for p in players[0].net.parameters())
+
+
+def test_other_batches_are_for_losses_of_ones_own_and_their_faults_stay_their_own():
+    net = nn.Linear(1, 1)
+
+    def player(loss):
+        return gt.Player("one", net, loss, torch.optim.SGD(net.parameters(), 0.1))
+
+    own = player(lambda batch: {"game": net(batch[0]).mean()})
+    assert len(gt.fit([own], iter([[torch.ones(4, 1)]]), 1)["one"]["game"]) == 1
+    for loss, words in ((lambda batch: {"game": net.z}, "Linear"), (lambda batch: batch.labels, "labels")):
+        with pytest.raises(AttributeError, match=words):
+            gt.fit([player(loss)], iter([[torch.ones(4, 1)]]), 1)
+
+
+@pytest.mark.parametrize("n", [-1, 2.0, "3", True, None])
+def test_noise_is_asked_for_in_whole_rows(n):
+    with pytest.raises(ValueError, match=r"whole number of rows of noise from 0 on, such as .*, got"):
+        gaussian_feed().noise(n)
+    assert gaussian_feed().noise(np.int64(3)).shape[0] == 3 and len(gaussian_feed().noise(0)) == 0
 
 
 def test_fit_refuses_what_it_cannot_play():
@@ -1135,7 +1182,22 @@ def test_a_schedule_multiplies_a_learning_rate_that_is_a_tensor_too():
     assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf"), None, "1"])
+@pytest.mark.parametrize(
+    "factor", [1, np.float32(0.5), np.float64(0.5), np.int64(2), np.array(0.5), np.array(0.1, np.float32)], ids=repr
+)
+def test_a_schedule_may_return_any_number(factor):
+    """NumPy's cosine does not return Python's float. The rate is the product in double precision."""
+    net = nn.Linear(3, 1)
+    adam = torch.optim.Adam(net.parameters(), lr=0.3)
+    player = gt.Player("one", net, lambda b: {"game": net(b.z).mean()}, adam, lr_schedule=lambda step: factor)
+    player.update(next(gaussian_feed()))
+    assert adam.param_groups[0]["lr"] == float(factor) * 0.3 and type(adam.param_groups[0]["lr"]) is float
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [-1.0, float("nan"), float("inf"), None, "1", True, np.float32("nan"), np.array([0.5]), np.bool_(True), 1j],
+)
 def test_a_schedule_that_returns_nonsense_is_refused(factor):
     net = nn.Linear(3, 1)
     adam = torch.optim.Adam(net.parameters())

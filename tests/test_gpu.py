@@ -1,6 +1,7 @@
 """What a GPU is asked, without one: parts that fail alone, their rows and tables, and a little of one in earnest."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -8,8 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import gpu
+import gan_tutorial as gt
+from benchmarks import gpu, stacked
+from gan_tutorial import acceleration
+from gan_tutorial.recipes import RECIPES
+from gan_tutorial.training import Spec
 
 ROOT = Path(gpu.__file__).parents[1]
 
@@ -77,6 +83,7 @@ def test_all_parts_fit_into_eight_minutes():
     assert list(gpu.PARTS)[:4] == ["tests", "peers", "speed", "trained"]
     assert sum(gpu.PARTS[name].seconds for name in list(gpu.PARTS)[:4]) <= gpu.LIMIT < 8 * 60
     assert gpu.PARTS["trained"].seconds > gpu.FULL.minute + 20
+    assert gpu.PARTS["stacked"].seconds >= gpu.FULL.stacked_seconds + 60
     assert gpu.TITLES.keys() == gpu.TABLES.keys() == gpu.PARTS.keys()
 
 
@@ -149,11 +156,13 @@ def little(monkeypatch):
 
 def test_a_little_of_it_in_earnest(little, tmp_path, capsys):
     """By the script, as whoever has a GPU calls it."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "gpu.json").symlink_to(tmp_path / "kept.json")
     command = ["bash", ROOT / "benchmarks" / "gpu.sh", "--dry", "--parts", "nccl", "--out", tmp_path / "made"]
     done = subprocess.run(
         command, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, timeout=500
     )
-    made = json.loads((tmp_path / "made" / "gpu.json").read_text())
+    made = json.loads((tmp_path / "kept.json").read_text())
     assert done.returncode == 0 and list(made["parts"]) == ["nccl"] and made["dry"], done.stderr
     (row,) = made["parts"]["nccl"]["rows"]
     assert row["backend"] in ("gloo", "nccl") and row["largest difference after 20 steps"] < 1e-3
@@ -164,3 +173,91 @@ def test_without_a_gpu_there_is_a_sentence(little):
     if gpu.pick_device()[0].type != "cuda":
         with pytest.raises(SystemExit, match="no GPU here.*--dry"):
             gpu.main(["--parts", "nccl"])
+
+
+def test_every_recipe_is_measured():
+    assert sorted(gpu.FULL.recipes) == sorted(RECIPES)
+
+
+def test_an_acceleration_that_a_recipe_refuses_is_left_out_with_the_reason(monkeypatch):
+    """On a GPU gmmn's loss looks at its numbers, which no recorded graph can do."""
+    tried, rows = [], []
+
+    def side(recipe, data, accelerations):
+        def run(steps):
+            tried.append((recipe.name, steps))
+            if recipe.name == "gmmn":
+                raise ValueError("This update cannot be recorded.\nTrain without graphs.")
+
+        return run
+
+    monkeypatch.setattr(gpu.speed, "side", side)
+    both = (acceleration.fused, acceleration.graphs)
+    assert gpu.recordable("gmmn", None, both, rows.append) == (acceleration.fused,)
+    assert rows == [
+        {"name": "gmmn", "left out": "without graphs: This update cannot be recorded. Train without graphs."}
+    ]
+    assert gpu.recordable("vae", None, both, rows.append) == both and len(rows) == 1
+    assert tried == [("gmmn", 4), ("vae", 4)] and not gpu.bad({"status": "done", "rows": rows})
+
+
+# ---------------------------------------------------------------------------------------------------- stacked digits
+
+
+def test_modes_and_kl_are_those_of_the_shares():
+    """The uniform distribution has 0, k of 1,000 equally likely numbers ln(1000 / k), and a mixture its own sum."""
+    assert stacked.modes_and_kl(torch.arange(1000).repeat(3)) == (1000, pytest.approx(0, abs=1e-12))
+    assert stacked.modes_and_kl(torch.arange(50).repeat(7)) == (50, pytest.approx(math.log(20)))
+    assert stacked.modes_and_kl(torch.tensor([7])) == (1, pytest.approx(math.log(1000)))
+    found = stacked.modes_and_kl(torch.tensor([1, 1, 1, 2]))
+    assert found == (2, pytest.approx(0.75 * math.log(750) + 0.25 * math.log(250)))
+
+
+def test_a_reader_learns_digits_and_reads_three_of_them():
+    digits, test = (gt.data.synthetic_digits(n, split=split) for n, split in ((5000, "train"), (1000, "test")))
+    state = torch.get_rng_state()
+    net = stacked.reader(digits, 400)
+    assert torch.equal(torch.get_rng_state(), state)
+    stack = gt.data.stacked(test, 1500)
+    images = stack.take(slice(None))
+    assert (stacked.read(net, images) == stack.label).float().mean() > 0.5  # chance is a thousandth
+    assert stacked.counted(net, images)["modes"] == stacked.modes_and_kl(stacked.read(net, images))[0]
+
+
+def test_two_steps_of_the_game_on_stacked_digits():
+    """As chapter 10 has it for a GPU, on images of 28 × 28, in small batches; every part of its row is there."""
+    digits = gt.data.synthetic_digits(200)
+    rows, net = [], stacked.reader(digits, 5)
+    stack = gt.data.stacked(digits, 100)
+    stacked.play(stacked.RECIPE.configure(batch_size=8), stack, net, rows.append, steps=2, looks=2, samples=20)
+    assert [row["steps"] for row in rows] == [1, 2] and stack.shape == (3, 28, 28)
+    for row in rows:
+        assert 1 <= row["modes"] <= 20 and 0 < row["KL"] <= math.log(1000) + 1e-9
+        assert row["goals"] == {"modes": 990, "KL": 0.2} and row["reached"] == {"modes": False, "KL": False}
+        assert row["last weights"].keys() == {"modes", "KL"}
+    json.dumps(rows)
+    networks = stacked.RECIPE.build(Spec((3, 28, 28), 0, 64))
+    expected = gt.ConvGenerator(64, 28, channels=3, width=64), gt.ConvCritic(28, channels=3, width=64, hidden=256)
+    for mine, chapters in zip(networks.values(), expected, strict=True):
+        assert [p.shape for p in mine.parameters()] == [p.shape for p in chapters.parameters()]
+    text = gpu.of_modes([{"name": "real stacks", "modes": 1000, "KL": 0.05}, *rows])
+    assert "| real stacks |  |  | 1,000 | 0.050 |  |" in text
+    assert text.endswith("Goals: at least 990 modes, missed; a KL below 0.2, missed.")
+
+
+def test_a_game_on_stacked_digits_that_cannot_be_recorded_is_played_without_graphs(monkeypatch):
+    few, rows = gt.data.synthetic_digits(60), []
+
+    def play(recipe, stack, net, emit, *_, accelerations, **__):
+        if accelerations:
+            raise ValueError("This update cannot be recorded.")
+        emit({"accelerations": accelerations})
+
+    for one in (acceleration.fused, acceleration.graphs):
+        monkeypatch.setitem(one.__dict__, "refusal", lambda device: None)
+    monkeypatch.setattr(gpu, "digits", lambda: (torch.device("cpu"), few))
+    monkeypatch.setattr(gt.data, "digits", lambda **_: few)
+    monkeypatch.setattr(stacked, "play", play)
+    gpu.thousand(gpu.DRY, rows.append)
+    assert rows[0]["name"] == "real stacks" and rows[0].keys() == {"name", "data", "modes", "KL"}
+    assert rows[1]["left out"].startswith("without fused + graphs: This update") and rows[2] == {"accelerations": ()}

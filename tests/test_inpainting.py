@@ -89,8 +89,38 @@ def test_the_recipe_trains_is_saved_goes_on_is_loaded_and_fills(tmp_path):
 
 
 def test_networks_refuse_what_they_cannot_halve_and_a_missing_condition():
-    with pytest.raises(ValueError, match="multiple of 4"):
+    with pytest.raises(ValueError, match="not multiples of 4"):
         inpainting.Filler(Spec((1, 14, 14), 0, 3))
     for net in (inpainting.Filler(Spec((1, 12, 12), 0, 3)), inpainting.HoleCritic(Spec((1, 12, 12), 0, 3))):
         with pytest.raises(ValueError, match="needs a condition"):
             net(torch.zeros(2, 3))
+
+
+REAL, MASK = GREY.take(slice(0, 5)), holes(torch.full((5, 2), 0.5), (12, 16))
+TOLD = condition(REAL, MASK)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (REAL, r"of shape \(n, 2, 12, 16\) and floating point.*got torch.float32 of shape \(5, 1, 12, 16\)"),
+        (TOLD[..., :12], r"of shape \(n, 2, 12, 16\)"),
+        (TOLD.byte(), "got torch.uint8"),
+        (torch.where(TOLD == TOLD[0, 0, 0, 0], torch.nan, TOLD), "NaN or infinite"),
+        (condition((REAL + 1) * 127.5, MASK), r"in \[-1, 1\] as condition of inpainting"),
+        (torch.cat([REAL, 2 * MASK - 1], 1), "mask of 1 where a pixel is known and 0 in the hole.*got values from -1"),
+    ],
+)
+def test_a_model_fills_only_what_it_has_learned_to_fill(told, words):
+    model = Trainer(SMALL, GREY).model()
+    assert model.sample(5, TOLD).shape == (5, 1, 12, 16)
+    with pytest.raises(ValueError, match=words):
+        model.sample(5, told)
+
+
+def test_a_filler_says_what_it_takes():
+    net = inpainting.Filler(Spec((1, 12, 16), 0, 3)).eval()
+    z = torch.zeros(5, 3)
+    for told in (REAL, TOLD[..., :12], TOLD[:4], TOLD.byte(), TOLD[0]):
+        with pytest.raises(ValueError, match=r"of shape \(5, 2, 12, 16\), one for each z.*inpainting.condition"):
+            net(z, told)

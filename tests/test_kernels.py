@@ -117,6 +117,33 @@ def test_the_test_has_its_size_and_finds_what_is_there():
     assert kernels.permutation_test(normal(30, 2), normal(30, 2, seed=1) + 2, kernel).p_value == pytest.approx(1 / 201)
 
 
+def power_of_means(shift, n, permutations, level=0.05):
+    """The power of a permutation test of two means, n normal numbers of variance 1 each, moved apart by `shift`.
+
+    Such a test rejects as Student's t does: t has a noncentral distribution, and each random division exceeds it with
+    the probability p(t) of the central one, so that the number of those that do is binomial. The integral over t is a
+    sum. It rejects if (1 + exceeded) / (1 + permutations) is at most the level.
+    """
+    t = np.linspace(-8, 14, 4401)
+    density = scipy.stats.nct.pdf(t, 2 * n - 2, shift * math.sqrt(n / 2))
+    exceeds = 2 * scipy.stats.t.sf(np.abs(t), 2 * n - 2)
+    most = math.floor(level * (1 + permutations) + 1e-9) - 1
+    return np.trapezoid(density * scipy.stats.binom.cdf(most, permutations, exceeds), t)
+
+
+@pytest.mark.parametrize("shift", [0.3, 0.6])
+def test_with_a_wide_kernel_the_test_has_the_power_of_a_test_of_means(shift):
+    """A kernel much wider than the samples sees the difference of their means alone: its power has a formula."""
+    kernel, n, runs = gaussian(50.0), 40, 400
+    p = [
+        kernels.permutation_test(normal(n, 1, seed=s), normal(n, 1, seed=5000 + s) + shift, kernel, 99, s).p_value
+        for s in range(runs)
+    ]
+    rejected = sum(one <= 0.05 + 1e-9 for one in p)
+    low, high = scipy.stats.binom.ppf([0.0005, 0.9995], runs, power_of_means(shift, n, 99))
+    assert 0.1 * runs < low <= rejected <= high < 0.9 * runs  # neither "never" nor "always" would pass
+
+
 def test_the_values_of_permutations_are_those_of_mmd2():
     x, y, kernel = normal(4, 2), normal(3, 2, seed=1), gaussian(1.0)
     found = kernels.permutation_test(x, y, kernel, 300)

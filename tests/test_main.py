@@ -107,7 +107,13 @@ def test_train_sample_evaluate(capsys):
     assert run("train", "conditional", *words) == 0
     card = card_of("c.safetensors")
     assert card["step"] == 3 and card["seed"] == 0 and "Fréchet distance" in card["metrics"]
-    assert "3 steps" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "3 steps" in told
+    (header,) = (line for line in told.splitlines() if line.endswith("training images"))
+    (distances,) = (line.split()[3:] for line in told.splitlines() if line.startswith("Fréchet distance"))
+    assert header.split() == ["the", "model", "training", "images"] and len(distances) == 2
+    assert float(distances[0]) == pytest.approx(card["metrics"]["Fréchet distance"], rel=1e-3)
+    assert float(distances[1]) < float(distances[0])  # after three steps
 
     assert run("sample", "c.safetensors", "--n", 12, "--label", 7, "--out", "seven.npy") == 0
     images = np.load("seven.npy")
@@ -136,6 +142,7 @@ def test_your_own_images(capsys):
     assert run("train", "conditional", *words) == 0
     told = capsys.readouterr()
     assert "42 pictures" in told.out and "broken.png" in told.out and "variance ratio" in told.out and not told.err
+    assert "Compared with the very images that it was trained on." in told.out
     card = card_of("a.safetensors")
     assert card["shape"] == [3, 16, 12] and card["class_names"] == list(PICTURES) and card["options"]["augment"] is True
     assert len(list(Path("p").glob("*.png"))) == 3 and len(Path("p/losses.csv").read_text().splitlines()) == 3
@@ -423,7 +430,7 @@ def test_samples_may_be_called_in_capitals_and_replace_no_pipe(capsys):
     )
     assert Image.open("A.PNG").format == "PNG" and np.load("B.NPY").shape[0] == 4
     os.mkfifo("pipe.png")
-    assert run("sample", "mlp", "--out", "pipe.png") == 1 and "no regular file" in capsys.readouterr().err
+    assert run("sample", "mlp", "--out", "pipe.png") == 1 and "not a regular file" in capsys.readouterr().err
     assert Path("pipe.png").is_fifo()
 
 
@@ -534,7 +541,7 @@ FORTY = [
     (1, ["train", "mlp", "--pictures", "hello.txt"], "hello.txt is a file"),
     (1, ["train", "mlp", "--pictures", "full"], "full has the losses of another training"),
     (1, ["train", "--resume", "nowhere"], "There is no file nowhere"),
-    (1, ["train", "--resume", "hello.txt"], "no model of this package"),
+    (1, ["train", "--resume", "hello.txt"], "is not a model of this package"),
     (1, ["train", "wgan-gp", "--resume", "there.safetensors"], "trained with the recipe mlp, not the recipe wgan-gp"),
     (
         1,
@@ -555,7 +562,7 @@ FORTY = [
     (1, ["sample", "mlp", "--out", "hello.txt/"], "hello.txt is not an empty folder"),
     (1, ["sample", "mlp", "--label", "3", "--out", "a.png"], "unconditional: leave --label out"),
     (1, ["sample", "conditional", "--label", "12", "--out", "a.png"], "Expected a label from 0 to 9; got 12"),
-    (1, ["evaluate", "hello.txt"], "no model of this package"),
+    (1, ["evaluate", "hello.txt"], "is not a model of this package"),
     (1, ["evaluate", "mlp", "--against", "nowhere"], "There is no folder nowhere"),
     (1, ["evaluate", "mlp", "--against", "synthetic", "--n", "10001"], "expected --n 10000 or less"),
     (2, ["evaluate", "mlp", "--n", "1"], "whole number from 2"),

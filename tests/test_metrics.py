@@ -1,12 +1,15 @@
 """Metrics: the shipped classifiers, and distances of sets against closed forms, double loops and invariances."""
 
 import hashlib
+import http.server
 import json
 import math
 import os
 import sys
+import threading
 import tomllib
 import types
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -465,6 +468,8 @@ def test_a_report_on_digits_is_that_of_the_parts():
     assert list(found) == list(metrics.METRICS) and found.notes == [
         "400 samples, 400 of synthetic; 64 features.",
         "The Fréchet distance is biased by few samples: read it from 640 on.",
+        f"Standard errors: {metrics.kernel_estimate(f, g).error:.1g} of the kernel distance, at most 2.5 points of "
+        "shares and accuracies.",
     ]
 
 
@@ -658,6 +663,49 @@ def test_training_images_as_test_images_are_noticed():
         assert any("MNIST's training images" in note for note in found.notes) is noticed
 
 
+@pytest.mark.parametrize(
+    ("make", "called"),
+    [
+        (lambda split: gt.data.synthetic_digits(40, split=split), "the synthetic digits"),
+        (lambda split: gt.data.flowers(40, split=split, size=16), "the flowers"),
+    ],
+)
+def test_training_images_of_the_packages_own_data_are_noticed(make, called):
+    """Not parts of them, which may be held out from training."""
+    training, test = make("train"), make("test")
+    assert (training.split, test.split, training[:30].split) == ("train", "test", "")
+    assert training.to("cpu").split == "train" and gt.Data("x", torch.zeros(2, 2)).split == ""
+    for data, noticed in ((training, True), (test, False), (training[20:], False)):
+        found = metrics.report(-torch.rand(9, *data.shape), data, features=halves)
+        assert any(f"training images of {called}: judge by" in note for note in found.notes) is noticed
+
+
+def test_a_frechet_distance_of_too_few_samples_is_warned_of():
+    """With no more samples than dimensions a covariance is singular; `report` leaves the distance out then."""
+    rows = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    for a, b in ((rows[:8], rows), (rows, rows[:8]), (rows[:5], rows[5:10])):
+        with pytest.warns(UserWarning, match=f"of 8 features from {min(len(a), len(b))} samples.*80 or more to read"):
+            metrics.frechet_distance(a, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics.frechet_distance(rows[:9], rows)
+        metrics.report(rows[:8], rows)
+
+
+def test_a_note_says_how_uncertain_shares_and_the_kernel_distance_are():
+    """A share's standard error is at most that of a fair coin, √(¼/n); the kernel distance's is its own estimate's."""
+    random = torch.Generator().manual_seed(0)
+    made, real = torch.randn(400, 3, generator=random), torch.randn(400, 3, generator=random)
+    found = metrics.report(made, real, features=lambda x: x, classifier=lambda x: 9 * x)
+    (note,) = (note for note in found.notes if "Standard error" in note)
+    error = metrics.kernel_estimate(made, real).error
+    assert note == f"Standard errors: {error:.1g} of the kernel distance, at most 2.5 points of shares and accuracies."
+    assert found["kernel distance"] == pytest.approx(metrics.kernel_distance(made, real), rel=1e-9, abs=1e-12)
+    coins = (torch.rand(20_000, 400, generator=random) < 0.5).double().mean(1)
+    assert 100 * coins.std().item() == pytest.approx(2.5, rel=0.03)
+    assert not any("Standard" in note for note in metrics.report(made[:2], real[:2], features=lambda x: x).notes)
+
+
 def test_two_columns_with_the_training_images_beside():
     data, made = sets(400)
     train, test = data[:200], data[200:]
@@ -774,6 +822,77 @@ def test_without_the_package_or_its_weights_a_sentence_says_what_to_do(tmp_path,
     (tmp_path / "wrong.pth").write_bytes(b"not these")
     with pytest.raises(ValueError, match=r"wrong\.pth"):
         metrics.inception(tmp_path / "wrong.pth")
+
+
+class Sender(http.server.BaseHTTPRequestHandler):
+    """Sends the weights, or what is asked for in their place."""
+
+    weights = bytes(range(256)) * 40
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        body = self.weights if self.path == "/right" else self.weights[::-1]
+        try:
+            self.wfile.write(body)
+            while self.path == "/endless":
+                self.wfile.write(bytes(100_000))
+            while self.path == "/trickle" and not self.server.released.wait(0.05):
+                self.wfile.write(b"x")
+        except OSError:  # the client has hung up
+            pass
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def sender(monkeypatch, tmp_path):
+    """The address of a server, and the place in an empty cache where weights go; downloads are allowed."""
+    module = types.ModuleType("torch_fidelity.feature_extractor_inceptionv3")
+    module.FeatureExtractorInceptionV3 = lambda *_, **__: Bytes()
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name, value in (("GAN_TUTORIAL_DOWNLOAD", "1"), ("TORCH_HOME", str(tmp_path)), ("NO_PROXY", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(metrics, "INCEPTION_SHA256", hashlib.sha256(Sender.weights).hexdigest())
+    monkeypatch.setattr(metrics, "INCEPTION_MOST", 1_000_000)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sender)
+    server.daemon_threads, server.released = True, threading.Event()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def at(path):
+        module.URL_INCEPTION_V3 = f"http://127.0.0.1:{server.server_port}/{path}"
+
+    yield at, Path(torch.hub.get_dir()) / "checkpoints"
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_inceptions_weights_are_downloaded_once_and_kept(sender):
+    at, cache = sender
+    at("right")
+    assert isinstance(metrics.inception().net, Bytes)
+    assert [path.name for path in cache.iterdir()] == [metrics.INCEPTION]
+    assert (cache / metrics.INCEPTION).read_bytes() == Sender.weights
+    at("wrong")
+    assert isinstance(metrics.inception().net, Bytes)  # nobody was asked
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("wrong", "the SHA-256"), ("endless", "more than 1,000,000 bytes"), ("trickle", "still sending after 0.3 s")],
+)
+def test_a_download_of_inceptions_weights_has_an_end_and_leaves_nothing_wrong(sender, path, words, monkeypatch):
+    """PyTorch's own downloader takes all that is sent, for as long as it is sent."""
+    at, cache = sender
+    if path == "trickle":
+        monkeypatch.setattr(metrics, "INCEPTION_PATIENCE", 0.3)
+    at(path)
+    with pytest.raises(OSError, match=f"could not be downloaded.*{words}.*metrics.inception"):
+        metrics.inception()
+    assert not list(cache.iterdir())
 
 
 def test_inceptions_weights_are_read_whatever_their_size(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+import gan_tutorial as gt
 from gan_tutorial import neighbours
 
 
@@ -104,6 +105,33 @@ def test_copies_are_not_authentic_and_far_samples_are():
     new = neighbours.authenticity(normal(500, 4, seed=2), train)
     mixed = neighbours.authenticity(torch.cat([normal(500, 4, seed=2), train.repeat(5, 1)]), train)
     assert mixed == pytest.approx(new / 2)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Rows of synthetic digits, drawn apart: new ones (300, 784), and a training set."""
+    drawn = gt.data.synthetic_digits(600, seed=3).take(slice(None)).flatten(1)
+    return drawn[:300], drawn[300:]
+
+
+@pytest.mark.parametrize("copied", [0.0, 0.5, 1.0])
+def test_copies_of_images_are_seen(images, copied):
+    """A copy with faint noise has no authenticity, and lies at the noise's length; new images keep what they had.
+
+    The length of noise of deviation s in 784 pixels is 28 s, give or take s / sqrt 2. Between new images and training
+    images the nearest distance is several times as large, so that its median tells which kind is in the majority.
+    """
+    new, train = images
+    n, s = round(copied * len(new)), 0.02
+    random = torch.Generator().manual_seed(0)
+    copies = train[:n] + s * torch.randn(n, 784, generator=random)
+    made = torch.cat([new[n:], copies])
+    far, of_copies = neighbours.nearest(made, train).distance.split([len(new) - n, n])
+    assert neighbours.authenticity(new, train) > 0.4
+    kept = neighbours.authenticity(new[n:], train) * (1 - copied) if n < len(new) else 0.0
+    assert neighbours.authenticity(made, train) == pytest.approx(kept, abs=1e-12)
+    assert ((of_copies - 28 * s).abs() < 5 * s / math.sqrt(2)).all()
+    assert not len(far) or far.median() > 5 * 28 * s
 
 
 @pytest.mark.parametrize(

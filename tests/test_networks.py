@@ -586,8 +586,8 @@ def test_bad_images_are_refused_with_a_sentence():
         (lambda: gt.ConvGenerator(3, 28, depth=True), "cannot be halved True times"),
         (lambda: gt.ConvCritic((64, 28), depth=5), "64 by 28 pixels cannot be halved 5 times: .* from 1 to 4"),
         (lambda: gt.ConvCritic((64, 1)), "64 by 1 pixels cannot be halved 1 times: .* two pixels or more"),
-        (lambda: gt.LaplacianLevel(3, 15), "15 pixels are no double: take an even size"),
-        (lambda: gt.LaplacianLevel(3, (28, 15)), r"\(28, 15\) pixels are no double"),
+        (lambda: gt.LaplacianLevel(3, 15), "15 pixels are not a double: take an even size"),
+        (lambda: gt.LaplacianLevel(3, (28, 15)), r"\(28, 15\) pixels are not a double"),
         *(
             (partial(net, bad), r"size of an image, such as 28 or \(48, 80\), got ")
             for bad in (0, -3, 2.5, "28", True, None, (28,), (3, 64, 64), (28, 0))

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint, translation
+from gan_tutorial import checkpoint
 from gan_tutorial.recipes import DCGAN, MLP, RECIPES
 from gan_tutorial.training import Clock, Recipe, Trainer, interruptible
 
@@ -102,12 +103,75 @@ def domain_critic(spec):
     return gt.ConvCritic(spec.size, width=2)
 
 
-CYCLEGAN = replace(
-    translation.CYCLEGAN,
-    name="own cyclegan",
-    networks={"a to b": translator, "b to a": translator, "critic a": domain_critic, "critic b": domain_critic},
-    objective=gt.least_squares,
+class Both(NamedTuple):
+    a: gt.Batch
+    b: gt.Batch
+
+
+class Domains:
+    """A batch of each domain, by its label."""
+
+    def __init__(self, recipe, data, seed):
+        sets = [data[data.label == k] for k in (0, 1)]
+        self.feeds = [gt.Feed(part, 1, recipe.batch_size, 2 * seed + k) for k, part in enumerate(sets)]
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return Both(*map(next, self.feeds))
+
+    @property
+    def batches_drawn(self):
+        return self.feeds[0].batches_drawn
+
+    @batches_drawn.setter
+    def batches_drawn(self, n):
+        for feed in self.feeds:
+            feed.batches_drawn = n
+
+
+def cyclegan_players(recipe, networks):
+    there, back = networks["a to b"], networks["b to a"]
+    both = nn.ModuleDict({"there": there, "back": back})
+
+    def judge(name, real, fake):
+        net = networks[name]
+
+        def loss(batch):
+            return {"game": (net(real(batch)) - 1).square().mean() + net(fake(batch)).square().mean()}
+
+        return gt.Player(name, net, loss, recipe.optimizer(net.parameters()))
+
+    def loss(batch):
+        a, b = batch.a.real, batch.b.real
+        to_a, to_b = back(b), there(a)
+        fooled = (networks["critic a"](to_a) - 1).square().mean() + (networks["critic b"](to_b) - 1).square().mean()
+        return {"game": fooled, "cycle": 5 * ((back(to_b) - a).abs().mean() + (there(to_a) - b).abs().mean())}
+
+    return [
+        judge("critic a", lambda batch: batch.a.real, lambda batch: back(batch.b.real)),
+        judge("critic b", lambda batch: batch.b.real, lambda batch: there(batch.a.real)),
+        gt.Player("translators", both, loss, recipe.optimizer(both.parameters())),
+    ]
+
+
+def forward_both(networks, batch):
+    networks["a to b"](batch.a.real)
+    networks["b to a"](batch.b.real)
+
+
+CYCLEGAN = Recipe(
+    "own cyclegan",
+    {"a to b": translator, "b to a": translator, "critic a": domain_critic, "critic b": domain_critic},
+    optimizer=adam,
+    latent_dim=1,
     batch_size=10,
+    players=cyclegan_players,
+    batches=Domains,
+    averaged=("a to b", "b to a"),
+    sampler=lambda networks, z, condition: gt.sample(networks["a to b"], condition),
+    forward=forward_both,
 )
 
 
@@ -205,6 +269,22 @@ def test_a_stack_halves_its_images_as_often_as_it_can(shape, coarsest):
     model = RECIPES["stacked"].train(data, steps=1)
     assert model.sample(3).shape == (3, *shape)
     assert model.generator.levels[0].shape == (shape[0], *coarsest)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 32), (1, 48, 32)])
+def test_a_stack_of_another_size_is_saved_goes_on_and_is_loaded(shape, tmp_path):
+    data = gt.Data("mine", (torch.rand(30, *shape) * 255).byte())
+    recipe, file = RECIPES["stacked"].configure(batch_size=8), tmp_path / "mine.safetensors"
+    whole, first = (Trainer(recipe, data, seed=3) for _ in range(2))
+    whole.run(steps=3)
+    first.run(steps=1)
+    checkpoint.save(first, file)
+    second = checkpoint.resume(file, data)  # its name and the card are enough
+    second.run(steps=3)
+    assert all(torch.equal(a, b) for a, b in zip(everything(whole), everything(second), strict=True))
+    checkpoint.save(second, file)
+    model = checkpoint.load(file)
+    assert model.sample(3).shape == (3, *shape) and torch.equal(model.sample(3), whole.model().sample(3))
 
 
 def test_a_stack_refuses_what_cannot_be_halved():

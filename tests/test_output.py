@@ -3,15 +3,19 @@
 import errno
 import os
 import signal
+import stat
 import time
+from functools import partial
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import gan_tutorial as gt
-from gan_tutorial import checkpoint, output
+from gan_tutorial import atomic, cache, checkpoint, commands, files, output
 from gan_tutorial.recipes import MLP
-from gan_tutorial.training import Trainer
+from gan_tutorial.training import Spec, Trainer
 
 resource = pytest.importorskip("resource")  # this system has no limits, nor fork
 points = gt.Data("points", torch.randn(200, 2, generator=torch.Generator().manual_seed(0)))
@@ -218,8 +222,91 @@ def test_what_killed_processes_were_writing_goes_away(tmp_path):
     old, young, foreign = (tmp_path / f".{c * 32}.part" for c in "abx")
     for part in (old, young, foreign):
         part.write_bytes(b"half")
-    hours_ago = time.time() - 2 * output.STALE
+    hours_ago = time.time() - 2 * atomic.STALE
     for part in (old, foreign):
         os.utime(part, (hours_ago, hours_ago))
     with checkpoint.locked(tmp_path / "a"):
         assert not old.exists() and young.exists() and foreign.exists()
+
+
+# ----------------------------------------------------------------------------------------------- whoever else writes
+
+
+def zeros(n, condition=None, seed=0):
+    yield torch.zeros(n, 1, 4, 4)
+
+
+MADE = SimpleNamespace(spec=Spec((1, 4, 4), 0, 1), pieces=zeros)
+LOG = {"critic": {"game": torch.tensor([0.5, 0.25])}}
+
+
+def training_pictures(path):
+    gt.hooks.SampleGrids(path.parent, lambda: torch.zeros(2, 1, 4, 4), every=1)
+
+
+def training_losses(path):
+    gt.hooks.SampleGrids(path.parent, lambda: torch.zeros(2, 1, 4, 4), every=1, start=2, log=LOG)
+
+
+WRITERS = {
+    "a training's picture": ("step-0000000.png", training_pictures, b""),
+    "a training's losses": ("losses.csv", training_losses, b"step,critic game\r\n1,0.5\r\n"),
+    "samples as an array": ("a.npy", partial(commands.write_array, MADE, 2, None, 0), b"old"),
+    "samples in a picture": ("a.png", partial(commands.write_grid, MADE, 2, None, 0), b"old"),
+    "one sample of many": ("0.png", partial(commands.write_picture, np.zeros((1, 4, 4), np.uint8)), b"old"),
+    "the cache": ("a-0.npz", lambda path: cache._write(path, {"a": torch.zeros(3)}), b"old"),
+    "a download": ("digits.gz", lambda path: files.keep(path, b"new"), b"old"),
+}
+
+
+def another_place(folder, writer):
+    """A folder with a link to a file elsewhere, of a mode of its own."""
+    name, write, old = WRITERS[writer]
+    (folder / "here").mkdir()
+    (folder / "there").mkdir()
+    target, link = folder / "there" / "file", folder / "here" / name
+    target.write_bytes(old)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    return link, target, lambda: write(link), old
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_link_and_the_modes_of_a_file_are_kept(writer, tmp_path, monkeypatch):
+    link, target, write, old = another_place(tmp_path, writer)
+    # A name that can be foreseen was written through.
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    link.with_name(link.name + ".part").symlink_to(victim)
+    write()
+    assert link.is_symlink() and target.read_bytes() not in (b"", old)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640 and names(target.parent) == ["file"]
+    assert victim.read_bytes() == b"untouched"
+    assert {*names(link.parent)} - {"step-0000002.png"} == {link.name, f"{link.name}.part"}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(writer, tmp_path, monkeypatch):
+    link, target, write, old = another_place(tmp_path, writer)
+
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fails)
+    try:
+        write()
+    except OSError as error:
+        assert "No space left" in str(error)
+    assert target.read_bytes() == old and names(target.parent) == ["file"] and names(link.parent) == [link.name]
+
+
+def test_the_cache_forgets_what_killed_processes_left(tmp_path):
+    old = tmp_path / f".{'0' * 32}.part"
+    for write in (
+        lambda: cache.kept(tmp_path, "a", "0", lambda: ({"a": torch.zeros(3)}, True), lambda found: True),
+        lambda: files.keep(tmp_path / "digits.gz", b"new"),
+    ):
+        old.write_bytes(b"half")
+        os.utime(old, (0, 0))
+        write()
+        assert not old.exists()

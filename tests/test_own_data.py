@@ -29,8 +29,8 @@ BYTES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([[1.0, 2.0]], r"a list, no tensor: gt.data.array\(values\)"),
-        (np.zeros((4, 2)), r"a ndarray, no tensor: gt.data.array"),
+        ([[1.0, 2.0]], r"a list, not a tensor: gt.data.array\(values\)"),
+        (np.zeros((4, 2)), r"a ndarray, not a tensor: gt.data.array"),
         (torch.tensor(3.0), "at least one sample"),
         (torch.zeros(4, 0), "no numbers"),
         (torch.tensor([[1.0], [math.nan], [math.inf]]), "2 of 3 samples .* NaN or infinite, .* index 1"),
@@ -59,8 +59,8 @@ def test_images_may_reach_both_ends_of_their_range_and_other_values_any():
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        ([0, 1, 2, 3], r"a list, no tensor.*gt.data.array\(values, label=labels\)"),
-        (np.zeros(4, int), "a ndarray, no tensor"),
+        ([0, 1, 2, 3], r"a list, not a tensor.*gt.data.array\(values, label=labels\)"),
+        (np.zeros(4, int), "a ndarray, not a tensor"),
         (torch.zeros(4), r"float32 of shape \(4,\); use a tensor, int64"),
         (torch.zeros(4, 1, dtype=torch.long), r"shape \(4, 1\); use a tensor, int64 of shape \(4,\)"),
         (torch.zeros(3, dtype=torch.long), "4 samples and 3 labels; give one for each sample"),
@@ -81,7 +81,7 @@ def test_labels_beyond_the_names_of_classes_are_refused():
 def test_factors_and_modes_that_are_no_tensors_are_refused(factors):
     with pytest.raises(ValueError, match="slant"):
         gt.Data("bad", BYTES, None, factors)
-    with pytest.raises(ValueError, match="a list, no tensor; use a tensor"):
+    with pytest.raises(ValueError, match="a list, not a tensor; use a tensor"):
         gt.Data("bad", torch.zeros(4, 2), modes=[[0.0, 0.0]])
 
 
@@ -632,7 +632,7 @@ def test_a_folder_without_pictures(tmp_path):
         with pytest.raises(NotADirectoryError, match="nowhere is not there: give the path"):
             gt.data.folder(nowhere)
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="file is no folder"):
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
         gt.data.folder(tmp_path / "file")
     (tmp_path / "pets" / "ant").mkdir(parents=True)
     with pytest.raises(ValueError, match="pets has no files"):
@@ -678,6 +678,18 @@ def test_a_limit_takes_the_same_ones_from_the_whole_folder(tmp_path):
     some, again = (gt.data.folder(root, size=8, limit=20, cache=False) for _ in range(2))
     assert len(some) == 20 and torch.equal(some.values, again.values) and set(some.label.tolist()) == {0, 1}
     assert len(gt.data.folder(root, size=8, limit=100)) == 60
+
+
+def test_numbers_of_numpys_are_numbers(tmp_path):
+    """And the same ones: what is kept in the cache for them is found again."""
+    root = tree(tmp_path / "pets", ant=4, bee=4)
+    for whole in (int, np.int64, np.uint8):
+        made = gt.data.folder(root, size=whole(8), channels=whole(1), limit=whole(5))
+        assert made.values.shape == (5, 1, 8, 8)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    for wrong in (True, np.bool_(True), np.float64(3), np.int64(0)):
+        with pytest.raises(ValueError, match="Expected a whole number of pictures"):
+            gt.data.folder(root, limit=wrong)
 
 
 def test_images_come_from_the_cache_until_a_file_or_a_setting_changes(tmp_path, capsys):

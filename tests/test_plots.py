@@ -275,9 +275,12 @@ def test_samples_are_drawn_by_their_shape():
 
 def test_importing_the_package_changes_no_setting_of_matplotlib():
     code = """
+import sys
 import matplotlib
 before = matplotlib.rcParams.copy()
 import gan_tutorial
+gan_tutorial.plots, gan_tutorial.hooks, gan_tutorial.film  # each is imported at its first use
+assert {"gan_tutorial.plots", "gan_tutorial.hooks", "gan_tutorial.film"} <= {*sys.modules}
 changed = [name for name in before if repr(before[name]) != repr(matplotlib.rcParams[name])]
 assert not changed, changed
 gan_tutorial.plots.style()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 import torch
@@ -59,6 +60,41 @@ def test_a_long_training_goes_on_where_it_stopped(tmp_path, capsys):
         raise KeyboardInterrupt
 
     assert train_pretrained.main(call, interrupted) == 130 and "goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_costs_no_step_and_the_same_command_goes_on(number, tmp_path, monkeypatch, capsys):
+    """TERM and HUP ended it at once, and up to a minute of training was lost."""
+    call = ["mlp", "--folder", str(tmp_path / "work"), "--out", str(tmp_path / "models"), "--seconds", "100"]
+    done, step = [], Trainer.step
+
+    def stepped(trainer, *arguments):
+        step(trainer, *arguments)
+        done.append(trainer.steps)
+        if trainer.steps == 7:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Trainer, "step", stepped)
+    assert train_pretrained.main(call, lambda name, split="train": few) == 128 + number
+    assert "the same command goes on" in capsys.readouterr().err and done[-1] == 7
+    file = tmp_path / "work" / "mlp.safetensors"
+    assert checkpoint.resume(file, few).steps == 7 and os.listdir(tmp_path / "work") == [file.name]  # the lock is gone
+
+
+def test_what_cannot_be_written_is_known_before_hours(tmp_path, monkeypatch, capsys):
+    call = ["mlp", "vae", "--folder", str(tmp_path / "work"), "--out", str(tmp_path / "models")]
+
+    def trained(*_):
+        pytest.fail("it trains")
+
+    monkeypatch.setattr(train_pretrained, "go_on", trained)
+    (tmp_path / "models" / "vae.safetensors").mkdir(parents=True)  # the second one's place is taken
+    assert train_pretrained.main(call, lambda name, split="train": few) == 1
+    assert "vae.safetensors cannot be written" in capsys.readouterr().err
+    (tmp_path / "models" / "vae.safetensors").rmdir()
+    with checkpoint.locked(tmp_path / "work" / "mlp.safetensors"):  # of another training
+        assert train_pretrained.main(call, lambda name, split="train": few) == 1
+    assert "Another training is writing" in capsys.readouterr().err
 
 
 def test_every_recipe_has_a_model():

@@ -1,6 +1,7 @@
 """A chapter's length on texts counted by hand, and the rules of its form, each on a chapter that breaks it."""
 
 import copy
+import re
 
 import pytest
 
@@ -51,7 +52,10 @@ def chapter():
         markdown("## Exercises"),
         *exercise(1),
         *exercise(2),
-        markdown("**Exercise 3** ★★★\n\n<details><summary>Solution 3</summary>\n\nProse.\n\n</details>"),
+        markdown(
+            "**Exercise 3** ★★★\n\n<details><summary>Check 3</summary>\n\nA sign of it.\n\n</details>\n\n"
+            "<details><summary>Solution 3</summary>\n\nProse.\n\n</details>"
+        ),
         markdown("## Deeper: a proof\n\n### A step"),
         code("plot()", PNG, alt="One curve."),
         markdown("**Figure 2.2.** One curve."),
@@ -150,7 +154,20 @@ BROKEN = {
         [*replaced("assert check_1(2)", "x = 2\nassert check_1(2)"), code("def f(y):\n    return x + y")],
         "reads x, which Solution 1 sets",
     ),
-    "no check": (replaced("# @title Check 2", "# @title Help 2"), "1 exercises of one star"),
+    "no easy check": (replaced("# @title Check 2", "# @title Help 2"), "1 exercises of one star"),
+    "no check of code": (replaced("# @title Check 2", "# @title Help 2"), "exercise 2 has no check"),
+    "no check in words": (replaced("Check 3<", "Answer 3<"), "exercise 3 has no check"),
+    "a solution of another name": (
+        replaced(
+            "<details><summary>Check 3",
+            "<details><summary>What the table says</summary></details><details><summary>Check 3",
+        ),
+        "called 'What the table says'",
+    ),
+    "a term without a link": (
+        replaced("A sentence.", "The Fréchet distance."),
+        "the first 'Fréchet distance' is no link",
+    ),
 }
 
 
@@ -158,6 +175,45 @@ BROKEN = {
 def test_a_chapter_that_breaks_one_rule(made, words):
     found = faults(made)
     assert [fault for fault in found if words in fault], found
+
+
+LINKED = "[mode collapse](appendix/glossary.md#term-mode-collapse)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"We see {LINKED}, and mode collapse again.",
+        "We see [Mode\ncollapse](../appendix/glossary.md#term-mode-collapse).",
+        "### A mode collapse\n\n`mode collapse`\n\n| mode collapse |\n| --- |\n\n```\nmode collapse\n```",
+        "[mode collapse](02_first_gan.ipynb) $mode collapse$ <!-- mode collapse -->",
+        "<details><summary>x</summary>\n\nmode collapse\n\n</details>",
+        "A step of the generator, a sample, and non-mode collapse-like things.",  # words of every day, parts of words
+    ],
+)
+def test_a_term_s_first_use_is_linked_or_no_sentence(text):
+    assert [*form.term_faults(notebook([markdown(text), markdown(f"Then {LINKED}.")]))] == []
+
+
+@pytest.mark.parametrize("words", ["mode collapse", "Mode collapse", "mode\ncollapses", "*mode collapse*"])
+def test_a_term_that_is_linked_too_late(words):
+    (fault,) = form.term_faults(notebook([markdown(f"**Figure 1.1.** x\n\nHere {words}."), markdown(f"So {LINKED}.")]))
+    assert "[" in fault and "#term-mode-collapse)" in fault
+
+
+def test_one_name_of_an_entry_is_enough():
+    """An average's three names are one entry: what is linked first is."""
+    link = "An [EMA](appendix/glossary.md#term-EMA)."
+    assert [*form.term_faults(notebook([markdown(f"{link} A moving average.")]))] == []
+    (fault,) = form.term_faults(notebook([markdown(f"A moving average. {link}")]))
+    assert "'moving average'" in fault
+
+
+def test_words_of_every_day_are_words_of_the_glossary():
+    """Else the list of exceptions would go stale unseen."""
+    text = (readings.ROOT / "book" / "appendix" / "glossary.md").read_text(encoding="utf-8")
+    names = {name.strip() for entry in re.findall(r"^\w[^\n]*$", text, re.M) for name in entry.split(",")}
+    assert form.EVERYDAY - names == set()
 
 
 @pytest.mark.parametrize("behind", ["x = 3\nx + 1", "def f(x):\n    return x", "[x for x in 'abc']", "f(x=1)", "y.x"])
@@ -289,6 +345,47 @@ def test_the_way_to_the_first_loop_and_to_the_first_digits():
     assert (loop.where, loop.words, loop.lines) == ("start", 3, 3)
     assert (digits.where, digits.words, digits.lines) == ("next", 4, 6)
     assert readings.arrivals(pages[:2]) == (None, None)
+
+
+def test_what_the_pages_put_in_is_counted():
+    """By hand: minutes are two words, and a film has a caption, a folded cell a label."""
+    film = {"data": {"text/html": '<img src="data:," alt="Digits."><figcaption>A still picture</figcaption>'}}
+    made = notebook([code("# @title Figure S.1\nfilm()", film, tags=["hide-input"])])
+    lab = "```{lab} penalised\n:layout: small\n\nTwo [networks](lab.md) train.\n```"
+    for text, count in (
+        ("read <!-- minutes: S, 02 --> now", 4),
+        (f"one\n\n{lab}\n\ntwo\n\n```\ncode\n```\n\nthree", 6),
+        ("<!-- output: start.ipynb, Figure S.1, alone -->", 3),
+        ("<!-- only a comment -->", 0),
+    ):
+        assert readings.word_count(readings.as_shown(text, {"start": made})) == count, text
+    with pytest.raises(LookupError, match="No cell of start.ipynb is titled 'Figure S.9'"):
+        readings.as_shown("<!-- output: start.ipynb, Figure S.9 -->", {"start": made})
+    assert readings.shown_words(made["cells"][0]) == len("Code of Figure S.1 A still picture".split())
+    assert readings.shown_words(code("x = 1")) == 0
+    assert readings.shown_words(markdown("one <details><summary>Cite it</summary>\n\nfolded\n\n</details>")) == 3
+
+
+SEEN = """() => {
+const loop = [...document.querySelectorAll("main div.cell")].find((one) => one.textContent.includes(".backward("));
+for (let one = loop; one && one.tagName !== "ARTICLE"; one = one.parentElement)
+  while (one.nextSibling) one.nextSibling.remove();
+loop?.remove();
+document.querySelectorAll("pre").forEach((one) => one.remove());
+return document.querySelector("article").innerText;
+}"""
+
+
+@pytest.mark.slow
+def test_the_words_on_the_way_are_those_that_a_browser_shows(open_page, book_on_disk):
+    """Up to the first loop, without scripts, which would put the film's controls in the place of its caption."""
+    seen = 0
+    for name in ("intro", "start"):
+        text = open_page(f"{book_on_disk}/book/{name}.html", java_script_enabled=False).evaluate(SEEN)
+        seen += sum(any(map(str.isalnum, word)) for word in text.split())
+    loop, _ = readings.arrivals(readings.route())
+    assert loop is not None and loop.where == "start"
+    assert seen == pytest.approx(loop.words, abs=3)
 
 
 @pytest.mark.skipif("start" not in readings.chapters(), reason="the book has no chapter to start with yet")

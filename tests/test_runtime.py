@@ -34,12 +34,24 @@ def test_the_environment_decides(monkeypatch, capsys):
 
 
 def test_where_there_is_a_gpu_its_scale_is_used_and_networks_go_there(monkeypatch):
-    monkeypatch.setattr(runtime, "pick_device", lambda: (torch.device("meta"), "make-believe"))
+    monkeypatch.setattr(runtime, "pick_device", lambda asked: (torch.device("meta"), "make-believe"))
     run = gt.Run()
     assert run.scale_name == "gpu" and run.scale(cpu=1, gpu=2) == 2 and run.scale(cpu=1) == 1
     assert run.scale(cpu=1, gpu=0) == 0  # nought is a value
     net = nn.Linear(2, 2)
     assert run.place(net) is net and all(p.device.type == "meta" for p in net.parameters())
+
+
+def test_a_device_can_be_chosen(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some GPU")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert (gt.Run().device.type, gt.Run(device="cuda").device.type) == ("cuda", "cuda")
+    run = gt.Run(device="cpu")
+    assert (run.device.type, run.scale_name) == ("cpu", "cpu")
+    assert "device cpu (chosen)" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"Expected a device at hand, 'cuda' or 'cpu', got 'mps'\."):
+        gt.Run(device="mps")
 
 
 def test_float32_means_float32():

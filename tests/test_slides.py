@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tools import slides
+from tools import cells, readings, slides
 from tools.browser import installed
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -58,6 +58,23 @@ def test_a_slide_for_the_title_each_figure_and_the_summary():
     assert f'class="picture played">{FILM}' in made[2] and 'class="picture printed"><img' in made[2]
     assert "<p>No caption.</p>" in made[3]
     assert "<h2>In short</h2>" in made[4] and made[4].count("<li>") == 2
+
+
+def test_a_solution_s_picture_is_on_no_slide():
+    """Slides are shown to those who are to solve the exercises."""
+    made, solved = chapter(), shown("What comes out.", image_png=PNG)
+    solved["source"] = "# @title Solution 1\nplot()"
+    solved["metadata"]["tags"] = ["hide-cell"]
+    made["cells"].append(solved)
+    assert list(slides.slides(made)) == list(slides.slides(chapter()))
+    made["cells"][2:2] = [solved]  # the caption belongs to the picture behind it
+    assert list(slides.slides(made)) == list(slides.slides(chapter()))
+
+
+def test_no_slide_of_the_book_shows_a_solution():
+    for name, notebook in readings.chapters().items():
+        titles = [cells.title(cell) for _, cell, _ in slides.figures(notebook)]
+        assert titles and not [title for title in titles if title.startswith("Solution")], name
 
 
 def test_a_page_needs_nothing_from_elsewhere():

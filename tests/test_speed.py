@@ -324,9 +324,11 @@ def main(calls, *arguments, **changes):
 
 def test_recipes_and_widths(calls, tmp_path, capsys):
     file = tmp_path / "speed.json"
+    file.symlink_to(tmp_path / "kept.json")
     assert main(calls, "--only", "mlp", "--widths", "8", "--accelerations", "fused", "--json", str(file)) == 0
     assert calls == [("mlp", ["fused"]), ("dcgan of width 8", ["fused"])]
     assert "| dcgan of width 8 | none | 64 |" in capsys.readouterr().out
+    assert file.is_symlink()
     assert [row["name"] for row in json.loads(file.read_text())["rows"]] == ["mlp", "dcgan of width 8"]
     narrow = speed.wider(8)
     critic = narrow.build(narrow.spec(TINY))["critic"]

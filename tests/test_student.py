@@ -2,6 +2,7 @@
 
 import ast
 import json
+import zipfile
 
 import nbformat
 import pytest
@@ -63,6 +64,25 @@ def test_what_is_written_is_valid_and_alone_in_its_folder(tmp_path):
     nbformat.validate(nbformat.read(tmp_path / "01_x.ipynb", as_version=4))
     with pytest.raises(nbformat.ValidationError):
         student.write(tmp_path, {"01_x": {**MADE, "cells": [{"cell_type": "code", "id": "a"}]}})
+
+
+def test_an_instructor_s_archive_has_the_solutions_and_the_answers(tmp_path, monkeypatch, capsys):
+    """Every notebook as it is in the book, both pages for instructors, and nothing else."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "01_x.ipynb").write_text(json.dumps(MADE))
+    for name in student.ANSWERS:
+        (tmp_path / "book" / name).write_text(f"words of {name}")
+    monkeypatch.setattr(student, "ROOT", tmp_path)
+    for option, folder in (([], "student"), (["--instructor"], "instructor")):
+        monkeypatch.setattr("sys.argv", ["student", *option])
+        student.main()
+        assert str(tmp_path / "_build" / folder) in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "_build" / "instructor.zip") as archive:
+        held = {name: archive.read(name).decode() for name in archive.namelist() if not name.endswith("/")}
+    assert held.keys() == {"01_x.ipynb", *student.ANSWERS}
+    assert json.loads(held["01_x.ipynb"]) == MADE
+    assert all(held[name] == f"words of {name}" for name in student.ANSWERS)
+    assert "secret" not in (tmp_path / "_build" / "student" / "01_x.ipynb").read_text()
 
 
 def test_a_student_s_notebook_runs_without_an_answer():

@@ -153,7 +153,7 @@ def test_a_pixel_error_alone_learns_the_median():
 
 
 def test_what_cannot_be_translated_is_refused():
-    with pytest.raises(ValueError, match="multiple of 4"):
+    with pytest.raises(ValueError, match="not multiples of 4"):
         tr.Translator(1, (14, 16))
     with pytest.raises(ValueError, match="one shape"):
         tr.side_by_side(GIVEN, WANTED[:3])
@@ -167,6 +167,51 @@ def test_what_cannot_be_translated_is_refused():
             part(torch.zeros(2, 1, 12, 8))
     with pytest.raises(ValueError, match="flip would exchange"):
         tr.pairs(PIX2PIX.configure(flip=True), PAIRS, 0)
+
+
+GOOD = GIVEN[:3]
+WRONG = {
+    "another size": (GOOD[..., :12], r"of shape \(n, 1, 12, 16\) and floating point.*got torch.float32 of shape"),
+    "sides of no use": (torch.zeros(3, 1, 30, 30), r"of shape \(n, 1, 12, 16\)"),
+    "three channels": (GOOD.expand(-1, 3, -1, -1), r"of shape \(n, 1, 12, 16\)"),
+    "bytes": (((GOOD + 1) * 127.5).byte(), "floating point.*got torch.uint8"),
+    "grey levels": ((GOOD + 1) * 127.5, r"in \[-1, 1\] as condition of .*, got values from .*127.5 - 1"),
+    "NaN": (torch.where(GOOD == GOOD[0, 0, 0, 0], torch.nan, GOOD), "NaN or infinite"),
+    "infinite": (torch.where(GOOD == GOOD[0, 0, 0, 0], torch.inf, GOOD), "NaN or infinite"),
+    "an array": (GOOD.numpy(), "a tensor of labels or of images"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO)], ids=lambda x: x.name)
+def test_images_that_a_model_has_not_learned_from_are_refused(recipe, data, wrong):
+    """NaN made NaN in silence, grey levels were taken for images, and other shapes ended in PyTorch's own words."""
+    model, (images, words) = Trainer(recipe, data).model(), WRONG[wrong]
+    with pytest.raises(ValueError, match=words):
+        model.sample(3, images)
+
+
+@pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO)], ids=lambda x: x.name)
+def test_images_may_be_in_any_precision_and_off_by_rounding(recipe, data):
+    model = Trainer(recipe, data).model()
+    made = model.sample(3, GOOD)
+    assert torch.equal(model.sample(3, GOOD.double()), made)
+    torch.testing.assert_close(model.sample(3, GOOD.half()), made, atol=2e-2, rtol=0)
+    assert model.sample(3, (GOOD * 1.0005).clamp(-1.0004, 1.0004)).isfinite().all()
+
+
+def test_a_translator_says_what_it_takes():
+    free, coded = net(), net(code=2)
+    assert free(torch.zeros(2, 1, 8, 20)).shape == (2, 1, 8, 20)  # convolutions alone: any such size
+    for part, images, words in (
+        (free, torch.zeros(2, 1, 30, 30), r"\(n, 1, height, width\), of sides that are multiples of 4"),
+        (free, torch.zeros(2, 3, 12, 16), "got torch.float32 of shape"),
+        (free, torch.zeros(1, 12, 16), "got torch.float32 of shape"),
+        (free, torch.zeros(2, 1, 12, 16).byte(), "got torch.uint8"),
+        (coded, torch.zeros(2, 1, 8, 20), r"\(n, 1, 12, 16\) to translate"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            part(images)
 
 
 @pytest.mark.parametrize(("recipe", "data"), [(PIX2PIX, PAIRS), (CYCLEGAN, TWO), (INPAINTING, gt.Data("x", GIVEN))])

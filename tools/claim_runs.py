@@ -121,9 +121,11 @@ async def run(job: Job, book: Book) -> dict | str:
 
 async def execute(jobs: list[Job], book: Book, workers: int, known: list[dict], keep: Callable) -> list[Problem]:
     """Run the jobs, `workers` at a time; `keep(run)` stores a result. Returns the problems."""
-    # Cancelled, and not by Ctrl-C's signal: a shell's `&` makes that one ignored.
+    # Cancelled, and not by Ctrl-C's signal: a shell's `&` makes that one ignored. Under nohup so is SIGHUP, and stays.
     if whole := asyncio.current_task():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, whole.cancel)
     gate, problems, left, broken = asyncio.Semaphore(workers), [], list(jobs), set()
     expected = {run["chapter"]: run["seconds"] for run in known if run["seconds"]}
 

@@ -9,16 +9,40 @@ from __future__ import annotations
 
 import re
 import symtable
+import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
-from . import LETTERS, readings, setup_cell
-from .cells import code_cells, is_folded, parts, source, tags, title
+from . import LETTERS, ROOT, readings, setup_cell
+from .cells import code_cells, is_folded, lines_with_headings, parts, source, tags, title
 from .dependency_hash import claims_in
 
 BEHIND = {"Exercises", "Common mistakes", "Sources"}  # sections behind the first reading that are not "Deeper: …"
 EASY, PREDICTIONS = 2, 3  # at least
 CLAIM_TITLE = re.compile(r"Claims? (?:\w+\.\d+(?:, | and |, and )?)+$")
 STARTED, ENDED = re.compile(r"<details\b", re.I), re.compile(r"</details>", re.I)
+BOXES = ("Solution", "Check", "Hint", "How we got here")  # how the boxes among the exercises may begin
+TERM_LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
+FENCED = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?^ {0,3}\1", re.S | re.M)
+#: Terms of the glossary that no first use has to link: what every page is about (the start explains it), and words that
+#: chapters use in their everyday sense as well.
+EVERYDAY = set(
+    """
+    generator critic discriminator sample score seed step turn update player claim control sabotage condition features
+    mode map channel kernel convolution stride padding epoch embedding augmentation held-out quality law judge power
+    prior flow penalty objective packs packing overshoot witness intensity density distribution divergence entropy
+    expectation marginal precision recall coverage coupling seeking covering saturation logit softplus ReLU
+    """.split()
+) | {
+    "learning rate",
+    "gradient descent",
+    "standard error",
+    "validation set",
+    "minimax game",
+    "critic loss",
+    "leaky ReLU",
+}
+EVERYDAY |= {"generator loss", "transport plan", "linear program", "maximum likelihood", "label accuracy"}
 
 
 def faults(notebook: dict, name: str = "") -> Iterator[str]:
@@ -28,6 +52,7 @@ def faults(notebook: dict, name: str = "") -> Iterator[str]:
         yield from width_faults(notebook)
         yield from fold_faults(notebook)
         yield from figure_faults(notebook, str(int(name[:2])) if name[:2].isdigit() else "")
+        yield from term_faults(notebook)
     if chapter:
         yield from length_faults(notebook, name)
         yield from section_faults(notebook)
@@ -140,6 +165,8 @@ def exercise_faults(notebook: dict) -> Iterator[str]:
             yield f"exercise {number} has {count} stars; expected one to three"
         if not solution and f"<summary>Solution {number}</summary>" not in prose:
             yield f"exercise {number} has no solution (`# @title Solution {number}`)"
+        if not check and not re.search(rf"<summary>Check {number}\b", prose):
+            yield f"exercise {number} has no check (`# @title Check {number}`, or a folded box of that name)"
         if solution and "hide-cell" not in tags(solution):
             yield f"the solution of exercise {number} is not folded (tag hide-cell)"
         if check and "hide-input" not in tags(check):
@@ -151,8 +178,72 @@ def exercise_faults(notebook: dict) -> Iterator[str]:
         if check and solution and f"assert check_{number}(" not in source(solution):
             yield f"the solution of exercise {number} does not end with `assert check_{number}(…)`"
         easy += bool(count == 1 and check and solution)
+    for summary in readings.SUMMARY.findall(prose):
+        if not summary.startswith(BOXES):
+            yield f"a box among the exercises is called {summary!r}: `make student` leaves in what is no 'Solution …'"
     if easy < EASY:
         yield f"{easy} exercises of one star with a check and a folded solution; expected at least {EASY}"
+
+
+@cache
+def terms() -> dict[str, tuple[re.Pattern, str]]:
+    """Entry of the glossary -> (what finds its names in a text, the anchor by its first name), without EVERYDAY's."""
+    text = (ROOT / "book" / "appendix" / "glossary.md").read_text(encoding="utf-8")
+    found = {}
+    for entry in re.findall(r"^(\w[^\n]*)\n  \S", text, re.M):
+        names = [name.strip() for name in entry.split(",")]
+        wanted = [name for name in names if name not in EVERYDAY and "(" not in name]
+        if wanted:
+            any_case = [f"(?i:{re.escape(name[0])}){re.escape(name[1:])}" for name in wanted]
+            pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(any_case)})s?(?![\w-])".replace(r"\ ", r"\s+"))
+            plain = unicodedata.normalize("NFKD", wanted[0]).encode("ascii", "ignore").decode()  # as Sphinx does
+            found[entry] = pattern, "term-" + re.sub(r"\W+", "-", plain).strip("-")
+    return found
+
+
+def blank(found: re.Match) -> str:
+    """As much space in the place of a match, so that what is behind it stays where it is."""
+    return re.sub(r"[^\n]", " ", found[0])
+
+
+def plain_prose(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Markdown as long as before in which all but a reader's plain sentences is blank, and where glossary links stand.
+
+    Blank are folded boxes, code, formulas, headings, tables, captions, HTML and links to elsewhere.
+    """
+    for pattern in (readings.DETAILS, FENCED, readings.PICTURE, readings.DISPLAYED, readings.INLINE, readings.TAG):
+        text = pattern.sub(blank, text)
+    text = re.sub(r"`[^`\n]*`", blank, text)
+    lines = [
+        " " * (len(line) - 1) + "\n" if level or line.startswith("|") else line
+        for line, level, _ in lines_with_headings(text)
+    ]
+    text = "".join(lines)
+    text = re.sub(r"^\*\*Figure [\w.]+\*\*.*?(?=\n\n|\Z)", blank, text, flags=re.S | re.M)
+    text = TERM_LINK.sub(lambda link: link[0] if "glossary.md#term-" in link[2] else blank(link), text)
+    return text, [link.span() for link in TERM_LINK.finditer(text)]
+
+
+def first_uses(notebook: dict) -> Iterator[tuple[str, int, re.Match, bool]]:
+    """(entry, place of the cell, where it is found, whether that is a link) of each term's first use in the prose."""
+    prose = {
+        place: plain_prose(source(cell))
+        for place, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "markdown"
+    }
+    for entry, (pattern, _) in terms().items():
+        for place, (text, links) in prose.items():
+            if found := pattern.search(text):
+                yield entry, place, found, any(start < found.start() < end for start, end in links)
+                break
+
+
+def term_faults(notebook: dict) -> Iterator[str]:
+    """Terms of the glossary whose first use in the prose is no link to it."""
+    for entry, _, found, linked in first_uses(notebook):
+        if not linked:
+            words, anchor = " ".join(found[0].split()), terms()[entry][1]
+            yield f"the first {words!r} is no link to the glossary: [{words}](appendix/glossary.md#{anchor})"
 
 
 def names(code: str) -> tuple[set[str], set[str]]:

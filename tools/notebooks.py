@@ -71,7 +71,8 @@ def kernel_environment(**changes: str) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
     }
     if environment.get("GAN_TUTORIAL_DATA"):  # kernels start in the notebook's folder
-        environment["GAN_TUTORIAL_DATA"] = str(Path(environment["GAN_TUTORIAL_DATA"]).expanduser().absolute())
+        # os.path leaves ~ alone where there is no such user: the package says so later, in a sentence.
+        environment["GAN_TUTORIAL_DATA"] = os.path.abspath(os.path.expanduser(environment["GAN_TUTORIAL_DATA"]))
     # Seed 0 and, on a CPU, scale "cpu" are what a chapter takes by itself; `problems` sees to it that it did.
     for variable in ("SEED", "SCALE", "RECORD", "RECORD_ONLY"):
         environment.pop(f"GAN_TUTORIAL_{variable}", None)

@@ -4,6 +4,10 @@
 
 A first reading is what stands before `## Exercises`. Words are those of the Markdown outside folded boxes; a formula in
 a line counts as one word, a displayed one as five. Lines are those of visible code, blank ones left out.
+
+On the way from the title page everything counts that a reader of the pages sees: also what they put in for marks and
+directives, the line of minutes under a title, the captions of films and the labels of what is folded; not what code
+printed. (Scripts exchange some of it: the laboratory's words for others, a film's caption for its controls.)
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import ROOT, book_order, chapter_number
-from .cells import code_cells, is_folded, readings, section, source
+from .cells import code_cells, is_folded, readings, section, source, title
 
 PACE = 200  # words a minute
 COLUMNS = 80
@@ -24,6 +28,7 @@ START_WORDS, START_LINES = 1200, 60  # at most, of the chapter before all others
 LOOP_WORDS, DIGIT_WORDS = 600, 1500  # goals on the way from the title page
 
 DETAILS = re.compile(r"<details\b.*?</details>", re.S | re.I)
+SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.S | re.I)
 PICTURE = re.compile(r"<(svg|script|style)\b.*?</\1>", re.S | re.I)
 DISPLAYED = re.compile(r"\$\$.+?\$\$|^\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S | re.M)
 INLINE = re.compile(r"(?<![\\$])\$(?! )[^$\n]+(?:\n[^$\n]+)?\$")
@@ -34,6 +39,9 @@ EXERCISE = re.compile(
     r"^(?:#{3,6} +|\*\*|(?=Exercise ))(?:★+ *)?(?:Exercise +(?P<named>\d+)\b|(?P<bare>\d+)(?=[.:)]| *★))[^\n]*", re.M
 )
 LOOP = re.compile(r"\.backward\(|\bgt\.fit\(")
+MARK = re.compile(r"<!-- (output|minutes): (.+?) -->")  # filled in by reused_outputs.py
+LABORATORY = re.compile(r"^```\{lab\}[^\n]*\n(?::\w+:[^\n]*\n)*(.*?)^```$", re.S | re.M)
+FILM_CAPTION = re.compile(r"<figcaption>(.*?)</figcaption>", re.S)
 
 
 def without_fences(text: str) -> tuple[str, int]:
@@ -207,17 +215,72 @@ class Arrival:
     lines: int
 
 
+def film_captions(cell: dict) -> str:
+    """What stands under a cell's films until they play, and where they do not."""
+    films = ["".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])]
+    return " ".join(found for film in films for found in FILM_CAPTION.findall(film))
+
+
+def as_shown(text: str, notebooks: dict[str, dict]) -> str:
+    """Markdown with the words that the pages put in for marks and for `{lab}`. LookupError where a mark leads nowhere.
+
+    notebooks  the book's, by name; of a picture with a caption nothing is added but the words of a film
+    """
+
+    def fill(mark: re.Match) -> str:
+        if mark[1] == "minutes":
+            return "10 minutes"  # two words, whatever their number
+        name, wanted = [word.strip() for word in mark[2].split(",")][:2]
+        found = [cell for cell in notebooks[name.removesuffix(".ipynb")]["cells"] if title(cell) == wanted]
+        if not found:
+            raise LookupError(f"No cell of {name} is titled {wanted!r}: the mark {mark[0]!r} needs another title.")
+        return film_captions(found[0])
+
+    return MARK.sub(fill, LABORATORY.sub(lambda lab: lab[1], text))
+
+
+def time_words(length: Length) -> Iterator[str]:
+    """First reading 12 min, the rest 9 min, exercises not solved, runs in 60 s; minutes are those of reading."""
+    if length.deeper_minutes:
+        yield f"First reading {length.first_minutes} min"
+        yield f"the rest {length.deeper_minutes} min, exercises not solved"
+    else:
+        yield f"{length.first_minutes} min"
+    if length.seconds is not None:
+        yield f"runs in {length.seconds:.0f} s"
+
+
 def title_page(root: Path = ROOT) -> dict:
     text = (root / "book" / "intro.md").read_text(encoding="utf-8")
     return {"cells": [{"cell_type": "markdown", "source": text, "metadata": {}}]}
 
 
 def route(root: Path = ROOT) -> Iterator[tuple[str, dict]]:
-    """(page, cell) from the title page through the beginning and the chapters, first readings only."""
-    pages = {"intro": title_page(root), **chapters(root)}
-    for name, notebook in pages.items():
-        if not name.startswith("00_"):  # background, looked up where it is needed
-            yield from ((name, cell) for cell in readings(notebook)[0])
+    """(page, cell) from the title page through the beginning and the chapters, first readings only, as shown."""
+    notebooks, times = chapters(root), running_times(root)
+    for name, notebook in {"intro": title_page(root), **notebooks}.items():
+        if name.startswith("00_"):  # background, looked up where it is needed
+            continue
+        if name != "intro":
+            length = measure(name, notebook, times.get(chapter_number(f"{name}.ipynb")))
+            under_title = " · ".join([*time_words(length), "notebook"])
+            yield name, {"cell_type": "markdown", "source": under_title, "metadata": {}}
+        for cell in readings(notebook)[0]:
+            shown = as_shown(source(cell), notebooks) if cell["cell_type"] == "markdown" else source(cell)
+            yield name, {**cell, "source": shown}
+
+
+def label(cell: dict) -> str:
+    """The words on a folded cell, "" on one that is not: its title, which for a figure's code says so."""
+    words = title(cell) if is_folded(cell) else ""
+    return f"Code of {words}" if words.startswith("Figure ") else words
+
+
+def shown_words(cell: dict) -> int:
+    """The words of a cell that a reader sees, outside its code and what that printed."""
+    if cell["cell_type"] == "markdown":
+        return word_count(source(cell)) + sum(map(word_count, SUMMARY.findall(source(cell))))
+    return word_count(f"{label(cell)} {film_captions(cell)}")
 
 
 def arrivals(cells: Iterable[tuple[str, dict]]) -> tuple[Arrival | None, Arrival | None]:
@@ -233,7 +296,7 @@ def arrivals(cells: Iterable[tuple[str, dict]]) -> tuple[Arrival | None, Arrival
         loop = loop or (Arrival(page, read, seen) if loops else None)
         if loop and code and shows_picture(cell) and "digit" in picture_words(cell):
             return loop, Arrival(page, read, seen)
-        read, seen = read + words([cell]), seen + line_count(cell)
+        read, seen = read + shown_words(cell), seen + line_count(cell)
     return loop, None
 
 

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 
-from . import ROOT, atomic_write, formulas, notebooks, option_parser, readings
+from . import ROOT, atomic_write, formulas, notebooks, option_parser, readings, student
 from .cells import parts, section, source
 
 PAGE = """<!DOCTYPE html>
@@ -125,10 +125,13 @@ def alt_words(cell: dict) -> str:
 
 
 def figures(notebook: dict) -> Iterator[tuple[str, dict, str]]:
-    """(heading, cell, words) of each picture: its caption, or its alt text where it has none."""
+    """(heading, cell, words) of each picture: its caption, or its alt text where it has none.
+
+    Pictures of solutions are left out: slides are shown to those who are to solve the exercises.
+    """
     heading, waiting = "", None
     for level, found, cell in [*parts(notebook), (0, "", {"cell_type": "markdown", "source": ""})]:
-        shows = cell["cell_type"] == "code" and readings.shows_picture(cell)
+        shows = cell["cell_type"] == "code" and readings.shows_picture(cell) and not student.is_solution(cell)
         if waiting and (shows or cell["cell_type"] == "markdown"):
             caption = readings.CAPTION.match(source(cell).lstrip()) if not shows else None
             words = source(cell).strip().split("\n\n")[0] if caption else alt_words(waiting[1])

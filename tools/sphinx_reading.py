@@ -15,7 +15,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -132,17 +131,6 @@ def add_terms(app, doctree) -> None:
 # ---------------------------------------------------------------------------------------------------- reading time
 
 
-def time_words(length: readings.Length) -> Iterator[str]:
-    """First reading 12 min, the rest 9 min, exercises not solved, runs in 60 s; minutes are those of reading."""
-    if length.deeper_minutes:
-        yield f"First reading {length.first_minutes} min"
-        yield f"the rest {length.deeper_minutes} min, exercises not solved"
-    else:
-        yield f"{length.first_minutes} min"
-    if length.seconds is not None:
-        yield f"runs in {length.seconds:.0f} s"
-
-
 @cache
 def running_times(root: Path) -> dict[str, float]:
     return readings.running_times(root)
@@ -155,7 +143,7 @@ def add_reading_time(app, doctree) -> None:
         return
     notebook = json.loads(path.read_text(encoding="utf-8"))
     seconds = running_times(Path(app.srcdir)).get(chapter_number(path.name))
-    words = " · ".join(time_words(readings.measure(path.stem, notebook, seconds)))
+    words = " · ".join(readings.time_words(readings.measure(path.stem, notebook, seconds)))
     title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", words, classes=["reading-time"]))
 
 

@@ -4,11 +4,13 @@
     python -m tools.train_pretrained dcgan --seconds 1800   one of them
     python -m tools.train_pretrained --folder FOLDER        where trainings are kept, to continue after Ctrl-C
 
+Ctrl-C, and what else ends a program, ends it after the step at hand, which is kept; a second time, at once.
 A model is judged when it has trained for 1/64, 1/32, … 1/2 and all of its seconds; its card keeps the curve.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ from gan_tutorial.data import Data
 from gan_tutorial.game import Interrupted
 from gan_tutorial.recipes import RECIPES, get_recipe
 from gan_tutorial.runtime import pick_device
-from gan_tutorial.training import TrainedModel, Trainer
+from gan_tutorial.training import TrainedModel, Trainer, interruptible
 
 from . import option_parser
 
@@ -32,8 +34,24 @@ MODELS = [*RECIPES, "inpainting", "pix2pix"]
 
 
 def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable = packaged) -> Path:
-    """The file of a recipe's training, trained for so long, going on with it where it is there."""
-    train, test, path = task(name, digits(data)), digits(data, "test"), folder / f"{name}.safetensors"
+    """The file of a recipe's training, trained for so long, going on with it where it is there.
+
+    Raises cli.Ended where a signal ended it, OSError where the file cannot be written, and BlockingIOError where
+    another training writes to it.
+    """
+    path = folder / f"{name}.safetensors"
+    with checkpoint.locked(path), interruptible(*cli.ENDING) as stopped:
+        try:
+            go_on(name, seconds, task(name, digits(data)), digits(data, "test"), path)
+        except Interrupted:
+            raise cli.Ended(stopped[0] if stopped else signal.SIGINT) from None
+        if stopped:  # while its last model was judged
+            raise cli.Ended(stopped[0])
+    return path
+
+
+def go_on(name: str, seconds: float, train: Data, test: Data, path: Path) -> None:
+    """Train for so long in all, and judge on the way."""
     train = train.to(pick_device()[0])
     if path.is_file():
         training, curve = checkpoint.resume(path, train), checkpoint.read(path, tensors=False)[0].get("curve", [])
@@ -57,7 +75,6 @@ def trained(name: str, seconds: float, data: str, folder: Path, digits: Callable
                 f"Fréchet distance {curve[-1]['Fréchet distance']:.3f}",
                 flush=True,
             )
-    return path
 
 
 def task(name: str, data: Data) -> Data:
@@ -98,10 +115,13 @@ def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int
     for folder in (options.folder, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     try:
+        names = options.names or MODELS
+        for name in names:  # now, and not after hours
+            checkpoint.test_write(options.out / f"{name}.safetensors")
         train, test = digits(options.data), digits(options.data, "test")
         best = metrics.subset(train, len(test), seed=1)  # nothing generated can be better
         real = metrics.report(best.take(slice(None)), test, label=best.label)
-        for name in options.names or MODELS:
+        for name in names:
             path = trained(name, options.seconds, options.data, options.folder, digits)
             small = options.folder / f"{name}.small.safetensors"
             checkpoint.ship(path, small)
@@ -109,9 +129,9 @@ def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int
             numbers = judged(made, test)  # of the very weights that are shipped
             checkpoint.ship(path, options.out / path.name, metrics=numbers, **{"training images": real})
             print(made, metrics.table({name: numbers, "training images": real}), sep="\n", flush=True)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"Interrupted. What was done is in {options.folder}: the same command goes on with it.", file=sys.stderr)
-        return 130
+        return 128 + getattr(interrupt, "number", signal.SIGINT)
     except (OSError, ValueError, ArithmeticError) as error:
         print(error, file=sys.stderr)
         return 1
