@@ -10,7 +10,6 @@ scripts run unchanged, from your clone. Keep the machine free of other work mean
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -23,9 +22,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import gan_tutorial as gt
-from gan_tutorial import atomic, metrics
+from gan_tutorial import metrics
 
-from .runners import Result, in_subprocess, isolate, ours, theirs
+from .runners import Result, in_subprocess, isolate, ours, theirs, write_json
 
 Run = Callable  # (function, *its arguments) -> what it returns, as `in_subprocess` does
 ORIGIN = "https://github.com/eriklindernoren/PyTorch-GAN"
@@ -219,7 +218,7 @@ def main(
     )
     if options.json:
         settings = {"seconds": options.seconds, "threads": options.threads, "torch": torch.__version__}
-        atomic.write(options.json, (json.dumps({**settings, "rows": rows}, indent=1) + "\n").encode())
+        write_json(options.json, {**settings, "rows": rows})
     return code
 
 

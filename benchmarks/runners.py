@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import gan_tutorial as gt
+from gan_tutorial import atomic
 
 STUBS = Path(__file__).resolve().parent / "stubs"
 
@@ -173,3 +175,14 @@ def begin(folder: Path) -> None:
     """What a new process does first."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(folder)
+
+
+def write_json(path: Path, facts) -> None:
+    """Facts as JSON: a file atomically; what is not one, such as /dev/stdout, as it comes."""
+    text = json.dumps(facts, indent=1) + "\n"
+    stream = path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc")) or (path.exists() and not path.is_file())
+    if stream:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        atomic.write(path, text.encode())

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,6 @@ from torch.nn.functional import interpolate, linear
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gan_tutorial as gt
-from gan_tutorial import atomic
 from gan_tutorial.acceleration import ACCELERATIONS, Acceleration, bfloat16
 from gan_tutorial.flops import OpCounter
 from gan_tutorial.game import turns
@@ -34,7 +32,7 @@ from gan_tutorial.recipes import DCGAN, RECIPES
 from gan_tutorial.runtime import pick_device
 from gan_tutorial.training import Recipe, Trainer
 
-from .runners import TimeBudgetReached, called_as, in_subprocess, isolate, run_until_budget, seed_everything
+from .runners import TimeBudgetReached, called_as, in_subprocess, isolate, run_until_budget, seed_everything, write_json
 
 WARM = 6  # steps of each side before its clock starts: caches, compilers, recordings
 WORTH = 1.03  # an acceleration is part of the best combination where it gains so much by itself
@@ -492,7 +490,7 @@ def main(
     print(table(found, peak) if found else "Nothing was measured.")
     if options.json:
         facts = {"machine": gt.checkpoint.machine(device), "peaks": peak, "rows": found, "seconds": options.seconds}
-        atomic.write(options.json, (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(options.json, facts)
     return code
 
 

@@ -109,5 +109,5 @@ def play(
                 "reached": {"modes": found["modes"] >= MODES, "KL": found["KL"] < KL},
             }
         )
-        if trainer.seconds >= seconds:
+        if trainer.seconds * (look + 1) / look > seconds:  # the next look would come too late
             return

@@ -54,8 +54,9 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[BinaryIO]:
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         with open(descriptor, "wb") as file:
-            if mode is not None:
-                os.fchmod(descriptor, mode)
+            if mode is not None and os.fstat(descriptor).st_mode & 0o7777 != mode:
+                with suppress(PermissionError):  # a Windows drive under WSL, a share: they have no modes
+                    os.fchmod(descriptor, mode)
             yield file
             file.flush()
             if flush:

@@ -526,7 +526,7 @@ def evaluate(options) -> int:
         made, columns = evaluated(options, default_seed(options.seed))
     if options.json:
         card = {name: value for name, value in made.card.items() if name != "metrics"}
-        notes = list(dict.fromkeys(note for report in columns.values() for note in report.notes))
+        notes = [f"{title}: {note}" for title, report in columns.items() for note in report.notes]
         print(json.dumps({"card": card, "metrics": columns["the model"], **columns, "notes": notes}, indent=1))
     else:
         say(f"{made}\n")

@@ -168,7 +168,7 @@ class SampleGrids:
     def _picture(self) -> None:
         with _unseen():
             content = png(self.take())
-        atomic.write(self.folder / f"step-{self.done:07}.png", content)
+        atomic.write(self.folder / f"step-{self.done:07}.png", content, flush=False)
 
     def _rows(self) -> None:
         """Append the steps since the last time."""

@@ -51,7 +51,7 @@ def condition(images: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([images * mask, mask], dim=1)
 
 
-def holed(spec: Spec) -> tuple[int, ...]:
+def condition_shape(spec: Spec) -> tuple[int, ...]:
     """The shape of what one filling is made for: known pixels, and the mask as one more channel."""
     return spec.channels + 1, *spec.size
 
@@ -77,7 +77,8 @@ class Filler(nn.Module):
         height, across = spec.size
         if height % 4 or across % 4:
             raise ValueError(f"This network halves an image twice, and {spec.size} pixels are not multiples of 4.")
-        small, wide, self.channels, self.given = (height // 4, across // 4), 2 * width, spec.channels, holed(spec)
+        self.channels, self.asked = spec.channels, condition_shape(spec)
+        small, wide = (height // 4, across // 4), 2 * width
         area = small[0] * small[1]
         self.down1 = nn.Sequential(nn.Conv2d(spec.channels + 1, width, 4, 2, 1), nn.LeakyReLU(0.2))
         self.down2 = nn.Sequential(nn.Conv2d(width, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2))
@@ -94,10 +95,10 @@ class Filler(nn.Module):
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is None:
             raise ValueError("Filling in needs a condition: inpainting.condition(images, mask).")
-        if condition.shape != (len(z), *self.given) or not condition.is_floating_point():
+        if condition.shape != (len(z), *self.asked) or not condition.is_floating_point():
             raise ValueError(
                 f"Expected known pixels and the mask as condition, floating point of shape "
-                f"({', '.join(map(str, (len(z), *self.given)))}), one for each z, got {condition.dtype} of shape "
+                f"({', '.join(map(str, (len(z), *self.asked)))}), one for each z, got {condition.dtype} of shape "
                 f"{tuple(condition.shape)}: give inpainting.condition(images, mask)."
             )
         known, mask = condition[:, : self.channels], condition[:, self.channels :]
@@ -162,12 +163,13 @@ def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Seque
 
 def fill(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
     """Images with the holes of `condition` filled, one answer for each z. ValueError for a mask beyond 0 … 1."""
-    if condition is not None and condition.ndim == 4 and not 0 <= condition[:, -1].min() <= condition[:, -1].max() <= 1:
-        raise ValueError(
-            "Expected a mask of 1 where a pixel is known and 0 in the hole, as the last channel of the condition, got "
-            f"values from {condition[:, -1].min():.4g} to {condition[:, -1].max():.4g}: give "
-            "inpainting.condition(images, mask)."
-        )
+    if condition is not None and condition.ndim == 4:
+        low, high = (bound.item() for bound in condition[:, -1].aminmax())
+        if not -0.001 <= low <= high <= 1.001:  # a mask that was resized is rounded
+            raise ValueError(
+                "Expected a mask of 1 where a pixel is known and 0 in the hole, as the last channel of the condition, "
+                f"got values from {low:.4g} to {high:.4g}: give inpainting.condition(images, mask)."
+            )
     return sample(networks["generator"], z, condition)
 
 
@@ -183,5 +185,5 @@ INPAINTING = Recipe(
     players=players,
     batches=batches,
     sampler=fill,
-    given=holed,
+    condition_shape=condition_shape,
 )

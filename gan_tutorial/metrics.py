@@ -482,7 +482,7 @@ def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
     r"""`kernel_distance` of features (n, d) and (m, d), with a standard error by the jackknife.
 
     The variance is $\frac{n-1}{n} \sum_i (U_{-i} - \bar U)^2$, with $U_{-i}$ the distance without sample i, plus the
-    same for the other set: from the sums of the kernel matrices' rows, so that it takes no longer than the distance.
+    same for the other set: from the sums of the kernel matrices' rows, so that it hardly takes longer.
 
     On average it is not too small, whatever the distributions (Efron and Stein 1981). Where they are equal it is about
     twice too large: three standard errors are then more than four of the distance's own standard deviations.
@@ -586,13 +586,14 @@ def report(
     errors = []  # of the numbers
     if min(n, len(b)) > 2:
         numbers["kernel distance"], error = kernel_estimate(a, b)
-        errors.append(f"{error:.1g} of the kernel distance")
+        errors.append(f"kernel distance ± {error:.1g}")
     else:
         numbers["kernel distance"] = kernel_distance(a, b)
     scores = None if classifier is None else logits(classifier, made)
     if scores is not None:
         numbers["confident (p > 0.9)"] = (scores.softmax(1).amax(1) > 0.9).float().mean().item()
-        errors.append(f"at most {50 / n**0.5:.1f} points of shares and accuracies")  # sqrt(p (1 - p) / n) at p = 1/2
+        most = 50 / n**0.5  # sqrt(p (1 - p) / n) at p = 1/2, in percentage points
+        errors.append(f"shares and accuracies ± at most {most:.1f} percentage points")
     if errors:
         notes.append(f"Standard errors: {', '.join(errors)}.")
     variance = _rows(b).var(0).sum()

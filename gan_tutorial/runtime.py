@@ -57,6 +57,7 @@ def pick_device(asked: str | None = None) -> tuple[torch.device, str]:
     if torch.backends.mps.is_available():
         at_hand["mps"] = "Apple GPU"
     at_hand["cpu"] = "chosen" if at_hand else "no GPU found"
+    asked = None if asked is None else str(asked)  # a torch.device, too
     if asked is not None and asked not in at_hand:
         raise ValueError(f"Expected a device at hand, {' or '.join(map(repr, at_hand))}, got {asked!r}.")
     name = asked or next(iter(at_hand))

@@ -154,7 +154,7 @@ class Recipe:
     averaged          the networks whose moving averages make samples
     sampler           (averaged networks, z, condition) -> samples
     forward           (averaged networks, batch): a forward pass, by which BatchNorm's statistics are measured
-    given             Spec -> the shape of one image of a condition, where samples are made of images; values in [-1, 1]
+    condition_shape   Spec -> the shape of one condition, where samples are made of images; None for a free side
     options           what `configure` changed, by name
     """
 
@@ -178,7 +178,7 @@ class Recipe:
     averaged: tuple[str, ...] = ("generator",)
     sampler: Callable[[Networks, Tensor, Tensor | None], Tensor] = generate
     forward: Callable[[Networks, Batch], object] = generator_forward
-    given: Callable[[Spec], tuple[int, ...]] | None = None
+    condition_shape: Callable[[Spec], tuple[int | None, ...]] | None = None
     options: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
@@ -356,16 +356,18 @@ class TrainedModel:
             least, most = int(condition.min()), int(condition.max())
             if not 0 <= least <= most < self.spec.classes:
                 raise ValueError(f"Expected labels from 0 to {self.spec.classes - 1}, got some from {least} to {most}.")
-        return condition if self.recipe.given is None else self._images(condition)
+        return condition if self.recipe.condition_shape is None else self._images(condition)
 
     def _images(self, condition: Tensor) -> Tensor:
         """Images that samples are made of, in float32. ValueError, with what to do, for others than it has learned."""
-        shape = self.recipe.given(self.spec)  # pyright: ignore[reportOptionalCall]  # asked before
-        if tuple(condition.shape[1:]) != shape or not condition.is_floating_point():
+        shape = self.recipe.condition_shape(self.spec)  # pyright: ignore[reportOptionalCall]  # asked before
+        own = tuple(condition.shape[1:])
+        fits = len(own) == len(shape) and all(side in (None, one) for side, one in zip(shape, own, strict=True))
+        if not fits or not condition.is_floating_point():
+            sides = ", ".join("any" if side is None else str(side) for side in shape)
             raise ValueError(
-                f"Expected images of shape (n, {', '.join(map(str, shape))}) and floating point as condition of "
-                f"{self.recipe.name}, as it was trained on, got {condition.dtype} of shape {tuple(condition.shape)}: "
-                "data.take(index) gives such images of a data set."
+                f"Expected images of shape (n, {sides}) and floating point as condition of {self.recipe.name}, as it "
+                f"was trained on, got {condition.dtype} of shape {tuple(condition.shape)}."
             )
         if not condition.isfinite().all():
             raise ValueError(
@@ -373,7 +375,7 @@ class TrainedModel:
                 "numbers there."
             )
         low, high = (bound.item() for bound in condition.aminmax())
-        if not -1.001 <= low <= high <= 1.001:
+        if self.spec.channels <= 4 and not -1.001 <= low <= high <= 1.001:  # more are no colours, and in any range
             raise ValueError(
                 f"Expected images in [-1, 1] as condition of {self.recipe.name}, got values from {low:.4g} to "
                 f"{high:.4g}: rescale them, for grey levels 0…255 by x / 127.5 - 1."

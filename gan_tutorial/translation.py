@@ -142,14 +142,9 @@ def apart(batch: Batch) -> Batch:
     return batch._replace(real=wanted, condition=given)
 
 
-def half_a_pair(spec: Spec) -> tuple[int, ...]:
-    """The shape of an image to translate, where samples are pairs."""
-    return spec.channels, *_half(spec)
-
-
-def whole(spec: Spec) -> tuple[int, ...]:
-    """The shape of an image to translate, where samples are single images."""
-    return spec.shape
+def image_shape(spec: Spec) -> tuple[int | None, ...]:
+    """The shape of an image to translate: what was learned on small ones may be asked of larger ones."""
+    return spec.channels, None, None
 
 
 def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
@@ -184,7 +179,7 @@ PIX2PIX = Recipe(
     players=pix2pix_players,
     batches=pairs,
     sampler=answer,
-    given=half_a_pair,
+    condition_shape=image_shape,
 )
 
 
@@ -315,5 +310,5 @@ CYCLEGAN = Recipe(
     averaged=("a to b", "b to a"),
     sampler=a_to_b,
     forward=there,
-    given=whole,
+    condition_shape=image_shape,
 )

@@ -121,7 +121,7 @@ class StandInGPU(TorchFunctionMode):
             return place(args[0], name == "cuda")
         elif kwargs.get("device") is not None:
             gpu = is_gpu(kwargs.pop("device"))
-        for generator in (x for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)):
+        for generator in (x for x in (*args, *kwargs.values()) if isinstance(x, torch._C.Generator)):
             refuse(is_gpu(generator.device) != gpu, name, f"a generator of the {generator.device.type}")
         found = func(*args, **kwargs)
         if isinstance(found, Tensor) and found.requires_grad and not tensors:  # a new one is a leaf

@@ -40,7 +40,7 @@ def fails(code, function, at):
     return replacement
 
 
-STEPS = [("open", 0), ("fchmod", 0), ("fsync", 0), ("replace", 0)]
+STEPS = [("open", 0), ("fstat", 0), ("fsync", 0), ("replace", 0)]
 
 
 @pytest.mark.parametrize("step, at", STEPS)
@@ -223,3 +223,17 @@ def test_what_killed_processes_left_goes_away_after_an_hour(tmp_path):
     atomic.discard_parts(tmp_path)
     assert sorted(tmp_path.iterdir()) == [parts[1], other]
     atomic.discard_parts(tmp_path / "nowhere")
+
+
+def test_where_modes_cannot_be_set(tmp_path, monkeypatch):
+    """A Windows drive under WSL and a share answer EPERM, even to the mode that a file has."""
+
+    def refused(descriptor, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    path = tmp_path / "a.txt"
+    for content in (b"first", b"second"):
+        atomic.write(path, content)
+        assert path.read_bytes() == content
+        path.chmod(0o600)  # other than the new file's

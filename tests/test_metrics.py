@@ -468,8 +468,8 @@ def test_a_report_on_digits_is_that_of_the_parts():
     assert list(found) == list(metrics.METRICS) and found.notes == [
         "400 samples, 400 of synthetic; 64 features.",
         "The Fréchet distance is biased by few samples: read it from 640 on.",
-        f"Standard errors: {metrics.kernel_estimate(f, g).error:.1g} of the kernel distance, at most 2.5 points of "
-        "shares and accuracies.",
+        f"Standard errors: kernel distance ± {metrics.kernel_estimate(f, g).error:.1g}, shares and accuracies ± at "
+        "most 2.5 percentage points.",
     ]
 
 
@@ -699,7 +699,10 @@ def test_a_note_says_how_uncertain_shares_and_the_kernel_distance_are():
     found = metrics.report(made, real, features=lambda x: x, classifier=lambda x: 9 * x)
     (note,) = (note for note in found.notes if "Standard error" in note)
     error = metrics.kernel_estimate(made, real).error
-    assert note == f"Standard errors: {error:.1g} of the kernel distance, at most 2.5 points of shares and accuracies."
+    assert (
+        note
+        == f"Standard errors: kernel distance ± {error:.1g}, shares and accuracies ± at most 2.5 percentage points."
+    )
     assert found["kernel distance"] == pytest.approx(metrics.kernel_distance(made, real), rel=1e-9, abs=1e-12)
     coins = (torch.rand(20_000, 400, generator=random) < 0.5).double().mean(1)
     assert 100 * coins.std().item() == pytest.approx(2.5, rel=0.03)
