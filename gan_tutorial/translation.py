@@ -142,7 +142,12 @@ def apart(batch: Batch) -> Batch:
     return batch._replace(real=wanted, condition=given)
 
 
-def image_shape(spec: Spec) -> tuple[int | None, ...]:
+def half_shape(spec: Spec) -> tuple[int | None, ...]:
+    """The shape of an image to translate, half as wide as a pair: so that a whole pair is refused."""
+    return spec.channels, *_half(spec)
+
+
+def any_size(spec: Spec) -> tuple[int | None, ...]:
     """The shape of an image to translate: what was learned on small ones may be asked of larger ones."""
     return spec.channels, None, None
 
@@ -179,7 +184,7 @@ PIX2PIX = Recipe(
     players=pix2pix_players,
     batches=pairs,
     sampler=answer,
-    condition_shape=image_shape,
+    condition_shape=half_shape,
 )
 
 
@@ -310,5 +315,5 @@ CYCLEGAN = Recipe(
     averaged=("a to b", "b to a"),
     sampler=a_to_b,
     forward=there,
-    condition_shape=image_shape,
+    condition_shape=any_size,
 )
