@@ -261,7 +261,8 @@ def parse_idx(content: bytes, name: str) -> Tensor:
     big-endian 32-bit integer; the data follow in C order, and nothing after them. ValueError if it is otherwise.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"{name} is not an IDX file of unsigned bytes: it starts with {content[:4].hex()}.")
+        start = f"it starts with {content[:4].hex()}" if content else "it is empty"
+        raise ValueError(f"{name} is not an IDX file of unsigned bytes: {start}.")
     ndim = content[3]
     if ndim == 0 or len(content) < 4 + 4 * ndim:
         raise ValueError(f"{name} ends inside its header of {ndim} dimensions.")

@@ -462,10 +462,10 @@ def test_idx_is_read_in_c_order():
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", "no IDX file"),
-        (b"\0\0\x08", "no IDX file"),
-        (b"PNG!" + bytes(9), "no IDX file"),
-        (idx(3, start=b"\0\0\x0d"), "no IDX file"),  # floats
+        (b"", "not an IDX file.*it is empty"),
+        (b"\0\0\x08", "not an IDX file"),
+        (b"PNG!" + bytes(9), "not an IDX file"),
+        (idx(3, start=b"\0\0\x0d"), "not an IDX file"),  # floats
         (b"\0\0\x08\x00", "header"),
         (idx(3, 4, 5)[:12], "header"),
         (idx(3, 4)[:-1], "promises"),
