@@ -179,7 +179,8 @@ def test_the_page_lists_what_the_record_says(done):
     assert '<a href="../01_toy.html#claim-1-2">' in close and "Asked for: ≥ 1.5, ≤ 2.5." in words(close)
     values = [rounded(2 + 0.1 * random.Random(str(seed)).uniform(-1, 1)) for seed in range(10)]
     mean, sd = statistics.fmean(values), statistics.stdev(values)
-    row = f"measured {mean:.3g} ± {sd:.2g} {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd inside the bound; fresh "
+    margin = f"{min(mean - 1.5, 2.5 - mean) / sd:.0f} standard deviations inside the bound"
+    row = f"measured {mean:.3g} ± {sd:.2g} {margin}; fresh seeds "
     assert row in words(close)
     assert "earlier version" not in done.page and done.page.count(">✓</span>") == 2
     assert f'#record-1-2">1.2</a> The measure is near 2: {min(mean - 1.5, 2.5 - mean) / sd:.0f} sd' in done.page

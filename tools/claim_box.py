@@ -188,8 +188,8 @@ def mean(values: list[list]) -> str:
     return shown(statistics.fmean(numbers), 3) + (f"{SPACE}±{SPACE}{shown(spread, 2)}" if spread else "")
 
 
-def distance(margin: float) -> str:
-    return f"{margin:.{0 if margin >= 10 else 1}f}{SPACE}sd".replace("-", "−")
+def distance(margin: float, unit: str = "sd") -> str:
+    return f"{margin:.{0 if margin >= 10 else 1}f}{SPACE}{unit}".replace("-", "−")
 
 
 def verdict(entry: Entry, exact: bool) -> str:
@@ -199,7 +199,7 @@ def verdict(entry: Entry, exact: bool) -> str:
     if held < known:
         words.append(f"holds in {held} of {known}")
     elif not exact and entry.margin is not None:
-        words.append(f"{distance(entry.margin)} inside the bound")
+        words.append(f"{distance(entry.margin, 'standard deviations')} inside the bound")
     if not exact and known < len(SEEDS):
         words.append(f"{count(known)} of {count(len(SEEDS))} seeds so far")
     if entry.fresh and not all(map(holds, entry.fresh)):
@@ -231,7 +231,9 @@ def rows(record: Record, precision: int = 3) -> str:
     for digits, entry in sets.items():
         name = SETS[digits] if digits != "none" else "measured"
         marks = dots(entry.values, scale, "seed") + dots(entry.fresh, scale, "fresh")
-        note = "; ".join(filter(None, (verdict(entry, False), f"fresh {mean(entry.fresh)}" if entry.fresh else "")))
+        note = "; ".join(
+            filter(None, (verdict(entry, False), f"fresh seeds {mean(entry.fresh)}" if entry.fresh else ""))
+        )
         out.append(row(name, line(marks, entry, scale, sentence(name, entry)), mean(entry.values), note))
     if broken := list(record.fails_under.values()):
         values = ", ".join(shown(value, 3) for value in broken)
