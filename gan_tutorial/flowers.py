@@ -2,7 +2,7 @@ r"""Flowers in colour, drawn on the spot: six classes, each a row of numbers in 
 
 A ring of k petals is the set of points, in polar coordinates around the flower's centre, within
 
-$$ r \leq R(s) = L \, (i + (1 - i) (1 - s^q)^p) (1 - n \, e^{-20 s^2}), $$
+$r \leq R(s) = L \, (i + (1 - i) (1 - s^q)^p) (1 - n \, e^{-20 s^2})$,
 
 where s runs from 0 in the middle of a petal to 1 half-way to the next one. The exponents q and p make petals round or
 pointed, i keeps them together, and n notches their tips. Rings lie on one another, each with a soft shadow on the one

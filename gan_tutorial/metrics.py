@@ -256,8 +256,9 @@ class RandomFeatures(nn.Module):
 def random_features(shape: Sequence[int], seed: int = 0, device: torch.device | str | None = None) -> RandomFeatures:
     """Features for images or signals of any shape, where there is no network that has learned from such data.
 
-    They notice noise, blur and a collapse to few samples, and hardly a missing class: a network that has learned from
-    such data sees more. Their numbers compare with those of the same shape and seed alone, and with nothing in print.
+    They notice noise, blur and a collapse to few samples, and less clearly a missing class: a network that has learned
+    from such data sees more. Their numbers compare with those of the same shape and seed alone, and with nothing in
+    print.
     Random networks as features: Naeem et al. 2020.
     """
     with torch.random.fork_rng(devices=[]):  # the layers' own first weights move no other seed
