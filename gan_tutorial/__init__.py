@@ -90,9 +90,9 @@ __all__ = sorted(_MODULE)
 def __getattr__(name: str):
     if name not in _MODULE and (name.startswith("_") or find_spec(f"{__name__}.{name}") is None):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    source = _MODULE.get(name)  # None or "": a module, those of `__all__` and the others
+    source = _MODULE.get(name)  # None or "": the name is a module, in `__all__` or not
     value = getattr(import_module(f".{source}", __name__), name) if source else import_module(f".{name}", __name__)
-    globals()[name] = value  # the next time it is found without this function
+    globals()[name] = value  # next time the name is found without this function
     return value
 
 

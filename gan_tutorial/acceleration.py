@@ -26,7 +26,7 @@ class Acceleration:
     """One way to be faster.
 
     apply    changes a player, by `Player.wrap` or in its network and optimiser
-    refusal  a device -> why it cannot be done there, in a sentence; None where it can
+    refusal  a device -> why it cannot be done there, in a sentence; None if it can
     """
 
     name: str
@@ -35,9 +35,10 @@ class Acceleration:
 
 
 def accelerate(players: Sequence[Player], accelerations: Sequence[Acceleration]) -> None:
-    """Apply accelerations to players, in the order of `ACCELERATIONS`, whatever theirs is.
+    """Apply accelerations to players, in the order of `ACCELERATIONS`, in whatever order they are given.
 
-    ValueError for anything else, and for an acceleration that the players' device does not support.
+    Raises ValueError for anything but accelerations, for one that is not supported here, and for one that a player's
+    optimiser or `term_weights` rule out.
     """
     for one in accelerations:
         if one not in ACCELERATIONS.values():
@@ -65,9 +66,9 @@ def get_accelerations(names: Iterable[str]) -> tuple[Acceleration, ...]:
 
 
 def has_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the device multiplies bfloat16 in hardware. Emulation, which PyTorch counts too, is slower than float32.
+    """Whether the device multiplies bfloat16 in hardware. PyTorch also counts emulation, slower than float32.
 
-    Looks at the flags that Linux shows of a processor; at a GPU's generation, Ampere being the first (8.0).
+    This looks at the flags that Linux lists for a processor, or at a GPU's generation, Ampere (8.0) being the first.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -97,9 +98,9 @@ def _float(net: nn.Module, given: tuple, made):
 
 #: Matrix products and convolutions of the losses in bfloat16: 8 bits of precision, so that each factor is off by up to
 #: 2^-8 of its size. Losses differ in their third digit. What a network returns, its weights, gradients, Adam's state,
-#: the average and every file stay float32, and so does the whole gradient penalty, whose gradient would else be off by
-#: some thousandths. The exponents are those of float32: small gradients do not vanish, and no loss needs scaling.
-#: On CUDA the power iteration of spectral normalisation is rounded too, and holds its bound to some thousandths.
+#: the average and every file stay float32. So does the whole gradient penalty, whose gradient would be off by some
+#: thousandths. The exponents are those of float32: small gradients do not vanish, and no loss needs scaling.
+#: On CUDA the power iteration of spectral normalisation is rounded too, and keeps its bound to within some thousandths.
 #: Micikevicius et al. 2018; Kalamkar et al. 2019.
 bfloat16 = Acceleration(
     "bf16",
@@ -124,8 +125,8 @@ def _channels_last(player: Player) -> None:
     player.wrap("channels-last loss", loss=lambda loss: lambda batch: loss(tree_map(last, batch)))
 
 
-#: Images and kernels with their channels side by side in memory, as convolutions of many channels like them. Shapes and
-#: indices stay the same, sums may be taken in another order: equal up to rounding. Files hold the usual order.
+#: Images and kernels with a pixel's channels side by side in memory, which suits convolutions of many channels. Shapes
+#: and indices stay the same. Sums may be taken in another order: equal up to rounding. Files keep the usual order.
 channels_last = Acceleration("channels-last", _channels_last)
 
 
@@ -142,7 +143,7 @@ def _settings(player: Player, **settings) -> None:
         group.update(settings)
 
 
-#: Adam's step of all weights in one pass over memory, in place of a dozen. Equal up to rounding.
+#: Adam's step for all weights in one pass over memory instead of a dozen. Equal up to rounding.
 fused = Acceleration(
     "fused",
     partial(_settings, fused=True),
@@ -166,8 +167,8 @@ def _compiled(player: Player, backend: str = "inductor") -> None:
         def loss(batch: Batch) -> Terms:
             return inner(batch)
 
-        # What was compiled is kept with the code. Players of one code would share it, and the ninth would run
-        # uncompiled.
+        # PyTorch keeps what it compiles by code object, up to eight for each. Players with one code object would share
+        # these, and the ninth would run uncompiled.
         code = loss.__code__.replace(co_name=player.name.replace(" ", "_"))
         own = FunctionType(code, loss.__globals__, code.co_name, None, loss.__closure__)
         return torch.compile(own, dynamic=False, backend=backend)
@@ -175,9 +176,10 @@ def _compiled(player: Player, backend: str = "inductor") -> None:
     player.wrap("compiled loss", loss=compiled)
 
 
-#: `torch.compile` of the players' losses, forward and backward: passes over memory are fused into few. Sums are taken
-#: in another order: equal up to rounding. The first step takes a minute or so. The functions are compiled and not the
-#: modules, so that weights keep their names. (On a CPU labelled networks look at their labels: compiled in parts.)
+#: `torch.compile` of the players' losses, forward and backward: many passes over memory are fused into few. Sums are
+#: taken in another order: equal up to rounding. The first step takes a minute or so. The functions are compiled and not
+#: the modules, so that weights keep their names. (On a CPU, labelled networks check their labels, and are therefore
+#: compiled in parts.)
 compiled = Acceleration("compile", _compiled, _no_compiler)
 
 
@@ -185,16 +187,16 @@ compiled = Acceleration("compile", _compiled, _no_compiler)
 
 
 class CUDAGraphed:
-    """A function of batches that is recorded once and then replayed, on copies of its batches in one place.
+    """A function of batches that is recorded once and then replayed; each batch is copied to where the first one lay.
 
-    function  batch -> named terms, all on a GPU, and never anything else at the same batch shapes
+    function  batch -> named terms, all on a GPU; it launches the same kernels for all batches of the same shapes
     record    (function without arguments) -> what it returned, and a function that does the same once more
 
     A batch is a `Batch`, or any nesting of tuples, lists and dictionaries with tensors and None in it. The first `WARM`
-    batches are played as usual, so that everything that is kept between steps is there: an optimiser's state, what a
-    compiler makes, workspaces of libraries. All of them are steps of the training. ValueError for a batch of another
-    shape, for one that holds anything but tensors, which would stay what it was when the graph was recorded, and for a
-    function that cannot be recorded.
+    batches are run as usual, and are steps of the training like all others. Afterwards everything exists that is kept
+    between steps: an optimiser's state, what a compiler makes, workspaces of libraries. Raises ValueError for a batch
+    of another shape, for one that holds anything but tensors (it would stay as it was when the graph was recorded), and
+    for a function that cannot be recorded.
     """
 
     WARM = 3
@@ -244,7 +246,7 @@ def _size(x: Tensor | None) -> torch.Size | None:
 
 
 def on_side_stream(function: Callable[[Batch], Terms], batch: Batch) -> Terms:
-    """function(batch) on a stream of its own, as warming up for a recording asks for; on a CPU just that."""
+    """function(batch) on a stream of its own, as the warm-up of a recording requires; on a CPU, function(batch)."""
     if not any(isinstance(x, Tensor) and x.is_cuda for x in tree_leaves(batch)):
         return function(batch)
     stream = torch.cuda.Stream()
@@ -256,7 +258,7 @@ def on_side_stream(function: Callable[[Batch], Terms], batch: Batch) -> Terms:
 
 
 def captured(function: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
-    """Record what a function gives the GPU to do, without doing it; gives its results and the replay."""
+    """Record what a function launches on the GPU, without running it. Returns its terms and the replay."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         terms = function()
@@ -267,7 +269,7 @@ def _graphs(player: Player, record: Callable | None = None) -> None:
     if player.term_weights:
         raise ValueError(f"A graph is recorded once, and term_weights of {player.name} change: train without graphs.")
     _settings(player, capturable=True)
-    if player.lr_schedule:  # the graph reads it where it lies
+    if player.lr_schedule:  # a tensor, which the graph reads anew each time
         for group in player.optimizer.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=player.weights[0].device)
     player.wrap("graphed update", update=lambda update: CUDAGraphed(update, record))
@@ -281,10 +283,11 @@ def _no_graphs(device: torch.device) -> str | None:
     return None
 
 
-#: A whole update, from the batch to the new weights, as one CUDA graph: one launch in place of hundreds, which small
-#: networks wait for. The same kernels run: only Adam counts its steps on the GPU, in float32. A learning rate that a
-#: hook changes later has no effect; a schedule's has. pytorch.org/docs/stable/notes/cuda.html, "CUDA Graphs".
+#: A whole update, from the batch to the new weights, as one CUDA graph: one launch instead of hundreds, which small
+#: networks spend their time on. The same kernels run, except that Adam counts its steps on the GPU, in float32. A
+#: learning rate that a hook changes later has no effect; a schedule's has. pytorch.org/docs/stable/notes/cuda.html,
+#: "CUDA Graphs".
 graphs = Acceleration("graphs", _graphs, _no_graphs)
 
-#: All of them, by name, in the order they are taken: a compiled loss contains what stands before it.
+#: All of them, by name, in the order in which they are applied: a compiled loss contains those before it.
 ACCELERATIONS = {one.name: one for one in (bfloat16, channels_last, fused, compiled, graphs)}

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-# What a file system answers that cannot flush a folder at all; then there is nothing more to be done.
+# The errors of a file system that cannot flush a folder at all: nothing more can be done then.
 CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 STALE = 3600  # seconds after which what a killed process was writing is certainly not being written any more
 
@@ -29,7 +29,7 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[BinaryIO]:
             file.write(header)
             file.write(body)
 
-    flush  whether to wait for the disk, some ten milliseconds; without it a power cut may leave an empty file
+    flush  whether to wait for the disk, about ten milliseconds; without it a power cut may leave an empty file
 
     The bytes go to a new file in the same folder first, under a random name that is opened exclusively, so that
     neither another process nor a link that lies there can be written to. Then it takes the place of `path`.
@@ -38,9 +38,9 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[BinaryIO]:
     a symbolic link, the file that it points to is replaced, and the link stays. What is not a regular file, such as a
     device, is never replaced.
 
-    Raises OSError where that cannot be done. Then, and where the block itself raises anything, the file is as it was,
-    and nothing else is left behind. (Only if the folder cannot be flushed at the very end, the new content is in place
-    already, but might not survive a power cut.)
+    Raises OSError if that cannot be done. Then, and if the block itself raises anything, the file is as it was, and
+    nothing else is left behind. (There is one exception: if the folder cannot be flushed at the very end, the new
+    content is already in place, but might not survive a power cut.)
     """
     target = Path(os.path.realpath(path))
     if target.is_symlink():  # realpath gives up on a loop of links
@@ -70,7 +70,7 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[BinaryIO]:
 
 
 def discard_parts(folder: Path) -> None:
-    """Remove what killed processes were writing into a folder. Nothing is raised."""
+    """Remove what killed processes were writing into a folder more than an hour ago. Raises nothing."""
     with suppress(OSError):
         for part in folder.glob(".*.part"):
             with suppress(OSError):

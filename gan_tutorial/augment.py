@@ -21,12 +21,12 @@ class DiffAugment:
     colour       whether brightness, saturation and contrast change, in this order: with u uniform on [0, 1),
                  $x + u_0 - 1/2$, then $m_1 + 2 u_1 (x - m_1)$ with m₁ a pixel's mean over channels, then
                  $m_2 + (u_2 + 1/2)(x - m_2)$ with m₂ the image's mean. They may leave [-1, 1], as in the paper.
-    translation  by whole pixels, down to minus and up to plus this share of each side; what enters is 0, mid-grey
-    cutout       side of a rectangle that becomes 0, as a share of the image's; its middle is any pixel
+    translation  the image moves by whole pixels, at most by this share of each side; what enters is 0, mid-grey
+    cutout       a rectangle becomes 0, whose sides are this share of the image's; its centre may be any pixel
 
     images (batch, channels, height, width) and u (batch, uniforms) give (batch, channels, height, width). At u = 1/2
-    colour and translation change nothing. ValueError for other shapes, for shares outside [0, 1), and for images so
-    small that a share is not a pixel.
+    colour and translation change nothing. Raises ValueError for other shapes, for shares outside [0, 1), for an
+    augmentation that changes nothing, and for images so small that a share rounds to no pixel.
     """
 
     colour: bool = True
@@ -70,7 +70,7 @@ class DiffAugment:
         return images
 
     def _check_pixels(self, height: int, width: int) -> None:
-        """ValueError where translation or cutout would change nothing, its share being less than half a pixel."""
+        """Raise ValueError if translation or cutout would change nothing, since its share rounds to no pixel."""
         moves = max(round(height * self.translation), round(width * self.translation))
         cuts = min(round(height * self.cutout), round(width * self.cutout))
         for name, share, pixels in (("translation", self.translation, moves), ("cutout", self.cutout, cuts)):
@@ -87,26 +87,26 @@ def brightness(x: Tensor, u: Tensor) -> Tensor:
 
 
 def saturation(x: Tensor, u: Tensor) -> Tensor:
-    """Each pixel's distance from its mean over channels, times 2u: grey at 0. Images of one channel do not change."""
+    """Each pixel's difference from its mean over channels, times 2u: grey at 0. Images of one channel do not change."""
     mean = x.mean(1, keepdim=True)
     return torch.lerp(mean, x, _each(2 * u, x)) if x.shape[1] > 1 else x
 
 
 def contrast(x: Tensor, u: Tensor) -> Tensor:
-    """The distance from the image's mean, times u + 1/2."""
+    """The difference from the image's mean, times u + 1/2."""
     mean = x.mean((1, 2, 3), keepdim=True)
     return torch.lerp(mean, x, _each(u + 0.5, x))
 
 
 def translate(x: Tensor, u_down: Tensor, u_right: Tensor, share: float) -> Tensor:
-    """Moved by a whole number of pixels from -s to s, each as likely, s being this share of the side, rounded.
+    """Moved by a whole number of pixels from -s to s, all equally likely; s is this share of the side, rounded.
 
     What leaves is lost, and what enters is 0.
     """
     for axis, u in ((2, u_down), (3, u_right)):
         side = x.shape[axis]
         most = round(side * share)
-        place = torch.arange(side, device=x.device) - (_whole(u, 2 * most + 1) - most)[:, None]  # it comes from there
+        place = torch.arange(side, device=x.device) - (_whole(u, 2 * most + 1) - most)[:, None]  # its source
         inside = (place >= 0) & (place < side)
         shape = (len(x), 1, side, 1) if axis == 2 else (len(x), 1, 1, side)
         x = x.gather(axis, place.clamp(0, side - 1).view(shape).expand_as(x)) * inside.view(shape)
@@ -114,9 +114,9 @@ def translate(x: Tensor, u_down: Tensor, u_right: Tensor, share: float) -> Tenso
 
 
 def cut_out(x: Tensor, u_down: Tensor, u_right: Tensor, share: float) -> Tensor:
-    """A rectangle around a random pixel becomes 0, its sides being this share of the image's, rounded.
+    """A rectangle around a random pixel becomes 0; its sides are this share of the image's, rounded.
 
-    Where it reaches over the rim, less is cut. DeVries & Taylor 2017.
+    What reaches beyond the image is cut off. DeVries & Taylor 2017.
     """
     out = []
     for side, u in ((x.shape[2], u_down), (x.shape[3], u_right)):
@@ -134,5 +134,5 @@ def _each(factor: Tensor, x: Tensor) -> Tensor:
 
 
 def _whole(u: Tensor, n: int) -> Tensor:
-    """0 … n - 1, each as likely for u uniform on [0, 1)."""
+    """0 … n - 1, all equally likely for u uniform on [0, 1)."""
     return (u * n).long().clamp(max=n - 1)

@@ -1,4 +1,4 @@
-"""What took time to make is kept in the reader's cache, and made again where that file is damaged or another one."""
+"""What took time to make is kept in the reader's cache, and made again if that file is damaged or does not fit."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,12 +16,12 @@ Arrays = dict[str, Tensor]
 def kept(
     directory: Path | None, name: str, key: str, make: Callable[[], tuple[Arrays, bool]], fits: Callable[[Arrays], bool]
 ) -> Arrays:
-    """The arrays of the file `name`-`key`.npz in a directory; where it is not there yet, those of `make`, kept in it.
+    """The arrays in the file `name`-`key`.npz of a directory; if it is not there yet, those of `make`, then kept in it.
 
     directory  where files are kept; None keeps nothing
     make       returns the arrays, and whether they may be kept
     key        of all that the arrays depend on: files of the same name with another key are removed
-    fits       whether arrays that were read are such as `make` would make
+    fits       whether arrays that were read are of the form that `make` gives them
 
     A file that is damaged, or does not fit, is named and made again. (zipfile checks each array's CRC-32.) A directory
     that cannot be written to is left alone.
@@ -37,7 +37,7 @@ def kept(
         print(f"{file.name} in the cache holds something else, and is made again.")
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except Exception as error:  # damaged, in whatever way
+    except Exception as error:  # damaged in some way
         print(f"{file.name} in the cache is damaged ({type(error).__name__}), and is made again.")
     arrays, lasting = make()
     if not lasting:

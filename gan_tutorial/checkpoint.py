@@ -11,7 +11,7 @@
 Tensors are named by their place: `model.generator.…` is the moving average, all that sampling needs;
 `net.critic.…`, `optimizer.critic.3.exp_avg`, `random.0` and `log.critic.game` are what training needs to go on. What a
 file cannot hold, such as the functions of a recipe, is compared by what it does when a training goes on: the losses on
-the next batch are in the card. What a file of ours looks like, and what of it is checked, is in `layout`; where it is
+the next batch are in the card. What such a file looks like, and what is checked in it, is in `layout`; where it is
 written, in `output`.
 """
 
@@ -59,7 +59,7 @@ __all__ = [
 
 INDIFFERENT = {"fused", "foreach", "capturable", "differentiable"}  # how an optimiser computes, not what
 SHIPPED = Path(__file__).with_name("models")
-POINTS = 500  # of a loss curve that is shipped
+POINTS = 500  # of a loss curve that ships, at most
 PROBES = sorted({*range(20), *(round(1.2**k) for k in range(16, 76))})  # steps at which schedules are compared, to 10^6
 
 
@@ -69,14 +69,15 @@ PROBES = sorted({*range(20), *(round(1.2**k) for k in range(16, 76))})  # steps 
 def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, **facts) -> None:
     """Write a training to a file, from which `resume` goes on and `load` samples.
 
-    model  what `trainer.model()` returns, where it is at hand
-    facts  for the card, beside those that it has: anything that JSON holds, under names of their own
+    model  what `trainer.model()` returns, if it is at hand
+    facts  for the card, in addition to its own: anything that JSON can hold, under other names
 
-    The file is replaced atomically: whoever reads it, or kills this process, finds the old file or the new one. OSError
-    where it cannot be written; ValueError, and nothing is written, where a weight or a loss is not finite, where the
-    training was ended within a step, and for facts that JSON cannot hold or that the card has already; NonFiniteLoss
-    where a loss that was not read yet is not finite. Warns where the recipe is not one of the package's, so that
-    loading needs it.
+    The file is replaced atomically: whoever reads it, even after this process was killed, finds the old file or the new
+    one. Warns if the recipe is not one of the package's, so that loading will need it.
+
+    Raises OSError if the file cannot be written. Raises ValueError, and writes nothing, if a weight or a loss is not
+    finite, if the training was stopped within a step, if `model` is not that of this training now, and for facts that
+    JSON cannot hold or that the card already has. Raises NonFiniteLoss if a loss not yet read is not finite.
     """
     said = printable(str(path))
     if not trainer.whole:
@@ -139,7 +140,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
 
 
 def joined(card: Mapping, facts: Mapping) -> dict:
-    """A card with further facts. ValueError for those that it has already."""
+    """A card with further facts. Raises ValueError for those that it already has."""
     if taken := facts.keys() & {*ENTRIES, "format", SUM}:
         raise ValueError(f"The card has its own {', '.join(sorted(taken))}: give the facts other names.")
     return {**card, **facts}
@@ -154,7 +155,7 @@ def packaged(recipe: Recipe) -> bool:
 
 
 def same(one, other) -> bool:
-    """Whether two fields of recipes are the same. An optimiser that was configured anew is, if it does the same."""
+    """Whether two fields of recipes are the same. An optimiser that does the same as another counts as the same."""
     if isinstance(one, partial) and isinstance(other, partial):
         rates = [each.keywords.get("lr", 0.0) for each in (one, other)]
         rest = [{**each.keywords, "lr": None} for each in (one, other)]
@@ -173,7 +174,7 @@ def state_of(networks: Networks) -> dict[str, Tensor]:
 
 
 def kept_by(player: Player, state: Mapping[int, Mapping] | None = None) -> dict[str, Tensor]:
-    """What a player's optimiser keeps for each weight, "critic.3.exp_avg"; or `state`, under such names."""
+    """What a player's optimiser keeps for each weight, or `state`, under names such as "critic.3.exp_avg"."""
     states = player.optimizer.state_dict()["state"] if state is None else state
     return {
         f"{quoted(player.name)}.{index}.{name}": torch.as_tensor(value)
@@ -195,7 +196,7 @@ def flat(terms: Mapping[str, Mapping]) -> Iterator[tuple]:
 
 
 def settings(trainer: Trainer) -> dict:
-    """What a file does not hold and what decides how a training goes on: numbers, and functions by what they return."""
+    """What decides how a training goes on, but is not in its tensors: numbers, and functions by what they return."""
     recipe = trainer.recipe
     numbers = {name: getattr(recipe, name) for name in ("batch_size", "latent_dim", "labelled", "half_life")}
     numbers["penalties"] = {name: numbers_of(penalty) for name, penalty in recipe.objective.penalties.items()}
@@ -217,16 +218,16 @@ def settings(trainer: Trainer) -> dict:
 
 
 def numbers_of(function: Callable) -> dict[str, float]:
-    """The numbers that a function takes unless it is told others, {"weight": 10.0}; `partial` tells it others."""
+    """A function's default numbers, {"weight": 10.0}, including those that a `partial` sets."""
     try:
         defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-    except (TypeError, ValueError):  # one that does not say what it takes
+    except (TypeError, ValueError):  # its signature is not available
         return {}
     return {name: value for name, value in defaults.items() if is_number(value)}
 
 
 def probed(schedule: Callable[[int], float]) -> list[float | str]:
-    """A schedule's values at some steps, so many digits of them; or that it has none there."""
+    """A schedule's values at `PROBES`, rounded to six decimals; where it fails, the name of the error."""
     found: list[float | str] = []
     for step in PROBES:
         try:
@@ -238,7 +239,10 @@ def probed(schedule: Callable[[int], float]) -> list[float | str]:
 
 
 def constrained(player: Player) -> list | str | None:
-    """What a player's constraint makes of weights from -1 to 1, its bounds, whatever function it is."""
+    """[least, greatest] of each weight after a player's constraint was applied to weights from -1 to 1.
+
+    None without a constraint; the name of the error if it fails.
+    """
     if player.constraint is None:
         return None
     weights = [torch.linspace(-1, 1, weight.numel()).view(weight.shape) for weight in player.weights]
@@ -250,7 +254,7 @@ def constrained(player: Player) -> list | str | None:
 
 
 def groups(player: Player) -> list[dict]:
-    """The optimiser's present options: lr, betas and so on; a hook may have changed them."""
+    """The optimiser's present options, lr, betas and so on: a hook may have changed them."""
     return [
         {
             name: float(value) if isinstance(value, Tensor) else value
@@ -288,12 +292,13 @@ def resume(
 ) -> Trainer:
     """The training that a file holds, ready to go on with the same data.
 
-    accelerations  to take from now on; without it those that the file was trained with
-    recipe         that it was trained by, where it is not one of the package's
+    accelerations  to use from now on; by default those that the file was trained with
+    recipe         that it was trained by, if it is not one of the package's
 
-    With the accelerations of the file, and as many threads, it goes on as if it had never stopped, on a CPU bit for
-    bit. ValueError where the file holds a model alone, or a part of a training, and where the game is another one now:
-    other data, networks, objective, penalties or numbers; and what `read` raises. Warns of another number of threads.
+    With the accelerations of the file, and the same number of threads, it goes on as if it had never stopped, on a CPU
+    bit for bit. Warns of another number of threads. Raises ValueError if the file holds only a model, or only a part of
+    a training, and if the game has changed: other data, networks, objective, penalties or numbers. Raises what `read`
+    raises, too.
     """
     card, tensors = read(path)
     path = printable(str(path))  # in messages
@@ -343,9 +348,9 @@ def resume(
 
 
 def training_of(trainer: Trainer, card: Mapping) -> dict[str, Tensor]:
-    """What the file of this training holds after so many steps, by name: tensors of the same shapes and types.
+    """What the file of this training should hold, by name: tensors of the right shapes and types.
 
-    ValueError where card and trainer have other players.
+    Raises ValueError if the card has other players or averages than the trainer.
     """
     names = [player.name for player in trainer.players]
     for entry in ("groups", "stateless", "losses_ahead"):
@@ -365,7 +370,7 @@ def training_of(trainer: Trainer, card: Mapping) -> dict[str, Tensor]:
 
 
 def after_a_step(player: Player) -> dict[int, dict[str, Tensor]]:
-    """What the optimiser keeps for each weight after a step, of a copy of it."""
+    """What the optimiser keeps for each weight after a step, found out by a step of a copy."""
     twin = copy.deepcopy(player.optimizer)
     for weight in (weight for group in twin.param_groups for weight in group["params"]):
         weight.requires_grad_(True).grad = torch.zeros_like(weight)
@@ -374,7 +379,7 @@ def after_a_step(player: Player) -> dict[int, dict[str, Tensor]]:
 
 
 def check(path: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """ValueError where a training's tensors are not those expected. A GPU's random numbers may be there or not."""
+    """ValueError if a training's tensors are not those expected. The state of a GPU's generator may be missing."""
     gpu = {"random.1"} - (found.keys() & expected.keys())
     found, expected = ({k: v for k, v in each.items() if k not in gpu} for each in (found, expected))
     if missing := sorted(expected.keys() - found.keys()):
@@ -404,7 +409,7 @@ def go_on(player: Player, card: Mapping, kept: Mapping[str, Tensor], path) -> No
     for name, value in kept.items():
         index, entry = name.split(".", 1)
         like = player.weights[int(index)]
-        if value.ndim and value.shape == like.shape:  # a fused Adam takes it to lie in memory as the weight does
+        if value.ndim and value.shape == like.shape:  # fused Adam assumes that it has the weight's memory layout
             value = torch.empty_like(like).copy_(value)
         state.setdefault(int(index), {})[entry] = value
     now, before = player.optimizer.state_dict(), card["groups"][player.name]
@@ -419,9 +424,9 @@ def go_on(player: Player, card: Mapping, kept: Mapping[str, Tensor], path) -> No
 
 
 def option(path, name: str, now, before):
-    """An optimiser's option as a file has it, for one that is `now`: a rate and the like. Switches stay as they are.
+    """The value from a file for an optimiser's option, such as a rate, whose present value is `now`.
 
-    ValueError for what cannot be such an option.
+    Switches keep their present value. ValueError for a value that the option cannot have.
     """
     if isinstance(now, bool) or now is None:  # "fused" and its like belong to accelerations
         return now
@@ -437,13 +442,13 @@ def option(path, name: str, now, before):
         )
     ):
         raise ValueError(changed(path, f"an optimiser's {name} is {now} and was {before}"))
-    if isinstance(now, Tensor):  # a learning rate that a recorded graph reads
+    if isinstance(now, Tensor):  # a learning rate that a recorded CUDA graph reads
         return torch.full_like(now, before)
     return tuple(values) if several else before
 
 
 def same_game(stored: Mapping, now: Mapping, path, relative: float, absolute: float) -> None:
-    """See whether losses on the next batch are what they were when the file was written, up to these differences."""
+    """ValueError unless the losses on the next batch are those in the file, up to these differences."""
     names, names_now = ([(player, term) for player, term, _ in flat(each)] for each in (stored, now))
     if sorted(names) != sorted(names_now):
         raise ValueError(changed(path, f"the terms of its losses are {names_now} and were {names}"))
@@ -458,7 +463,10 @@ def same_game(stored: Mapping, now: Mapping, path, relative: float, absolute: fl
 
 
 def recipe_of(card: Mapping, recipe: Recipe | None = None) -> Recipe:
-    """The recipe that a card names, configured as it was; or the one that is given, if it has this name."""
+    """The recipe that a card names, configured as it was; or the one that is given, which must have this name.
+
+    ValueError for another name, and for one that the package does not know.
+    """
     if recipe is None:
         if card["recipe"] not in NAMED:
             raise ValueError(
@@ -472,11 +480,12 @@ def recipe_of(card: Mapping, recipe: Recipe | None = None) -> Recipe:
 
 
 def load(path: str | Path, device: torch.device | str | None = None, recipe: Recipe | None = None) -> TrainedModel:
-    """The model in a file: its networks, ready to sample, with the history of its training where that is kept.
+    """The model in a file: its networks, ready to sample, with the history of its training if the file has that.
 
-    recipe  that it was trained by, where it is not one of the package's
+    device  where to put the networks; by default the CPU
+    recipe  that it was trained by, if it is not one of the package's
 
-    ValueError as `read` raises it, and where the recipe builds another network now.
+    Raises what `read` raises, and ValueError for an unknown recipe, and if the recipe now builds other networks.
     """
     card, tensors = read(path)
     path = printable(str(path))  # in messages
@@ -493,10 +502,10 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
 
 
 def check_networks(path, state: Mapping[str, Tensor], recipe: Recipe, spec: Spec) -> None:
-    """ValueError where the networks that the recipe averages have other weights than these.
+    """ValueError if the networks that the recipe averages have weights of other names, shapes or types than these.
 
-    Seen before they are built: on PyTorch's "meta" device, that is without memory, of which a wrong number in a card
-    could ask for more than there is. Networks that cannot be built there are compared when they are filled.
+    They are first built on PyTorch's "meta" device, that is, without memory: a wrong number in a card could ask for
+    more than there is. Networks that cannot be built there are compared when they are filled.
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -514,11 +523,12 @@ def check_networks(path, state: Mapping[str, Tensor], recipe: Recipe, spec: Spec
 
 
 def ship(source: str | Path, path: str | Path, **facts) -> None:
-    """Write the model of a training alone: its weights in half precision, its losses as means over equal spans.
+    """Write only the model of a training: its weights in half precision, its losses as means over equal spans.
 
-    facts  for the card, beside those of the training
+    facts  for the card, in addition to those of the training
 
-    ValueError, and nothing is written, for a weight that half precision cannot hold; and what `read` raises.
+    Raises ValueError, and writes nothing, for a weight that half precision cannot hold, and for facts that the card
+    already has; and what `read` raises.
     """
     card, tensors = read(source)
     small = {
@@ -543,16 +553,16 @@ def shipped() -> list[str]:
 
 
 def find(model: str | Path) -> Path:
-    """The file of a model: one of this name, or else one that comes with the package. FileNotFoundError for neither."""
+    """The file of this name, or else that of the package's model of this name. FileNotFoundError for neither."""
     if not Path(model).is_file() and str(model) not in shipped():
         raise FileNotFoundError(f"There is no file {model}, and the package's own models are {', '.join(shipped())}.")
     return Path(model) if Path(model).is_file() else SHIPPED / f"{model}.safetensors"
 
 
 def pretrained(name: str, device: torch.device | str | None = None) -> TrainedModel:
-    """A model that comes with the package, trained on MNIST for long by a recipe of its name. Its card tells how.
+    """A model that comes with the package, trained on MNIST for a long time by the recipe of its name. See its card.
 
-    ValueError, with those that there are, for another name.
+    Raises ValueError, with the names that there are, for another name.
     """
     if name not in shipped():
         raise ValueError(f"No model {name!r} comes with the package, only {', '.join(shipped())}.")
@@ -560,12 +570,12 @@ def pretrained(name: str, device: torch.device | str | None = None) -> TrainedMo
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin so, by the rest of their names."""
+    """The tensors whose names begin with the prefix, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def log_of(card: Mapping, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The history that a file holds, in the order of turns where the card knows it: tensors are sorted by name."""
+    """The history that a file holds, in the order of turns if the card has it: the tensors are sorted by name."""
     log: dict[str, dict[str, Tensor]] = {}
     stored = part(tensors, "log.")
     in_order = [f"{quoted(player)}.{quoted(term)}" for player, term, _ in flat(card["losses_ahead"])]
@@ -585,12 +595,12 @@ def fill(networks: Networks, state: Mapping[str, Tensor], path) -> None:
 
 
 def changed(path, how: str) -> str:
-    """That a file cannot be used, since the game is another one."""
+    """The message for a file that cannot be used since the game has changed."""
     return f"{path} was made by another version of its recipe: {how}. The code that wrote it can go on with it."
 
 
 def differences(before: Mapping, now: Mapping, of: str = "") -> str:
-    """Which settings are not what they were, in words."""
+    """Which settings have changed, in words."""
     said = []
     for name in [name for name in {**before, **now} if before.get(name) != now.get(name)]:
         old, new = before.get(name), now.get(name)
@@ -603,7 +613,7 @@ def differences(before: Mapping, now: Mapping, of: str = "") -> str:
 
 @cache
 def code() -> str:
-    """The package's version and, where it lies in a repository, the commit, with + for changes on top."""
+    """The package's version and, if it is in a repository, the commit, with + for uncommitted changes."""
     from . import __version__
 
     here = Path(__file__).resolve().parent
@@ -617,7 +627,7 @@ def code() -> str:
 
 
 def machine(device: torch.device) -> str:
-    """What computes, in words: a processor with its threads, or a GPU, and PyTorch's version."""
+    """The machine in words: a processor with its number of threads, or a GPU; and PyTorch's version."""
     if device.type == "cuda":
         what = torch.cuda.get_device_name(device)
     else:

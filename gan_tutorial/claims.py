@@ -13,7 +13,7 @@ class ClaimFailed(AssertionError):
 
 
 def record(entry: dict) -> None:
-    """Append `entry` as a JSON line to the file that GAN_TUTORIAL_RECORD names; nothing where it is not set."""
+    """Append `entry` as a JSON line to the file that GAN_TUTORIAL_RECORD names; do nothing if it is not set."""
     path = os.environ.get("GAN_TUTORIAL_RECORD")
     if path:
         with open(path, "a", encoding="utf-8") as file:
@@ -40,7 +40,7 @@ def claim(
             raise ValueError(f"Claim {number} has no bound, so its value must be true or false, not {value!r}.")
         low = 1.0
     value = float(value)
-    low, high = (None if bound is None else float(bound) for bound in (low, high))  # tensors have no place in a record
+    low, high = (None if bound is None else float(bound) for bound in (low, high))  # JSON cannot hold tensors
     holds = (low is None or low <= value) and (high is None or value <= high)  # never for NaN
     record({"claim": number, "text": text, "value": value, "low": low, "high": high, "exact": exact, "holds": holds})
     if holds:
@@ -62,9 +62,9 @@ def check(exercise: str, value, *, low: float | None = None, high: float | None 
               that there is no answer yet.
     hint      a sentence for a wrong answer.
 
-    It never raises for a wrong answer, so that a notebook runs on. At scale "smoke" everything passes, as for a claim,
-    and the line says so; and so it does under `make claims`, whose sabotages are to end in a claim that fails, not in a
-    solution that does.
+    It never raises for a wrong answer, so that a notebook runs on. At scale "smoke" nothing is checked, and the line
+    says so. Under `make claims` everything passes in silence: there a sabotage is to make a claim fail, and not a
+    solution. Raises what float(value) raises for a value that is not a number; see `grader`.
     """
     if value is None or value is ...:
         print(f"… {exercise}: no answer yet")
@@ -85,8 +85,8 @@ def check(exercise: str, value, *, low: float | None = None, high: float | None 
 def grader(exercise: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
     """A decorator for a function that calls `check` with what it measures of an answer: `@gt.grader("Exercise 1")`.
 
-    An answer that it cannot use, such as a list where a number is asked for, is not yet right: the line says what was
-    raised, and the notebook runs on.
+    An answer that the function cannot use, such as a list instead of a number, counts as not yet right: the line says
+    what was raised, and the notebook runs on.
     """
 
     def safe(function: Callable[..., bool]) -> Callable[..., bool]:

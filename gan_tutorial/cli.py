@@ -1,6 +1,6 @@
 """The command line: gan-tutorial train dcgan --seconds 60 --out digits.safetensors
 
-Here are its arguments, and what becomes of errors, signals and output that nobody takes. What a command does is in
+Here are its arguments, and what becomes of errors, signals and output that cannot be written. What a command does is in
 `commands`, which needs torch; this module does not, so that help and most errors come at once.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import __version__
 
-#: In the order in which they are best tried; `recipes.RECIPES` has them all.
+#: In the order in which it is best to try them; `recipes.RECIPES` has them all.
 RECIPES = {
     "mlp": "fully connected networks, for samples of any shape",
     "dcgan": "convolutional networks, with a spectrally normalised critic",
@@ -29,7 +29,7 @@ RECIPES = {
     "gmmn": "a generator without a critic: the kernel distance of two batches is its loss",
 }
 ACCELERATIONS = ("bf16", "channels-last", "fused", "compile", "graphs")
-#: Beside folders of images.
+#: In addition to folders of images.
 DATA = {
     "mnist": "handwritten digits",
     "synthetic": "digits that the package draws",
@@ -38,10 +38,10 @@ DATA = {
 FITS = ("crop", "pad", "stretch")  # what becomes of a picture of other proportions
 
 MODELS = Path(__file__).with_name("models")
-#: Ctrl-C; kill, or a scheduler; a terminal that is closed (which Windows does not say).
+#: Sent by Ctrl-C; by `kill` or a scheduler; by a terminal that is closed (Windows has no such signal).
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LARGEST = 10**15  # of what is counted
-NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")  # as PyTorch says it, by system and device
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")  # PyTorch's words, by system and device
 EXAMPLES = """\
 examples:
   gan-tutorial recipes
@@ -57,8 +57,8 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 if it did what was asked. 1 if not, and 2 for bad arguments, with a sentence on standard error. 128 + the signal's
-    number where one ended it: 130 after Ctrl-C, 143 after TERM, 129 after HUP.
+    0 if it did what was asked; 1 if not, and 2 for bad arguments, with a message on standard error. 128 + the signal's
+    number if one ended it: 130 after Ctrl-C, 143 after TERM, 129 after HUP.
     """
     output, errors = Output(sys.stdout), Output(sys.stderr)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), warnings.catch_warnings():
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         output.flush()
         if output.error and not isinstance(output.error, BrokenPipeError):
             complain(f"The output could not be written ({output.error.strerror}).")
-            code = code or (arguments or sys.argv[1:])[0] != "train"  # whose file is what was asked for
+            code = code or (arguments or sys.argv[1:])[0] != "train"  # for `train`, the file is what counts
     return int(code)
 
 
@@ -79,7 +79,7 @@ def guarded(arguments: list[str] | None) -> int:
             if options.command == "recipes":
                 return recipes()
             {"train": check_train, "sample": check_sample, "evaluate": check_evaluate}[options.command](options)
-            with on_signals(signal.SIG_DFL):  # nothing is lost yet, and an import is not a place to be interrupted at
+            with on_signals(signal.SIG_DFL):  # nothing can be lost yet, and an import should not be interrupted
                 from . import commands
             return getattr(commands, options.command)(options)
     except SystemExit as end_of_parsing:
@@ -91,7 +91,7 @@ def guarded(arguments: list[str] | None) -> int:
     except (OSError, ValueError, ArithmeticError, MemoryError, ImportError) as error:
         complain(sentence(error) or "There is not enough memory.")
         return 1
-    except RuntimeError as error:  # so PyTorch says it; any other one is a fault of the program, to be seen whole
+    except RuntimeError as error:  # PyTorch's, for a lack of memory; any other is a bug, whose traceback should be seen
         if not any(words in str(error) for words in NO_MEMORY):
             raise
         complain(f"There is not enough memory. {sentence(error)}")
@@ -99,7 +99,7 @@ def guarded(arguments: list[str] | None) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, with its notes; an OSError of Python's own too."""
+    """What an error says, with its notes; also for an OSError that Python itself raised."""
     words = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         words = f"{error.filename}: {error.strerror}."
@@ -110,9 +110,9 @@ def sentence(error: Exception) -> str:
 
 
 class Output:
-    """A stream that takes all text: what it cannot encode becomes "?", and nothing is raised where nobody reads it.
+    """A stream that accepts all text: what it cannot encode becomes "?", and it raises nothing if nobody reads it.
 
-    error  the first that was met; from then on the text goes nowhere, so that no training ends by it
+    error  the first one on writing; from then on the text is discarded, so that no training ends because of it
     """
 
     def __init__(self, stream):
@@ -143,22 +143,22 @@ class Output:
 
 
 def say(words: str) -> None:
-    """Print a line at once, without what a terminal would obey (names in files may hold anything)."""
+    """Print a line at once, without control characters (names in files may hold anything)."""
     print(printable(words), flush=True)
 
 
 def complain(words: str) -> None:
-    """Print a line on standard error."""
+    """Print a line on standard error, without control characters."""
     print(printable(words), file=sys.stderr, flush=True)
 
 
 def printable(words: str) -> str:
-    """The text without control characters, but for line breaks and tabs."""
+    """The text with "?" for control characters other than line breaks and tabs."""
     return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else "?" for c in words)
 
 
 def program() -> str:
-    """How it was called, for messages that tell how to continue."""
+    """How the program was called, for messages that say how to continue."""
     return "python -m gan_tutorial" if Path(sys.argv[0]).stem == "__main__" else "gan-tutorial"
 
 
@@ -174,7 +174,7 @@ class Ended(KeyboardInterrupt):
 
 
 def end(number: int, frame) -> None:
-    """What a signal does where there is nothing to save."""
+    """The handler of signals while there is nothing to save."""
     raise Ended(number)
 
 
@@ -182,7 +182,7 @@ def end(number: int, frame) -> None:
 def on_signals(handler: Callable | int) -> Iterator[None]:
     """Give the signals that end a program to `handler`. Those that are ignored, as under nohup, stay ignored."""
     usual = {}
-    if threading.current_thread() is threading.main_thread():  # no other one may
+    if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
         found = {number: signal.getsignal(number) for number in ENDING}
         usual = {number: there for number, there in found.items() if there not in (signal.SIG_IGN, None)}
     try:
@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def train_arguments(train: argparse.ArgumentParser) -> None:
-    """Those of `train`."""
+    """Add the arguments of `train`."""
     data = ", ".join(f"{name} ({words})" for name, words in DATA.items())
     train.add_argument("recipe", nargs="?", type=name_in(RECIPES, "recipe"), metavar="RECIPE", help=", ".join(RECIPES))
     files = train.add_argument_group("how long, and where to")
@@ -277,7 +277,7 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
 
 
 def sample_arguments(sample: argparse.ArgumentParser) -> None:
-    """Those of `sample`."""
+    """Add the arguments of `sample`."""
     model_argument(sample)
     sample.add_argument("--n", type=whole(1), default=100, metavar="N", help="how many samples (default 100)")
     sample.add_argument("--label", metavar="CLASS", help="number or name of a class; without it all classes in turn")
@@ -293,7 +293,7 @@ def sample_arguments(sample: argparse.ArgumentParser) -> None:
 
 
 def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
-    """Those of `evaluate`."""
+    """Add the arguments of `evaluate`."""
     model_argument(evaluate)
     evaluate.add_argument(
         "--against",
@@ -308,7 +308,7 @@ def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
 
 
 def model_argument(command: argparse.ArgumentParser) -> None:
-    """The model that a command works with."""
+    """Add the argument for the model that a command works with."""
     command.add_argument(
         "model", type=place_name, metavar="MODEL", help=f"a file, or a model that comes along: {', '.join(shipped())}"
     )
@@ -320,7 +320,7 @@ def shipped() -> list[str]:
 
 
 def whole(low: int) -> Callable[[str], int]:
-    """A type of argument: a whole number from `low` on."""
+    """A type of argument: a whole number from `low` to `LARGEST`."""
 
     def convert(text: str) -> int:
         if len(text) > 20 or not re.fullmatch(r"\s*[+-]?\d+\s*", text) or not low <= int(text) <= LARGEST:
@@ -331,7 +331,7 @@ def whole(low: int) -> Callable[[str], int]:
 
 
 def number(text: str) -> float:
-    """A type of argument: a positive number."""
+    """A type of argument: a positive number, at most `LARGEST`."""
     with contextlib.suppress(ValueError):
         if 0 < float(text) <= LARGEST:
             return float(text)
@@ -351,7 +351,7 @@ def place(text: str) -> Path:
 
 
 def size(text: str) -> tuple[int, int]:
-    """A type of argument: "64" or "48x80", (height, width)."""
+    """A type of argument: "64" or "48x80", as (height, width), each from 4 to 4096."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 4 <= int(side[:9]) <= 4096 for side in sides):
         raise argparse.ArgumentTypeError(f"expected a size from 4 to 4096 such as 64 or 48x80, got {text[:40]}")
@@ -382,13 +382,13 @@ def recipes() -> int:
 
 
 def check_train(options) -> None:
-    """Whether a training's files are where they should be."""
+    """Fill in where a training is saved, and refuse one whose files or settings cannot work: OSError or ValueError."""
     if options.recipe is None and options.resume is None:
         raise ValueError(f"Name a recipe to train, one of {', '.join(RECIPES)}, or continue with --resume FILE.")
     if options.resume and not options.resume.is_file():
         raise FileNotFoundError(f"There is no file {options.resume}.")
     options.out = options.out or options.resume or Path(f"{options.recipe}.safetensors")
-    first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"  # torchrun's restarts go on with their own files
+    first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"  # torchrun's restarts go on with that file
     if first:
         check_free(options.out, options.resume)
     check_folder_of(options.out)
@@ -400,38 +400,38 @@ def check_train(options) -> None:
     if options.evaluate == 1:
         raise ValueError("Expected --evaluate 0, or 2 samples or more: one has no distance to others.")
     given = [f"--{name}" for name in ("size", "channels", "fit") if getattr(options, name) is not None]
-    given = [] if given == ["--size"] and options.data == "flowers" else given  # they are drawn at any size
+    given = [] if given == ["--size"] and options.data == "flowers" else given  # flowers are drawn at any size
     if given and (options.data in DATA or (options.data is None and options.resume is None)):
         raise ValueError(f"{' and '.join(given)} can be chosen for a folder of images: --data FOLDER.")
 
 
 def check_free(out: Path, source: Path | None) -> None:
-    """Whether a training may write to `out`: it is new, or the file `source` that it continues with."""
+    """ValueError unless `out` is a new file, or the file `source` that a training continues with."""
     if out.exists() and (source is None or not out.samefile(source)):
         how = f"Continue with --resume {out}, or name" if out.is_file() else "Name"
         raise ValueError(f"{out} already exists. {how} another file with --out.")
 
 
 def check_folder_of(out: Path) -> None:
-    """Whether the folder is there that a file is to be written to."""
+    """NotADirectoryError unless the folder that a file is to be written to exists."""
     if not out.parent.is_dir():
         raise NotADirectoryError(f"There is no folder {out.parent} to write {out.name} to: make it, or name another.")
 
 
 def check_data(name: str | None, option: str) -> None:
-    """Whether data of this name can be had: one of `DATA`, or a folder."""
+    """FileNotFoundError unless `name` is None, one of `DATA`, or a folder."""
     if name is not None and name not in DATA and not Path(name).is_dir():
         raise FileNotFoundError(f"There is no folder {name}: expected one with images, or {option} {'|'.join(DATA)}.")
 
 
 def check_model(name: str) -> None:
-    """Whether there is such a model."""
+    """FileNotFoundError unless there is such a model."""
     if not Path(name).is_file() and name not in shipped():
         raise FileNotFoundError(f"There is no file {name}, and the models that come along are {', '.join(shipped())}.")
 
 
 def check_sample(options) -> None:
-    """Whether there is such a model, and where its samples go."""
+    """Find out where samples go, and refuse a place that will not do, or a missing model: OSError or ValueError."""
     check_model(options.model)
     out = Path(options.out)
     options.folder = options.out.endswith(("/", os.sep)) or out.is_dir()
@@ -447,6 +447,6 @@ def check_sample(options) -> None:
 
 
 def check_evaluate(options) -> None:
-    """Whether there are such a model and such data."""
+    """FileNotFoundError unless there are such a model and such data."""
     check_model(options.model)
     check_data(options.against, "--against")

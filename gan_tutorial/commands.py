@@ -37,7 +37,7 @@ NUMBERS = ("batch_size", "lr", "latent_dim", "half_life", "flip", "augment")  # 
 
 
 def spectator() -> bool:
-    """Whether torchrun started this process beside a first one, which is enough for what is not a training."""
+    """Whether torchrun started this process in addition to a first one, which alone does whatever is not a training."""
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "LOCAL_RANK" in os.environ
     return torchrun and os.environ.get("RANK", "0") != "0"
 
@@ -56,7 +56,7 @@ def train(options) -> int:
 
 
 def train_one(options) -> int:
-    """The part of one process."""
+    """What one process does of it. Returns the exit code."""
     trainer, keeper = opened(options)
     with interruptible(*ENDING) as asked:  # until it is saved
         try:
@@ -84,11 +84,11 @@ def train_one(options) -> int:
 
 
 def opened(options) -> tuple[Trainer, "Keeper"]:
-    """The training that is asked for, and who keeps it: everything that can be refused is refused here."""
+    """The training that was asked for, and its keeper: everything that can be refused is refused here."""
     source = options.out if restarted(options.out) else options.resume
     check_free(options.out, source)
     trainer, goal, facts = begin(options) if source is None else go_on(options, source)
-    own = goal["seconds"] or math.inf  # which a training passes by a part of a step
+    own = goal["seconds"] or math.inf  # a training overshoots it by part of a step
     if options.steps or options.seconds:
         goal = {"steps": options.steps, "seconds": options.seconds}
     if trainer.steps > (goal["steps"] or math.inf) or (options.seconds or math.inf) < min(trainer.seconds, own):
@@ -109,7 +109,7 @@ def opened(options) -> tuple[Trainer, "Keeper"]:
 def run(trainer: Trainer, keeper: "Keeper", asked: list[int]) -> int | None:
     """Train until the goal is reached, and return None; or until a signal comes, and return which.
 
-    A second signal raises KeyboardInterrupt. What else is raised notes what the file holds.
+    A second signal raises KeyboardInterrupt. Any other exception gets a note on what the file holds.
     """
     try:
         trainer.run(**keeper.goal, hooks=keeper.pictures, save=keeper.periodic, every=keeper.every)
@@ -122,7 +122,7 @@ def run(trainer: Trainer, keeper: "Keeper", asked: list[int]) -> int | None:
 
 
 def begin(options) -> tuple[Trainer, dict, dict]:
-    """A new training, how long it lasts unless something else was asked for, and what its file's card is to say."""
+    """A new training, how long it lasts unless something else was asked for, and facts for the card of its file."""
     recipe = get_recipe(options.recipe).configure(**numbers(options))
     accelerations = get_accelerations(options.accelerate or ())
     found, facts = open_data(options.data, size=options.size, channels=options.channels, fit=options.fit)
@@ -131,7 +131,10 @@ def begin(options) -> tuple[Trainer, dict, dict]:
 
 
 def go_on(options, source: Path) -> tuple[Trainer, dict, dict]:
-    """The training in a file, its goal, and what its card says; ValueError where something else is asked for."""
+    """The training in a file, its goal, and facts for its card. ValueError if something else was asked for.
+
+    FileNotFoundError if its data are not here.
+    """
     card, _ = checkpoint.read(source, tensors=False)
     compare(card, options, source)
     accelerations = None if options.accelerate is None else get_accelerations(options.accelerate)
@@ -161,7 +164,7 @@ def folder_of(card: Mapping) -> dict:
 
 
 def quoted(path: str) -> str:
-    """A path as a card can hold it, in which all strings are printable: what is not, and %, as in an address."""
+    """A path as a card can hold it: what is not printable, and %, is escaped as in a URL."""
     return "".join(c if c.isprintable() and c != "%" else urllib.parse.quote(os.fsencode(c)) for c in path)
 
 
@@ -171,7 +174,7 @@ def unquoted(text: str) -> str:
 
 
 def goal_of(card: dict) -> dict | None:
-    """How long it was to last: {"steps": n, "seconds": None}, or the other way round; None where the card is silent."""
+    """How long it was to last: {"steps": n, "seconds": None}, or the other way round; None if the card does not say."""
     goal = card.get("goal")
     amounts = [goal.get(name) for name in ("steps", "seconds")] if isinstance(goal, dict) else []
     known = [x for x in amounts if isinstance(x, int | float) and not isinstance(x, bool) and 0 < x <= LARGEST]
@@ -184,7 +187,7 @@ def numbers(options) -> dict:
 
 
 def compare(card: dict, options, source: Path) -> None:
-    """Whether what is asked for is what a file was trained with. ValueError, with both, where it is not."""
+    """Check that what is asked for is what a file was trained with. Raises ValueError, with both, if it is not."""
     recipe = checkpoint.recipe_of(card)
     used = {
         **{name: getattr(recipe, name) for name in NUMBERS if name != "lr"},
@@ -218,11 +221,12 @@ def option(name: str, value) -> str:
 
 
 class Keeper:
-    """Keeps a training in its file, and in pictures. What fails while it trains costs a warning and not the training.
+    """Keeps a training in its file, and in pictures. A failure while it trains leads to a warning, and does not end it.
 
-    goal, every  in steps or seconds, and seconds between two saves
-    facts        for the card, beside the goal
-    steps        that the file holds
+    goal   {"steps": n, "seconds": None}, or the other way round
+    every  seconds between two saves
+    facts  for the card, in addition to the goal
+    steps  how many the file holds
     """
 
     def __init__(self, path: Path, trainer: Trainer, goal: dict, every: float, facts: dict):
@@ -230,7 +234,7 @@ class Keeper:
         self.steps, self.pictures = trainer.steps, []
 
     def save(self, trainer: Trainer, made: TrainedModel | None = None, **facts) -> None:
-        """Save, with these facts beside its own. Raises what `checkpoint.save` raises."""
+        """Save, with these facts in addition to its own. Raises what `checkpoint.save` raises."""
         checkpoint.save(trainer, self.path, made, **self.facts, **facts)
         self.steps = trainer.steps
 
@@ -252,7 +256,7 @@ class Keeper:
             grids.write()
 
     def periodic(self, trainer: Trainer) -> None:
-        """What is done every so many seconds."""
+        """What is done every `every` seconds."""
         made = trainer.model()
         self.try_to_save(trainer, made)
         self.draw(made)
@@ -260,14 +264,14 @@ class Keeper:
             say(line(trainer, self.goal))
 
     def try_to_save(self, trainer: Trainer, made: TrainedModel) -> None:
-        """Save; where the disk does not let us, say so, and leave it to the next time."""
+        """Save; if the disk does not allow it, say so, and leave it for the next time."""
         try:
             self.save(trainer, made)
         except OSError as error:
             complain(f"Warning: {error} {self.told()} Training goes on; the next try is in {self.every:g} s.")
 
     def save_somewhere(self, trainer: Trainer, made: TrainedModel) -> bool:
-        """Save; where that fails, in another folder. Whether it is where it was meant to be."""
+        """Save, and if that fails, in another folder. Returns whether the file is where it was meant to be."""
         for path in (self.path, *elsewhere(self.path)):
             try:
                 checkpoint.save(trainer, path, made, **self.facts)
@@ -287,13 +291,13 @@ class Keeper:
 
 
 def elsewhere(path: Path) -> Iterator[Path]:
-    """Where a training can go whose own folder takes nothing any more: names that do not exist."""
+    """Where to save a training whose own folder cannot be written to any more: names that do not exist yet."""
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         yield folder / f"{path.stem}-{secrets.token_hex(4)}{path.suffix}"
 
 
 def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int | None) -> None:
-    """Evaluate what is saved already, and note that in its file: whatever happens here, the model is kept."""
+    """Evaluate what is already saved, and add the result to its file. Whatever happens here, the model is kept."""
     kept = f"{keeper.path} holds the model, all {trainer.steps:,} steps of it"
     try:
         real = held_out(trainer.data)
@@ -301,7 +305,7 @@ def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int 
         how: dict = {"label": made.conditions(len(images)), "features": features_for(real)}
         if trainer.data.name in DATA:
             columns = metrics.compare(images, trainer.data.to("cpu"), real, title="the model", **how)
-        else:  # a folder: all that there is has been trained on
+        else:  # a folder: all its images were trained on
             columns = {"the model": metrics.report(images, real, **how)}
             columns["the model"].notes.append("Compared with the very images that it was trained on.")
         keeper.save(trainer, made, metrics=dict(columns["the model"]))
@@ -338,23 +342,23 @@ def line(trainer: Trainer, goal: dict) -> str:
 
 
 def open_data(name: str | None, split: str = "train", size=None, channels=None, fit=None) -> tuple[data.Data, dict]:
-    """The data of this name, or the images of this folder, and what a card is to say of them.
+    """The data of this name, or the images of this folder, and facts about them for a card.
 
-    Without a name digits, MNIST where it can be had. Of a folder the split is all of it.
+    Without a name: digits, MNIST's if available. For a folder, either split is all of it.
     """
     if name in DATA or name is None:
         found, facts = packaged(name, split, size), {}
     else:
         how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
         base = Path(name).resolve().name
-        found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # what is called so is ours
+        found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # `DATA` are our own names
         facts = {"folder": {"path": quoted(os.path.abspath(name)), **how}}
     names = list(found.class_names)
     return found, {**facts, "class_names": names} if names else facts
 
 
 def packaged(name: str | None, split: str = "train", size: tuple[int, ...] | None = None) -> data.Data:
-    """The package's data of this name; without one digits, those that can be had. Flowers are drawn at any size."""
+    """The package's data of this name; without a name, the digits that are available. Flowers are drawn at any size."""
     if name is None:
         return data.digits(split=split)
     if name == "mnist":
@@ -367,7 +371,7 @@ def packaged(name: str | None, split: str = "train", size: tuple[int, ...] | Non
 
 
 def held_out(trained_on: data.Data) -> data.Data:
-    """What a model is compared with: test images of the data it was trained on; for others, those data themselves."""
+    """What a model is compared with: test images of the package's own data; for other data, the training images."""
     if trained_on.name not in DATA:
         return trained_on.to("cpu")
     return packaged(trained_on.name, "test", trained_on.shape[1:])
@@ -397,7 +401,7 @@ def sample(options) -> int:
 
 
 def class_of(made: TrainedModel, text: str | None) -> int | None:
-    """The class that is asked for, by its name or its number. ValueError where there is none."""
+    """The class that is asked for, by its name or its number. ValueError if there is no such class."""
     if text is None:
         return None
     if not made.recipe.labelled:
@@ -417,14 +421,14 @@ def class_of(made: TrainedModel, text: str | None) -> int | None:
 
 
 def class_names(made: TrainedModel) -> list[str]:
-    """The names of a model's classes, as its card has them; none where it has not one for each."""
+    """The names of a model's classes, as its card has them; empty unless it has one for each class."""
     names = made.card.get("class_names", [])
     good = isinstance(names, list) and len(names) == made.spec.classes and all(isinstance(name, str) for name in names)
     return names if good else []
 
 
 def pieces(made: TrainedModel, n: int, label: int | None, seed: int) -> Iterator[Tensor]:
-    """Its samples, some at a time, on the CPU. ValueError where one is not finite."""
+    """Its samples, some at a time, on the CPU. ValueError if one is not finite."""
     with torch.no_grad():
         for piece in made.pieces(n, label, seed):
             if not piece.isfinite().all():
@@ -433,7 +437,7 @@ def pieces(made: TrainedModel, n: int, label: int | None, seed: int) -> Iterator
 
 
 def write_array(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
-    """All samples as one array, float32 in [-1, 1]."""
+    """Write all samples as one array, float32, images in [-1, 1]. ValueError if they do not fit."""
     refuse_above(n, 4 * math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on the disk of --out")
     refuse_above(n, 16, available_memory(), "in memory")  # labels
     with replaced(out) as file:
@@ -444,7 +448,7 @@ def write_array(made: TrainedModel, n: int, label: int | None, seed: int, out: P
 
 
 def write_grid(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
-    """All samples as one picture."""
+    """Write all samples as one picture. ValueError if they do not fit into memory."""
     refuse_above(n, 12 * math.prod(made.spec.shape), available_memory(), "in memory")
     grid = plots.png(torch.cat(list(pieces(made, n, label, seed))))
     with replaced(out) as file:
@@ -452,7 +456,10 @@ def write_grid(made: TrainedModel, n: int, label: int | None, seed: int, out: Pa
 
 
 def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: Path) -> None:
-    """One PNG a sample, numbered; in a folder for each class where the model has classes."""
+    """Write one PNG per sample, numbered, and in a folder for each class if the model has classes.
+
+    ValueError if they do not fit; OSError, with how many there are, if one cannot be written.
+    """
     refuse_above(n, 4096 + math.prod(made.spec.shape), shutil.disk_usage(out.parent).free, "on the disk of --out")
     refuse_above(n, 16, available_memory(), "in memory")
     asked = made.conditions(n, label)
@@ -477,14 +484,14 @@ def write_folder(made: TrainedModel, n: int, label: int | None, seed: int, out: 
 
 
 def folder_names(made: TrainedModel) -> list[str]:
-    """A folder's name for each class: the class's, or its number where that is not one for a folder."""
+    """A folder's name for each class: the names of the classes, or their numbers if not all names can be folders'."""
     names = class_names(made)
     plain = all(Path(name).name == name and name.isprintable() and name[:1] not in ("", ".") for name in names)
     return names if names and plain and len(set(names)) == len(names) else [str(k) for k in range(made.spec.classes)]
 
 
 def write_picture(image: np.ndarray, path: Path) -> None:
-    """An image (channels, height, width) of bytes as a PNG, whole or not at all."""
+    """Write an image (channels, height, width) of bytes as a PNG, whole or not at all."""
     content = io.BytesIO()
     Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(content, "PNG")
     atomic.write(path, content.getvalue(), flush=False)  # there may be thousands: ten milliseconds each
@@ -492,7 +499,7 @@ def write_picture(image: np.ndarray, path: Path) -> None:
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """`atomic.replacing`, with a sentence where the file cannot be written. OSError then."""
+    """`atomic.replacing`, whose OSError says what to do if the file cannot be written."""
     try:
         with atomic.replacing(path) as file:
             yield file
@@ -504,7 +511,7 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
 
 
 def refuse_above(n: int, each: int, there: int | None, where: str) -> None:
-    """ValueError, with the number that fits, where n samples of `each` so many bytes need more than is there."""
+    """Raise ValueError, with the number that fits, if n samples of `each` bytes need more than there is."""
     if there is not None and each > there:
         raise ValueError(f"A sample takes {human(each)}, and {human(there)} are free {where}: make room there.")
     if there is not None and n * each > there:
@@ -522,7 +529,7 @@ def evaluate(options) -> int:
     if spectator():
         return 0
     out = sys.stderr if options.json else sys.stdout
-    with contextlib.redirect_stdout(out):  # what is read from a folder is told, and is not JSON
+    with contextlib.redirect_stdout(out):  # `data.folder` prints what it read, which is not JSON
         made, columns = evaluated(options, default_seed(options.seed))
     if options.json:
         card = {name: value for name, value in made.card.items() if name != "metrics"}
@@ -535,7 +542,7 @@ def evaluate(options) -> int:
 
 
 def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Report]]:
-    """A model, and what its samples and as many training images measure, each against the same images."""
+    """A model, and the metrics of its samples and of training images, both against the same real images."""
     made = checkpoint.load(checkpoint.find(options.model), pick_device()[0])
     real, trained_on, notes = compared(made, options.against, seed)
     n = options.n or min(JUDGED, len(real), len(trained_on or real))
@@ -557,10 +564,10 @@ def evaluated(options, seed: int) -> tuple[TrainedModel, dict[str, metrics.Repor
 
 
 def compared(made: TrainedModel, against: str | None, seed: int) -> tuple[data.Data, data.Data | None, list[str]]:
-    """The images that a model is compared with, training images for the column beside it, and what is to be noted.
+    """The images that a model is compared with, training images for the column next to it, and notes.
 
-    Where there are no test images of what it was trained on, as for a folder, the training images are halved at random:
-    no image is compared with itself.
+    If there are no test images of what it was trained on, as for a folder, the training images are split in halves at
+    random, so that no image is compared with itself.
     """
     if against is not None:
         real = like(made, against, "test")
@@ -577,12 +584,12 @@ def compared(made: TrainedModel, against: str | None, seed: int) -> tuple[data.D
 
 
 def features_for(real: data.Data) -> torch.nn.Module | None:
-    """What images are compared by: digits by the classifier that comes along (None), others by a random network."""
+    """The network that images are compared by: for digits None, the classifier that ships; else a random network."""
     return None if real.name in metrics.CLASSIFIERS else metrics.random_features(real.shape)
 
 
 def origin(made: TrainedModel) -> data.Data:
-    """What a model was trained on. FileNotFoundError where that is not here."""
+    """The data that a model was trained on. FileNotFoundError if they are not here."""
     name = folder_of(made.card).get("path") or made.card["data"]
     if name not in DATA and not Path(name).is_dir():
         raise FileNotFoundError(f"This model was trained on {name}, which is not here: name images with --against.")
@@ -590,7 +597,7 @@ def origin(made: TrainedModel) -> data.Data:
 
 
 def like(made: TrainedModel, name: str, split: str) -> data.Data:
-    """Data of this name, of the shape of a model's samples."""
+    """Data of this name, in the shape of a model's samples. ValueError if they have another."""
     channels, *size = made.spec.shape
     found, _ = open_data(name, split, size=tuple(size), channels=channels, fit=folder_of(made.card).get("fit"))
     if found.shape != made.spec.shape:

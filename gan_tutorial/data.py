@@ -40,21 +40,22 @@ class Data:
 
     values       (n, channels, height, width) uint8 images with 0 as black, or (n, …) float32; images, of one to four
                  channels, lie in [-1, 1]
-    label        (n,) int64 from 0 on, or None: a digit, or the index of the mode that a point comes from
+    label        (n,) int64, counted from 0, or None: a digit, or the index of the mode that a point comes from
     factors      what each sample was made with, (n,) each: {"slant": …}
     modes        (k, d) float32, the centres of the modes where they are known
     sigma        standard deviation around a mode: a number, or one for each mode, (k,)
     class_names  of label 0, 1, …, where they have names, all different
-    skipped      (file, why) of those that could not be read
+    skipped      (file, reason) of each file that could not be read
     scale        (offset, factor) float64, which broadcast to samples: `unscale` takes samples back to the units that
                  they were measured in, by x · factor + offset
-    split        "train" or "test", of the package's own digits and flowers; "" of a part of them, which may be held
-                 out, and of all other data
+    split        "train" or "test" for the package's own digits and flowers; "" for a part of them, which may be held
+                 out, and for all other data
 
     `len(d)` samples of shape `d.shape`. `d[:1000]`, or `d[d.label == 3]`, is the data set of these samples alone.
     The package has no validation split of its own: hold samples out, `d[:50_000]` and `d[50_000:]`.
-    Made from whatever you have by `gt.data.array` and `gt.data.folder`. ValueError for anything that is not as above:
-    other types and shapes, no samples, values that are not finite or collect gradients, images outside [-1, 1].
+    `gt.data.array` and `gt.data.folder` make one from what you have. Raises ValueError for anything that is not as
+    above: other types and shapes, no samples, values that are not finite or require gradients, images outside [-1, 1],
+    labels out of range, and two classes with the same name.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Data:
             )
         if isinstance(index, Tensor):
             self._check_index(index)
-            # On a GPU a place that is not there would end the process.
+            # On a GPU an index out of range would make CUDA unusable for the rest of the process.
             if index.dtype != torch.bool and len(index) and not index.is_meta:
                 low, high = (bound.item() for bound in index.aminmax())
                 if not -len(self) <= low <= high < len(self):
@@ -125,8 +126,8 @@ class Data:
     def take(self, index: Tensor | slice) -> Tensor:
         """The samples at `index`, (batch, …) float32; a grey level g of 0…255 becomes g / 127.5 - 1, in [-1, 1].
 
-        ValueError for an index that is not of whole numbers, a mask of another length, and, on a CPU, a place that is
-        not there: a GPU would have to be waited for.
+        Raises ValueError for an index that is not of whole numbers, a mask of another length, and, on a CPU, an index
+        out of range: on a GPU that check would make the host wait.
         """
         if isinstance(index, Tensor):
             self._check_index(index)
@@ -150,7 +151,7 @@ class Data:
             )
 
     def _no_place(self, index) -> str:
-        """That a sample is not there, in words."""
+        """The message for an index that is out of range."""
         what = _describe(index) if isinstance(index, Tensor) and index.numel() > 8 else f"{index!s:.60}"
         return (
             f"{self.name!r} has {len(self):,} samples, at the places 0 to {len(self) - 1}, or from the end -1 to "
@@ -160,9 +161,9 @@ class Data:
     def unscale(self, samples: Tensor) -> Tensor:
         """Samples (batch, …) in the units that the data were given in: columns in metres, grey levels in 0…255.
 
-        It undoes what `gt.data.array` did to floating-point values, in float64, since float32 knows seconds since 1970
-        to a minute only; or what `take` does to uint8, as which boolean masks are kept: these come back as 0 and 255.
-        ValueError for samples of another shape.
+        For floating-point values it undoes what `gt.data.array` did, in float64, since float32 gives seconds since 1970
+        only to a minute. For uint8 it undoes what `take` does. Boolean images are kept as uint8: they come back as 0
+        and 255. Raises ValueError for samples of another shape.
         """
         if samples.shape[1:] != self.shape:
             raise ValueError(
@@ -176,7 +177,7 @@ class Data:
         return (samples + 1) * 127.5 if self.values.dtype == torch.uint8 else samples
 
     def to(self, device: torch.device | str) -> "Data":
-        """The same data on another device. ValueError where this machine has none of that name."""
+        """The same data on another device. Raises ValueError if this machine has none of that name."""
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, TypeError) as error:
@@ -202,7 +203,7 @@ def in_double(x: Tensor) -> Tensor:
 
 
 def _check_values(name: str, values) -> None:
-    """ValueError, with what to do, for values that a data set cannot have."""
+    """Raise ValueError, with what to do, for values that a data set cannot have."""
     if not isinstance(values, Tensor):
         raise ValueError(
             f"The values of {name!r} are {_describe(values)}: gt.data.array(values) makes a data set of it."
@@ -247,7 +248,7 @@ def _check_values(name: str, values) -> None:
 
 
 def _check_label(name: str, label, n: int, classes: int) -> None:
-    """ValueError, with what to do, for labels that n samples of so many named classes cannot have."""
+    """Raise ValueError, with what to do, for labels that n samples in this many named classes cannot have."""
     if label is None:
         return
     if isinstance(label, Tensor) and label.ndim == 1 and len(label) != n:
@@ -288,17 +289,17 @@ def array(
     name: str = "array",
     class_names: Sequence[str] = (),
 ) -> Data:
-    """A data set of an array: NumPy's, PyTorch's, or lists. Says in a line how it was read.
+    """A data set from an array: NumPy's, PyTorch's, or lists. Prints one line on how it was read.
 
     layout  the axes in their order, one letter each: "nchw" or "nhwc" for images (n samples, c channels, h rows, w
             columns), "nhw" for grey ones, "ncl" or "nl" for signals (l points in time), "nd" for a table (d columns),
-            and any other order of these letters. Without it, two axes are a table, and images are recognised where
-            one axis alone can be that of channels.
-    range   (low, high), what becomes -1 and 1: black and white of images. uint8 has (0, 255). Other images need it,
-            unless they reach below 0 and stay within [-1, 1]. Tables and signals without it are standardised, each
-            column or channel by its own mean and standard deviation. `unscale` takes samples back.
-    label   of each sample: names, or whole numbers from wherever they count, as list, array or tensor. They become
-            0 … k - 1 in sorted order, with their names in `class_names`.
+            and any other order of these letters. Without it, two axes are a table, and images are recognised if only
+            one axis can be that of the channels.
+    range   (low, high), the values that become -1 and 1: black and white of images. uint8 has (0, 255). Other images
+            need it, unless they reach below 0 and stay within [-1, 1]. Tables and signals without it are standardised,
+            each column or channel by its own mean and standard deviation. `unscale` takes samples back.
+    label   of each sample, as a list, array or tensor: names, or any whole numbers. They become 0 … k - 1 in sorted
+            order, with their names in `class_names`.
     class_names  of labels that are 0 … k - 1 already
 
     Raises ValueError, with what to do, where an array can be read in two ways, where values are NaN, infinite or out of
@@ -319,7 +320,7 @@ def array(
 
 
 def _tensor(x, name: str) -> Tensor:
-    """The array as a tensor without gradients. ValueError where it is not one of numbers."""
+    """The array as a tensor without gradients. ValueError if it does not hold real numbers."""
     if isinstance(x, Data):
         raise ValueError(f"{x.name!r} is a data set already.")
     if isinstance(x, list | tuple) and x and all(isinstance(part, Tensor) for part in x):
@@ -344,9 +345,9 @@ def _tensor(x, name: str) -> Tensor:
                 f"{name!r} is an array of {x.dtype}: expected numbers. Images in a folder are read by gt.data.folder."
             )
         x = torch.from_numpy(np.array(x, x.dtype.newbyteorder("="), order="C"))  # strides and bytes as PyTorch has them
-    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch knows hardly more than their names
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch can do hardly anything with them
         big, x = x.dtype == torch.uint64, x.to(torch.int64)
-        if big and bool((x < 0).any()):  # as 2^63 and more come out
+        if big and bool((x < 0).any()):  # 2^63 and more wrap around to these
             raise ValueError(f"{name!r} has whole numbers from 2^63 on, beyond int64: give them as floating point.")
     if x.is_complex():
         raise ValueError(f"{name!r} is complex: give its real and imaginary parts as two channels.")
@@ -365,7 +366,7 @@ def _check_layout(layout: str, x: Tensor, name: str) -> str:
 
 
 def _guess_layout(x: Tensor, name: str) -> str:
-    """The only layout that an array can have. ValueError, with two that it can have, where there are several."""
+    """The only layout that an array can have. ValueError, with two that it can have, if there are several."""
     shape = tuple(x.shape)
     if x.ndim == 2:
         return "nd"
@@ -437,7 +438,7 @@ def _standard_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, 
 
 
 def _bounds(x: Tensor, name: str) -> tuple[float, float]:
-    """The least and the greatest value. ValueError where one is NaN, infinite, or too large for float32."""
+    """The least and the greatest value. ValueError if one is NaN, infinite, or too large for float32."""
     if x.is_floating_point():
         _check_values(name, x.reshape(len(x), -1).float())
     low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()
@@ -445,7 +446,7 @@ def _bounds(x: Tensor, name: str) -> tuple[float, float]:
 
 
 def _span(span, low: float, high: float, name: str) -> tuple[float, float]:
-    """A range that values from low to high lie in. ValueError where they do not, or where it is not a range."""
+    """The range as two numbers. ValueError if it is not a range, or if values from low to high do not lie in it."""
     try:
         first, last = (float(bound) for bound in span)
     except (TypeError, ValueError):
@@ -468,7 +469,7 @@ def _into_range(x: Tensor, span: tuple[float, float]) -> tuple[Tensor, tuple[Ten
 
 
 def _labels(label, names: Sequence[str], name: str) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Labels as 0 … k - 1 and the names of the classes."""
+    """Labels as 0 … k - 1 and the names of the classes. ValueError for labels that cannot be read so."""
     names = tuple(map(str, names))
     if label is None:
         if names:
@@ -526,34 +527,35 @@ def folder(
     cache: bool = True,
     memory: int | None = None,
 ) -> Data:
-    """The pictures below a folder, (n, channels, height, width) uint8: of any format, mode and size that Pillow reads.
+    """The pictures in a folder and its sub-folders, (n, channels, height, width) uint8, of any format Pillow reads.
 
-    Where all of them lie in sub-folders, these are their classes, in the order of their names. Where some do, or all
-    lie in one, there are no labels. Says in a line what was read, what was done, and what was skipped, which
-    `data.skipped` lists with reasons. Hidden files are left out; of an animation the first picture is taken; cameras'
-    notes on orientation are followed.
+    If all of them lie in sub-folders, these are their classes, in the order of their names. If only some do, or all lie
+    in a single one, there are no labels. Prints what was read, what was done, and what was skipped, which
+    `data.skipped` lists with reasons. Hidden files are left out; of an animation, the first frame is taken; the
+    orientation that a camera has noted is applied.
 
     size        of the images: one number, or (height, width)
     channels    3 for colour, 1 for grey
     fit         "crop" scales a picture until it covers the size, and cuts its middle out; "pad" until it lies within,
                 and fills the rest; "stretch" changes its proportions
-    name        of the data set; where it is not given, the folder's
+    name        of the data set; by default the folder's
     background  a colour by name or as "#rrggbb": behind transparent pictures, and around padded ones
-    limit       at most so many of the files, chosen at random, the same at every call
+    limit       at most this many of the files, chosen at random, the same at every call
     cache       whether images are kept in the cache, until a file or a setting changes
-    memory      bytes that the images may take; where it is not given, 80 % of what is free
+    memory      bytes that the images may take; by default 80 % of what is free
 
     16-bit and floating-point pictures are scaled to 8 bits. Where a format does not say which level is white, one rule
     holds for all pictures that are read: floating point is 0…1, or 0…255 where any exceeds 1; integers of 32 bits are
-    0…255, or 0…65535 where any exceeds 255. Raises NotADirectoryError; MemoryError, before any picture
-    is read, with what they would take; and ValueError for settings of no sense, and where no picture can be read.
+    0…255, or 0…65535 where any exceeds 255. Raises NotADirectoryError if there is no such folder; MemoryError, before
+    any picture is read, if they would take too much; and ValueError for settings that make no sense, and if no picture
+    can be read.
     """
     form = _format(size, channels, fit, background)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or int(limit) < 1):
         raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
     if not isinstance(path, str | bytes | os.PathLike):
         raise ValueError(f"Expected the path of a folder, such as 'photographs', got {path!r}.")
-    place = Path(os.path.expanduser(os.fsdecode(path)))  # of a user who is not there, it leaves ~ alone
+    place = Path(os.path.expanduser(os.fsdecode(path)))  # it leaves ~name alone if there is no such user
     limit = None if limit is None else int(limit)  # NumPy's number would have another name in the cache
     found = images.read_folder(place, form, limit, files.cache_directory() if cache else None, memory)
     classes = sorted(set(found.kinds))
@@ -570,7 +572,7 @@ def folder(
 
 
 def _distinct(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Names of folders as printable ones. Those that would become the same keep what they differ in, as a code."""
+    """Names of folders as printable ones. Any that would become the same are escaped, and so stay different."""
     names = [images.printable(kind) for kind in kinds]
     counts = Counter(names)
     return tuple(ascii(kind)[1:-1] if counts[name] > 1 else name for kind, name in zip(kinds, names, strict=True))
@@ -587,7 +589,7 @@ def _format(size, channels: int, fit: str, background: str) -> images.Format:
 
 
 def _report(data: Data, form: images.Format, classes: Sequence[str]) -> str:
-    """What was read from a folder, in a line."""
+    """What was read from a folder, in one line."""
     done = {"crop": "scaled and cropped", "pad": "scaled and padded", "stretch": "stretched"}[form.fit]
     words = f"{data.name}: {len(data):,} pictures, {done} to {form.channels} × {form.height} × {form.width}"
     if data.class_names:
@@ -604,7 +606,8 @@ def flowers(n: int = 20_000, seed: int = 0, split: str = "train", size: int = 64
 
     The first samples are the same for every n. The two splits are drawn from different streams of random numbers.
     Factors, with their ranges in `gan_tutorial.flowers.FACTORS`: petals, shade, size, rotation, tilt, x, y, light.
-    20,000 take about ten seconds once, and are then kept in the cache. ValueError if n < 1 or the split is unknown.
+    20,000 take about ten seconds once; 1,000 or more are then kept in the cache. Raises ValueError if n or size is not
+    a positive whole number, or the split is unknown.
     """
     _split(split)
     _positive(n=n, size=size)
@@ -617,7 +620,7 @@ def flowers(n: int = 20_000, seed: int = 0, split: str = "train", size: int = 64
 
 
 def digits(run=None, split: str = "train") -> Data:
-    """MNIST where it can be had, else synthetic digits; prints which, and why. On the device of `run`, if one is given.
+    """MNIST if it is available, else synthetic digits; prints which, and why. On the device of `run`, if one is given.
 
     GAN_TUTORIAL_DIGITS decides if it is set: "synthetic" draws; "mnist" takes MNIST or raises what `mnist` raises.
     Otherwise MNIST is taken from GAN_TUTORIAL_DATA if that is set (and any fault there is raised), else from the
@@ -659,8 +662,8 @@ def synthetic_digits(n: int = 60_000, seed: int = 0, split: str = "train") -> Da
 
     The first samples are the same for every n. The two splits are drawn from different streams of random numbers.
     Factors, with their ranges in `synthetic.FACTORS`: thickness, contrast, slant, rotation, size, width, x, y, wobble;
-    and typeface, the place in `synthetic.FACES`. 60,000 take a few seconds once, and are then kept in the cache.
-    ValueError if n < 1 or the split is unknown.
+    and typeface, the index in `synthetic.FACES`. 60,000 take a few seconds once; 10,000 or more are then kept in the
+    cache. Raises ValueError if n is not a positive whole number, or the split is unknown.
     """
     _split(split)
     _positive(n=n)
@@ -694,7 +697,7 @@ def _mnist(split: str) -> tuple[Data, str]:
 
 
 def _data_directory(text: str) -> Path:
-    directory = Path(os.path.expanduser(text))  # of a user who is not there, it leaves ~ alone
+    directory = Path(os.path.expanduser(text))  # it leaves ~name alone if there is no such user
     path = directory / "mnist"
     if not path.is_dir():
         relative = "" if directory.is_absolute() else " A notebook runs in its own folder: give an absolute path."
@@ -709,8 +712,8 @@ def stacked(digits: Data, n: int = 60_000, seed: int = 0) -> Data:
 
     The label is 100·red + 10·green + blue. The channels are drawn independently, so that each of the 1,000 numbers is
     about as frequent as any other. On the device of the digits. Known as Stacked MNIST (Metz et al. 2017, section
-    3.3.1); the recipe `stacked` is another thing, a Laplacian pyramid. ValueError for data without such labels, or
-    that are not grey images.
+    3.3.1). It has nothing to do with the recipe `stacked`, a Laplacian pyramid. Raises ValueError for data without such
+    labels, or that are not grey images.
     """
     _positive(n=n)
     if not isinstance(digits, Data) or digits.label is None or len(digits.shape) != 3 or digits.shape[0] != 1:
@@ -727,7 +730,10 @@ def stacked(digits: Data, n: int = 60_000, seed: int = 0) -> Data:
 
 
 def ring(n: int = 10_000, modes: int = 8, radius: float = 1.0, sigma: float = 0.02, seed: int = 0) -> Data:
-    """Gaussians at radius·(cos 2πk/modes, sin 2πk/modes), k = 0 … modes - 1, all with the same weight; (n, 2)."""
+    """Gaussians at radius·(cos 2πk/modes, sin 2πk/modes), k = 0 … modes - 1, all with the same weight; (n, 2).
+
+    Raises ValueError for settings that are not positive.
+    """
     _positive(n=n, modes=modes, radius=radius, sigma=sigma)
     angle = torch.arange(modes) * (2 * math.pi / modes)  # the end point 2π would be mode 0 again
     return _mixture("ring", n, radius * torch.stack([angle.cos(), angle.sin()], 1), sigma, seed)
@@ -736,7 +742,8 @@ def ring(n: int = 10_000, modes: int = 8, radius: float = 1.0, sigma: float = 0.
 def grid(n: int = 10_000, side: int = 5, spacing: float = 0.5, sigma: float = 0.0125, seed: int = 0) -> Data:
     """side² Gaussians on a square lattice around the origin, all with the same weight; (n, 2).
 
-    Spacing and sigma are in the ratio 40 : 1 of the usual benchmark (2 and 0.05), scaled to fit into [-1, 1]².
+    Spacing and sigma are in the ratio 40 : 1 of the usual benchmark (2 and 0.05), scaled so that the means lie in
+    [-1, 1]². Raises ValueError for settings that are not positive.
     """
     _positive(n=n, side=side, spacing=spacing, sigma=sigma)
     place = (torch.arange(side) - (side - 1) / 2) * spacing
@@ -744,9 +751,9 @@ def grid(n: int = 10_000, side: int = 5, spacing: float = 0.5, sigma: float = 0.
 
 
 def swiss_roll(n: int = 10_000, sigma: float = 0.02, seed: int = 0) -> Data:
-    """A spiral of 1.5 turns, (t cos t, t sin t) / 4.5π with t uniform in [1.5π, 4.5π], plus N(0, sigma²); (n, 2).
+    """A spiral of 1.5 turns, (t cos t, t sin t) / 4.5π with t uniform in [1.5π, 4.5π], plus N(0, sigma² I); (n, 2).
 
-    Its factor is t. It has no modes.
+    Its factor is t. It has no modes. Raises ValueError for settings that are not positive.
     """
     _positive(n=n, sigma=sigma)
     rng = torch.Generator().manual_seed(derive_seed("swiss_roll", seed))
@@ -762,7 +769,11 @@ def gaussians(
     weights: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Data:
-    """A mixture of Gaussians on the line, Σ weights[k] N(means[k], sigmas[k]²); (n, 1). Equal weights if None."""
+    """A mixture of Gaussians on the line, Σ weights[k] N(means[k], sigmas[k]²); (n, 1).
+
+    Weights are equal by default, and need not sum to 1. Raises ValueError for sequences of different lengths, and for
+    n, sigmas or weights that are not positive.
+    """
     weights = [1.0] * len(means) if weights is None else weights
     if not len(means) == len(sigmas) == len(weights) > 0:
         raise ValueError(

@@ -2,14 +2,14 @@
 
     torchrun --nproc-per-node=4 -m gan_tutorial train wgan-gp --out digits.safetensors
 
-Every process draws the same batch, a function of (seed, number), and keeps its own part. Of a loss that is a mean over
-samples, with parts of equal size, the mean of the processes' gradients is the gradient of the whole batch: one, two and
+Every process draws the same batch, a function of (seed, number), and keeps its own part. For a loss that is a mean over
+samples, and parts of equal size, the mean of the processes' gradients is the gradient on the whole batch: one, two and
 four processes learn the same weights, up to rounding. What couples samples needs more: `SyncBatchNorm` takes its
-statistics over the parts of all; `MinibatchStd` and the recipe gmmn, which cannot, are refused; any other loss
-that compares samples compares those of its part. Li et al. 2020, section 2.
+statistics over the parts of all processes; `MinibatchStd` and the recipe gmmn, which cannot, are refused; any other
+loss that compares samples compares only those of its own part. Li et al. 2020, section 2.
 
-Where a process dies the others end with a sentence, and the file stays as it was saved last. With --max-restarts=3
-torchrun then starts all of them again, up to three times, and they go on from it.
+If a process dies, the others end with an error message, and the file stays as it was last saved. With --max-restarts=3
+torchrun then starts all of them again, up to three times, and they go on from that file.
 """
 
 import atexit
@@ -29,17 +29,17 @@ from torch.utils._pytree import tree_map
 from .game import Player
 from .networks import MinibatchStd
 
-TIMEOUT = timedelta(minutes=10)  # with a process that does not answer
-SYNC_EVERY = 10  # steps between two exchanges about going on: each makes the host wait for the device
+TIMEOUT = timedelta(minutes=10)  # how long to wait for a process that does not answer
+SYNC_EVERY = 10  # steps between two exchanges on whether to go on: each makes the host wait for the device
 
 
 def world_size() -> int:
-    """How many processes play: 1, unless they have joined."""
+    """How many processes take part: 1, unless several have joined."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0 on. The first one saves, and shows its progress."""
+    """Which of the processes this is, counted from 0. The first one saves, and shows its progress."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
@@ -48,9 +48,9 @@ class PeerLost(ConnectionError):
 
 
 def init() -> None:
-    """Join the others that torchrun started; alone, do nothing. By NCCL where there are GPUs, else gloo.
+    """Join the other processes that torchrun started, by NCCL if there are GPUs, else by gloo; alone, do nothing.
 
-    ValueError for more processes than GPUs on a machine, PeerLost where the others cannot be reached.
+    Raises ValueError for more processes than GPUs on a machine, and PeerLost if the others cannot be reached.
     """
     if "LOCAL_RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1 or world_size() > 1:
         return
@@ -63,26 +63,27 @@ def init() -> None:
 
 
 def _start(backend: str) -> None:
-    """Find the others, and connect to them. RuntimeError where they do not come.
+    """Find the others, and connect to them. RuntimeError if they do not come.
 
-    torchrun keeps one store for all its starts. In it stand the addresses of processes that have died since, and who
-    reads one of them waits in vain (pytorch/pytorch#135712). So each start has a name, which keeps its entries apart.
+    torchrun keeps one store for all its starts. It still holds the addresses of processes that have died since, and a
+    process that reads one of them waits in vain (pytorch/pytorch#135712). So each start has a name, which keeps its
+    entries separate.
     """
     store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
     name = _name(store, rank, world, TIMEOUT)
     dist.init_process_group(backend, store=PrefixStore(name, store), rank=rank, world_size=world, timeout=TIMEOUT)
     if backend == "gloo":
-        # Its threads, if Python ends before them, abort the process: torchrun would take a training that is done for
-        # one that has failed. NCCL is left to itself, as its farewell waits for the others, who may be dead.
+        # If Python ends before gloo's threads do, they abort the process: torchrun would take a finished training for a
+        # failed one. NCCL is left to itself, as its shutdown waits for the others, which may be dead.
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
 def _name(store: Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> str:
-    """A name that the first process makes up, and tells every other one that asks with a word of its own.
+    """A name for this start. The first process makes it up; every other one asks for it with a new random word.
 
-    An answer to a word that is new cannot be old. A question can: so the first one answers all it finds, until
-    everybody has called it by the new name. (How often torchrun has restarted cannot be a name: each machine counts its
-    own.)
+    As the word is new, its answer cannot be from an earlier start. A question can be: so the first process answers all
+    questions it finds, until every other one has confirmed the new name. (The number of torchrun's restarts cannot
+    serve as the name, since each machine counts its own.) RuntimeError for a process that does not ask in time.
     """
     word = uuid4().hex
     if rank:
@@ -103,7 +104,7 @@ def _name(store: Store, rank: int, world: int, timeout: timedelta = TIMEOUT) -> 
 
 
 def shard(batch):
-    """This process's part of every tensor of a batch. ValueError where the batch does not divide."""
+    """This process's part of every tensor of a batch. Raises ValueError if the batch does not divide evenly."""
 
     def part(x: Tensor | None) -> Tensor | None:
         if not isinstance(x, Tensor):
@@ -115,7 +116,7 @@ def shard(batch):
 
 
 def local_batch_size(batch_size: int) -> int:
-    """How many samples of a batch each process gets. ValueError where the batch does not divide."""
+    """How many samples of a batch each process gets. Raises ValueError if the batch does not divide evenly."""
     if batch_size % world_size():
         raise ValueError(
             f"A batch of {batch_size} cannot be shared evenly by {world_size()} processes: choose a number of "
@@ -125,7 +126,7 @@ def local_batch_size(batch_size: int) -> int:
 
 
 def check_equal(**facts) -> None:
-    """See whether all processes say the same. ValueError, with what they say, where they do not."""
+    """Check that all processes have the same facts. Raises ValueError, with what each says, if they do not."""
     if world_size() == 1:
         return
     said: list = [None] * world_size()
@@ -139,11 +140,12 @@ def check_equal(**facts) -> None:
 
 
 def data_parallel(players: Sequence[Player]) -> None:
-    """Let players average their gradients over all processes before every update, from equal weights on.
+    """Let players average their gradients over all processes before every update, starting from equal weights.
 
-    What an update returns is averaged too: the losses of the whole batch, so that one that is not finite ends all.
-    BatchNorm becomes `SyncBatchNorm`; ValueError where it cannot, and for `MinibatchStd`. (A bias before BatchNorm has
-    no gradient but rounding, which Adam scales up: there processes differ, to no effect.)
+    What an update returns is averaged too: these are the losses of the whole batch, and one that is not finite ends all
+    processes. BatchNorm becomes `SyncBatchNorm`. Raises ValueError if it cannot, and for `MinibatchStd`. (A bias before
+    BatchNorm has no gradient but rounding errors, which Adam scales up: it depends on the number of processes, to no
+    effect.)
     """
     if any(isinstance(module, MinibatchStd) for player in players for module in player.net.modules()):
         raise ValueError(
@@ -159,7 +161,7 @@ def data_parallel(players: Sequence[Player]) -> None:
 
 
 def _of_all(update: Callable) -> Callable:
-    """An update that returns the mean of what it returns in all processes."""
+    """The same update, which returns the mean over all processes of what it returned."""
 
     def averaged(batch) -> dict[str, Tensor]:
         terms = {name: term.clone() for name, term in update(batch).items()}
@@ -178,7 +180,7 @@ def all_reduce_mean(values: Sequence[Tensor]) -> None:
 
 
 def all_reduce_max(number: int, step: int = 0) -> int:
-    """The largest number that any process says, the same for all. Asked at every tenth step only, and 0 in between."""
+    """The largest `number` of any process, the same in all. They exchange it at every tenth step only: 0 in between."""
     if world_size() == 1:
         return number
     if step % SYNC_EVERY:
@@ -189,7 +191,7 @@ def all_reduce_max(number: int, step: int = 0) -> int:
 
 
 def _exchange(function, *arguments) -> None:
-    """Call a function that waits for the others. PeerLost where they are gone."""
+    """Call a function that waits for the others. PeerLost if they are gone."""
     try:
         function(*arguments)
     except RuntimeError as error:
@@ -213,7 +215,7 @@ class _Sum(torch.autograd.Function):
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    r"""BatchNorm in training over the parts of all processes together, and what it was in evaluation.
+    r"""BatchNorm that in training takes all processes' parts together, and is the ordinary one in evaluation.
 
     Mean and variance are taken over the whole batch, in two exchanges that gradients flow back through:
     $\mu = \frac1P\sum_p \mu_p$, $\sigma^2 = \frac1P\sum_p \operatorname{mean}(x - \mu)^2$ for P parts of equal size.
@@ -221,7 +223,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     local = False
-    running_mean: Tensor  # and the others too are always there, as `convert_sync_batchnorm` sees to it
+    running_mean: Tensor  # never None, like those below: `convert_sync_batchnorm` sees to that
     running_var: Tensor
     num_batches_tracked: Tensor
     momentum: float
@@ -232,7 +234,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.local or world_size() == 1:
             return super().forward(x)
-        kind, x = x.dtype, x.to(self.running_mean.dtype)  # under autocast too: no statistics of 8 bits
+        kind, x = x.dtype, x.to(self.running_mean.dtype)  # no bfloat16 statistics, even under autocast
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         mean = _Sum.apply(x.mean(over)) / world_size()
@@ -249,7 +251,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def convert_sync_batchnorm(net: nn.Module) -> None:
-    """Replace every BatchNorm within by one that is shared, with the same weights and statistics."""
+    """Replace every BatchNorm inside the network with a shared one of the same weights and statistics.
+
+    ValueError for one without weights, running statistics or a momentum.
+    """
     for parent in list(net.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, SyncBatchNorm):
@@ -265,7 +270,7 @@ def convert_sync_batchnorm(net: nn.Module) -> None:
 
 
 def local_batchnorm(net: nn.Module) -> nn.Module:
-    """The network, whose BatchNorms from now on see this process only: others need not take part. Returns it."""
+    """Let the network's BatchNorms see only this process from now on: others need not take part. Returns it."""
     for module in net.modules():
         if isinstance(module, SyncBatchNorm):
             module.local = True
@@ -274,7 +279,7 @@ def local_batchnorm(net: nn.Module) -> nn.Module:
 
 @contextmanager
 def locally(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """For a while the BatchNorms of these networks see this process only."""
+    """Within this block, the BatchNorms of these networks see only this process."""
     norms = [m for net in networks for m in net.modules() if isinstance(m, SyncBatchNorm) and not m.local]
     for module in norms:
         module.local = True

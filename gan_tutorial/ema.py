@@ -12,8 +12,8 @@ class EMA:
 
     $\bar\theta \leftarrow \beta\,\bar\theta + (1 - \beta)\,\theta$ with $\beta = 2^{-b/h}$ after every step, for batch
     size b and half-life h, both in images: what a step contributed counts half after h more images, so that one number
-    fits every batch size. Early on, h is at most `rampup_ratio` times the images seen so far: a long memory would else
-    keep the first, random weights. Karras et al. 2018; Yazıcı et al. 2019.
+    fits every batch size. Early on, h is at most `rampup_ratio` times the images seen so far: otherwise a long memory
+    would keep the initial, random weights. Karras et al. 2018; Yazıcı et al. 2019.
 
         ema = gt.EMA(G, half_life=10_000, batch_size=64)
         gt.fit(players, feed, steps, hooks=[ema])
@@ -25,7 +25,7 @@ class EMA:
     net           the network that learns; the average starts as its copy
     half_life     in images
     batch_size    images a step
-    rampup_ratio  the share of the images seen that the half-life may reach; None for none
+    rampup_ratio  the half-life is at most this share of the images seen so far; None for no such limit
 
     Raises ValueError for numbers that are not positive.
     """
@@ -51,11 +51,12 @@ class EMA:
             mine.copy_(theirs)
 
     def update_bn(self, inputs: Iterable) -> nn.Module:
-        """Re-estimate the average's BatchNorm statistics, and return it, ready to sample.
+        """Re-estimate the average's BatchNorm statistics, and return its network, ready to sample.
 
-        inputs  tensors, or tuples of arguments, that the network is called with in training mode
+        inputs  a list or iterator of tensors, or of tuples of arguments, that the network is called with
 
-        See the function `update_bn`. ValueError for no inputs, where there is a BatchNorm.
+        Meanwhile its BatchNorm layers alone are in training mode, see the function `update_bn`. Raises ValueError for
+        no inputs, if there is a BatchNorm.
         """
         inputs = (seen if isinstance(seen, tuple) else (seen,) for seen in inputs or ())
         update_bn([self.net], (lambda arguments=arguments: self.net(*arguments) for arguments in inputs))
@@ -66,10 +67,10 @@ class EMA:
 def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], object]]) -> None:
     """Re-estimate the BatchNorm statistics of networks by forward passes, and leave them in evaluation mode.
 
-    BatchNorm's running means and variances belong to the raw weights; under averaged ones the activations have others.
-    They are measured anew over `passes`, functions that call the networks on a batch each, in training mode; all
-    batches count alike. Without BatchNorm nothing is called, and nothing changes. ValueError for a BatchNorm
-    that no pass reaches.
+    BatchNorm's running means and variances belong to the raw weights; with averaged ones the activations have others.
+    They are measured anew over `passes`, functions that each call the networks on one batch. Meanwhile BatchNorm layers
+    are in training mode; all other layers keep their mode. All batches count equally. Without BatchNorm nothing is
+    called, and nothing changes. Raises ValueError for a BatchNorm that no pass reaches.
     """
     networks = list(networks)
     named = [

@@ -1,7 +1,7 @@
 """Files that come from elsewhere: a directory of the reader's, a cache, or the first of several mirrors that answers.
 
 A file is known by the SHA-256 of its *uncompressed* content, because two mirrors compress the same bytes differently.
-Nothing is used, and nothing stays in the cache, before that sum has been checked.
+Nothing is used, and nothing is kept in the cache, before that checksum has been verified.
 """
 
 import gzip
@@ -38,9 +38,9 @@ MNIST_FILES = {  # name: SHA-256 of the uncompressed content
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-MOST = 50_000_000  # bytes in a file, packed or not; the largest of MNIST's has 47,040,016, and 9.9 million packed
-ROUNDS, PAUSE = 2, 2.0  # how often every mirror is asked before we give up, and the seconds in between
-TIMEOUT = (5, 20)  # seconds: to connect, and without a single byte
+MOST = 50_000_000  # bytes in a file, compressed or not; the largest of MNIST's has 47,040,016, compressed 9.9 million
+ROUNDS, PAUSE = 2, 2.0  # how often every mirror is asked before we give up, and the seconds between rounds
+TIMEOUT = (5, 20)  # seconds to connect, and to wait without receiving a byte
 PATIENCE = 300.0  # seconds for one file from one mirror in all: 33 kB a second are enough
 NO_CACHE = Path(os.devnull) / "gan_tutorial"  # where nothing is found and nothing can be kept
 REMEDIES = (
@@ -66,7 +66,7 @@ def _pooch():
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     """Where files are kept between runs: `GAN_TUTORIAL_CACHE`, else the operating system's place for a user's cache.
 
-    ValueError where that setting cannot be a directory. A user without a home has no cache: a place is given then where
+    ValueError if that setting cannot be a directory. A user without a home has no cache: this is then a path where
     nothing can be kept.
     """
     pooch = _pooch()
@@ -86,7 +86,7 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def download_allowed() -> bool:
-    """Whether `GAN_TUTORIAL_DOWNLOAD` permits the network: "1" (and unset) yes, "0" no, anything else a ValueError."""
+    """Whether `GAN_TUTORIAL_DOWNLOAD` permits downloads: "1" or unset for yes, "0" for no; else ValueError."""
     answer = os.environ.get("GAN_TUTORIAL_DOWNLOAD") or "1"
     if answer not in ("0", "1"):
         raise ValueError(f"GAN_TUTORIAL_DOWNLOAD is {answer!r}; set it to 1 to allow downloads or to 0 to forbid them.")
@@ -96,7 +96,7 @@ def download_allowed() -> bool:
 def read_checked(path: Path, sha256: str, most: int = MOST) -> bytes:
     """The uncompressed content of a plain or gzipped file, of `most` bytes at most.
 
-    ValueError, with the file's name, if it is damaged or larger, or if the content's SHA-256 is another.
+    ValueError, with the file's name, if it is damaged or larger, or if its content has another SHA-256.
     """
     with open(path, "rb") as file:
         return checked(file.read(most + 1), sha256, str(path), most)
@@ -105,10 +105,10 @@ def read_checked(path: Path, sha256: str, most: int = MOST) -> bytes:
 def checked(content: bytes, sha256: str, name: str, most: int = MOST) -> bytes:
     """The uncompressed content, if it has this SHA-256 and `most` bytes at most. ValueError, with the name, otherwise.
 
-    Whether it is gzipped is seen from its first two bytes, not from its name: some servers unpack on the way.
+    Its first two bytes tell whether it is gzipped, and not its name: some servers decompress on the way.
     """
     if content[:2] == b"\x1f\x8b":
-        try:  # read, not unpacked as a whole: a few megabytes may stand for terabytes
+        try:  # with a limit, not all of it: a few megabytes may decompress to terabytes
             content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most + 1)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{name} is truncated or corrupt ({error}).") from None
@@ -137,7 +137,7 @@ def from_directory(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
 
 
 def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
-    """The content of those files that the cache holds. One that is of no use is named, and removed if it can be."""
+    """The content of those files that the cache holds. An unusable one is reported, and removed if possible."""
     contents = {}
     for name, sha256 in files.items():
         path = directory / f"{name}.gz"
@@ -155,7 +155,7 @@ def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
 
 
 def removed(path: Path) -> bool:
-    """Remove a file if that can be done; whether it was."""
+    """Remove a file if possible. Returns whether it was removed."""
     with suppress(OSError):
         path.unlink()
         return True
@@ -167,12 +167,12 @@ def download(
 ) -> bytes:
     """The content of `name`.gz from the first mirror that sends the right one; it is kept in the directory.
 
-    most      bytes that are taken from a mirror, and that the unpacked content may have
-    patience  seconds after which a mirror is left, even if it is still sending
+    most      bytes that a mirror may send at most, and that the decompressed content may have at most
+    patience  seconds after which a mirror is given up, even if it is still sending
 
-    The mirrors are asked in turn, and after a pause in turn again. A file is checked before it is kept, and then
-    written atomically: two processes may download at once, and neither reads half a file. Where it cannot be kept, that
-    is said. Raises Unavailable, with a note of what each mirror did, if none sent the file.
+    The mirrors are asked in turn, and after a pause once more. A file is checked before it is kept, and then written
+    atomically: two processes may download at once, and neither reads half a file. If it cannot be kept, a message says
+    so. Raises Unavailable, with a note of what each mirror did, if none sent the file.
     """
     failures = {}
     for attempt in range(ROUNDS):
@@ -248,7 +248,7 @@ class Limited(io.BytesIO):
 
 
 def progress(name: str) -> tqdm:
-    """A bar of bytes for pooch, which sets the total; shown where somebody watches."""
+    """A progress bar in bytes for pooch, which sets the total; shown where somebody watches."""
     return tqdm(
         desc=name, total=1, unit="B", unit_scale=True, disable=not show_progress(), file=sys.stdout, leave=False
     )
@@ -258,7 +258,7 @@ def parse_idx(content: bytes, name: str) -> Tensor:
     """The array in an IDX file, uint8.
 
     The header is two zero bytes, the type (8: unsigned byte), the number of dimensions, and each dimension as a
-    big-endian 32-bit integer; the data follow in C order, and nothing after them. ValueError if it is otherwise.
+    big-endian 32-bit integer; the data follow in C order, with nothing after them. ValueError if it is otherwise.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         start = f"it starts with {content[:4].hex()}" if content else "it is empty"

@@ -1,8 +1,8 @@
 """A small player of a film: one HTML fragment that works in a static page, in Jupyter and on Colab.
 
 All frames lie side by side in one PNG, which the page holds as text; nothing is loaded from elsewhere. Where scripts
-do not run (an untrusted notebook, a printed page) the last frame stands there as an ordinary picture. Colours and
-fonts are those of the page around it, light or dark.
+do not run (an untrusted notebook, a printed page), the last frame is shown as an ordinary picture. Colours and fonts
+are those of the page around it, light or dark.
 """
 
 import base64
@@ -19,7 +19,7 @@ from PIL import Image
 
 GREYS = (16, 8, 6)  # shades to try, finest first; with fewer, flat greys turn into blotches
 COLOURS = (64, 32, 16)
-LARGEST = 32_000_000  # pixels of a whole film; telephones refuse much larger pictures
+LARGEST = 32_000_000  # pixels of a whole film; phones refuse much larger pictures
 MIDDLE = 480  # a narrow frame is enlarged by a whole number to about this many pixels on the page
 
 _shown = Counter()  # how often each film was shown, so that no two players on a page share an id
@@ -31,14 +31,16 @@ class Reel:
     pictures   k arrays of bytes of one shape, (h, w) grey or (h, w, 3)
     labels     k texts, one under each frame ("step 200")
     alt        what the film shows, in a sentence, for those who do not see it
-    seconds    from the first frame to the last; without it eight frames a second
+    seconds    that the whole film takes, each frame equally long; by default eight frames a second
     kilobytes  the most that the HTML may take. The frames are stored in as many shades as fit (16, 8 or 6 greys; 64,
                32 or 16 colours); where even the fewest do not fit, frames between the ends are left out.
 
     `kept` holds the numbers of the frames that are played, `shades` how many shades they have, `sprite` the PNG in
-    which frame kept[i] is i-th, `across` frames to a row, `paper` whether a drawing on white is shown: all four corners
-    are white. A dark page shows its negative.
-    Raises ValueError on frames that differ in shape, on a number of labels that does not match and on an empty alt.
+    which frame kept[i] is i-th, `across` how many frames are in a row, and `paper` whether a drawing on white is shown,
+    whose corners are all white: a dark page shows its negative.
+
+    Raises ValueError for no frames or frames that are not bytes of one shape, for a number of labels that does not
+    match, for an empty alt, and for more pixels than a page can show.
     """
 
     def __init__(self, pictures, labels, alt, seconds=None, kilobytes=400):

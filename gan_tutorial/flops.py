@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-LOOKUPS = ("index", "embedding", "index_select", "gather")  # they read as much as they write, however large a table
+LOOKUPS = ("index", "embedding", "index_select", "gather")  # they read as much as they write, however large the table
 NOTHING = (
     "view",
     "_unsafe_view",
@@ -38,20 +38,20 @@ NOTHING = (
     "_local_scalar_dense",
     "_record_function_enter_new",
     "_record_function_exit",
-)  # views, and room to be filled
+)  # views, and memory that is only allocated
 
 
 class OpCounter(TorchDispatchMode):
-    r"""Count what PyTorch computes inside of a `with` block, forwards and backwards.
+    r"""Count what PyTorch computes inside a `with` block, forward and backward.
 
         with OpCounter() as costs: player.update(batch)
         costs.flops, costs.bytes, costs.operations
 
-    flops       of products of two matrices and of convolutions, a multiplication and an addition being two:
-                2·k²·C_in·C_out·h·w for a convolution. Everything else is elementwise, and counts as none.
-    bytes       read and written if nothing stays in a cache: each operation's tensors once, of a table the rows that
-                are looked up. Views move nothing.
-    operations  that do something: on a GPU about as many kernels are launched
+    flops       of matrix products and convolutions, counting a multiplication and an addition as two:
+                2·k²·C_in·C_out·h·w for a convolution of one image. Everything else counts as none.
+    bytes       read and written if nothing stays in a cache: each operation's tensors once, but of a table only the
+                rows that are looked up. Views move nothing.
+    operations  that do something: a GPU launches about this many kernels
     by_name     flops, bytes and operations of each kind, `costs.by_name["convolution"]`
 
     Raises ValueError in inference mode.

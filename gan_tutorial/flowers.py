@@ -5,8 +5,8 @@ A ring of k petals is the set of points, in polar coordinates around the flower'
 $r \leq R(s) = L \, (i + (1 - i) (1 - s^q)^p) (1 - n \, e^{-20 s^2})$,
 
 where s runs from 0 in the middle of a petal to 1 half-way to the next one. The exponents q and p make petals round or
-pointed, i keeps them together, and n notches their tips. Rings lie on one another, each with a soft shadow on the one
-below, over leaves, a stem, and a background. Edges are one pixel soft.
+pointed, i keeps them together, and n notches their tips. Rings lie on top of one another, each with a soft shadow on
+the one below, over leaves, a stem, and a background. Edges are soft, one pixel wide.
 """
 
 import hashlib
@@ -129,9 +129,9 @@ KINDS = {
 
 
 def draw(n: int, seed: int = 0, split: str = "train", size: int = 64, cache: Path | None = None) -> Drawing:
-    """n flowers (n, 3, size, size) uint8 with their labels, places in KINDS, and FACTORS, (n,) each.
+    """n flowers (n, 3, size, size) uint8 with their labels, indices into KINDS, and FACTORS, (n,) each.
 
-    The first flowers are the same for every n. If a directory is given as `cache`, they are kept there, so long as this
+    The first flowers are the same for every n. If a directory is given as `cache`, they are kept there, as long as this
     file does not change, see `gan_tutorial.cache`.
     """
     code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
@@ -214,7 +214,7 @@ def ring(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A ring of `count` petals, at points in polar coordinates: the distance to its rim, positive inside; r/R; and s.
 
-    The distance is that of the first order, (R - r) / √(1 + (R′/r)²): right at the rim, where a picture needs it.
+    The distance is correct to first order, (R - r) / √(1 + (R′/r)²): at the rim, where a picture needs it, it is right.
     """
     turns = angle * (count / (2 * math.pi))
     s = 2 * (turns - turns.round()).abs()

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     condition  what both networks are told: labels (batch,), images (batch, …), or None in an unconditional game
     z          (batch, latent_dim), standard normal
     eps        (batch,), uniform on [0, 1)
-    u          (batch, k), uniform on [0, 1), for whatever else a loss needs at random, such as an augmentation; or None
+    u          (batch, k), uniform on [0, 1), for any other random choice, such as those of an augmentation; or None
     """
 
     real: Tensor
@@ -53,8 +53,8 @@ class Feed:
     flip        whether each real image is mirrored, left to right, with probability one half
     uniforms    how many numbers `batch.u` has for each sample
 
-    Raises ValueError for a batch larger than the data, for labels that are not there, and for samples that have no
-    left and right.
+    Raises ValueError for data that are not a `Data`, a batch size, latent_dim or seed out of range, labels that the
+    data do not have, and a flip of samples that are not images.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Feed:
         return self.prepare(batch) if self.prepare else batch
 
     def noise(self, n: int) -> Tensor:
-        """The same z (n, latent_dim) at every call, for pictures: from a stream of their own, unseen by training.
+        """The same z (n, latent_dim) at every call, for pictures: from a stream of its own, which training never uses.
 
-        ValueError unless n is a whole number from 0 on.
+        Raises ValueError unless n is a whole number, 0 or more.
         """
         if not _whole(n) or n < 0:
             raise ValueError(f"Expected a whole number of rows of noise from 0 on, such as feed.noise(64), got {n!r}.")
@@ -126,20 +126,20 @@ class Player:
     """A network, the loss that it minimises on its turn, and how many updates a turn has.
 
     name          of the player in logs and messages
-    net           the network; frozen outside its player's turn, so that no other loss builds a graph through it
-    loss          batch -> named terms, {"game": scalar, "penalty": scalar}: their sum is minimised; always the same
-                  names
-    optimizer     over weights of `net` alone; those that it does not hold stay frozen on the player's own turn as well
-    updates       a turn, each on a new batch
+    net           the network; frozen outside its player's turn, so that no other loss gives its weights a gradient
+    loss          batch -> named terms, {"game": scalar, "penalty": scalar}; their sum is minimised. The names are the
+                  same for every batch
+    optimizer     over weights of `net` alone; weights that it does not hold stay frozen on the player's own turn too
+    updates       how many in a turn, each on a new batch
     constraint    on the weights, applied in place after every update: weights -> None, such as
                   `objectives.weight_clipping(0.01)`
     lr_schedule   steps done -> the factor of the learning rate, such as `lambda step: 1 / (1 + step / 1000)`
     term_weights  a term's name -> (steps done -> its factor in the sum): {"penalty": lambda step: min(1, step / 1000)}
-    share_batch   whether its update is on the batch of the player before it, instead of a new one
+    share_batch   whether its update uses the batch of the player before it, instead of a new one
 
     Schedules are functions of the number of steps alone: `updates_done` is all that resuming needs. Raises ValueError
-    where the optimiser holds weights of another network, or takes more than one look at a loss, and for several updates
-    on one batch.
+    if the optimiser holds weights of another network or evaluates a loss several times per step (LBFGS), if a schedule
+    is not a function, and for fewer updates than one, or more than one on a shared batch.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Player:
         """Put something around this player's loss or whole update, or between its gradients and its optimiser.
 
         loss, update  function of a batch -> function of a batch, with the same terms; the last one added is outermost
-        gradients     what is done to the gradients, in place, once they are there
+        gradients     list of gradients -> None: changes them in place after the backward pass
 
         `wrappers` lists the names, innermost first.
         """
@@ -210,14 +210,16 @@ class Player:
         self.wrappers.append(name)
 
     def rest(self) -> None:
-        """Freeze the network, and forget gradients that anybody left in it."""
+        """Freeze the network, and discard any gradients left in it."""
         self.net.requires_grad_(False)
         self.net.zero_grad(set_to_none=True)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; returns the loss's named terms, times their `term_weights`, detached.
 
-        The net rests again whatever happens.
+        The network is frozen again afterwards, whatever happens. Raises ValueError for a loss that does not return
+        named scalars, or does not depend on the network's weights, and for a schedule whose factor is negative or not
+        finite.
         """
         if self.lr_schedule:
             self._set_learning_rate(self.lr_schedule(self.updates_done // self.updates))
@@ -247,15 +249,15 @@ class Player:
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else float("nan")
         if not 0 <= number < float("inf"):
             raise ValueError(f"Expected a factor from 0 on from the lr_schedule of {self.name}, got {factor!r}.")
-        factor = number  # Python's own: NumPy's float32 would round the rate
+        factor = number  # a Python float: NumPy's float32 would round the rate
         for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):  # one that a recorded graph reads
+            if isinstance(group["lr"], Tensor):  # a recorded CUDA graph reads it
                 group["lr"].fill_(factor * group["initial_lr"])
             else:
                 group["lr"] = factor * group["initial_lr"]
 
     def weighted(self, terms: Terms) -> Terms:
-        """The terms, each times the factor that `term_weights` has for the present step."""
+        """The terms, each times its factor in `term_weights` at this step. ValueError for a factor without a term."""
         if not self.term_weights:
             return terms
         if unknown := self.term_weights.keys() - terms.keys():
@@ -270,7 +272,7 @@ class Player:
         named = isinstance(terms, Mapping) and len(terms) > 0
         if not named or any(not isinstance(term, Tensor) or term.ndim for term in terms.values()):
             raise ValueError(f"The loss of {self.name} must return named scalars, such as {{'game': loss.mean()}}.")
-        total: Tensor = sum(terms.values())  # pyright: ignore[reportAssignmentType]  # of none it would be a 0
+        total: Tensor = sum(terms.values())  # pyright: ignore[reportAssignmentType]  # the sum of no terms would be 0
         if not total.requires_grad:
             raise ValueError(f"The loss of {self.name} does not depend on the weights of its own network.")
         return total
@@ -300,22 +302,23 @@ def adversaries(
     optimizer         parameters -> optimiser, such as `adam(2e-4)`; each player gets one of its own
     critic_terms      (batch, fake) -> further named terms of the critic's loss, such as AC-GAN's classification
     generator_terms   (batch, fake) -> further named terms of the generator's loss; here `fake` carries a graph
-    critic_optimizer  the critic's, where it is another one (two learning rates: Heusel et al. 2017)
+    critic_optimizer  the critic's, if it differs (two learning rates: Heusel et al. 2017)
     lr_schedule       of both players, as `Player` takes it
     term_weights      of the critic's terms, as `Player` takes it
-    augment           (samples, u) -> samples: what the critic sees of real and fake samples alike, by
-                      `augment.uniforms` numbers of `batch.u` for each of the two, see `gan_tutorial.augment`
+    augment           (samples, u) -> samples, applied to real and fake samples alike before the critic sees them. Each
+                      of the two uses its own `augment.uniforms` columns of `batch.u`, see `gan_tutorial.augment`
     prepare           Batch -> Batch: what these two see of a batch
     share_batch       whether the generator learns on the last batch of the critic's turn. Then its samples are made
                       once for both of them, which saves a forward pass: the gradients are those of two passes, since
                       the generator's weights do not change in between. Its BatchNorm counts the batch once
 
-    Real and fake samples go through the critic in two calls, so that BatchNorm sees them apart. In the critic's turn
-    the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
-    Penalties are computed in float32 also where the losses are not.
-    Raises ValueError for BatchNorm in a critic under a penalty, which would couple samples whose gradients the penalty
-    takes one by one; for weights that both networks hold; and, in training, where fake samples have another shape or
-    type than real ones, or a critic gives another number of scores than it got samples.
+    Real and fake samples go through the critic in two calls, so that BatchNorm sees them separately. In the critic's
+    turn the generator is frozen: its weights get no gradient (its BatchNorm statistics, if it has any, still move).
+    Penalties are computed in float32 even where the losses are not.
+    Raises ValueError for BatchNorm in a critic under a penalty: it couples samples, whose gradients the penalty takes
+    one by one. Also for an optimiser that is not a function of parameters, and for weights that both networks hold.
+    In training, raises it for fake samples of another shape or type than the real ones, for a critic that does not
+    give one score per sample, and for extra terms that have the objective's names.
     """
     factories = (critic_optimizer or optimizer, optimizer)
     if not all(callable(factory) for factory in factories):
@@ -345,7 +348,7 @@ def adversaries(
 
     def score(x: Tensor, batch: Batch) -> Tensor:
         scores = critic(x, batch.condition)
-        if isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) != len(x):  # others: the objective's check
+        if isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) != len(x):  # the objective checks the rest
             raise ValueError(f"Expected one score for each of {len(x)} samples from the critic, got {len(scores)}.")
         return scores
 
@@ -369,7 +372,7 @@ def adversaries(
         real, fake = seen(batch.real, batch, fake=False), seen(made, batch, fake=True)
         terms = {"game": objective.critic(score(real, batch), score(fake, batch))}
         for name, penalty in objective.penalties.items():
-            with torch.autocast(real.device.type, enabled=False):  # in 8 bits its gradient would be off by thousandths
+            with torch.autocast(real.device.type, enabled=False):  # in bfloat16 its gradient is off by thousandths
                 terms[name] = penalty(lambda x: critic(x, batch.condition), real, fake, batch.eps)
         return _with(terms, critic_terms, batch, made)
 
@@ -415,19 +418,22 @@ class _Kept:
         return made.detach()
 
     def take(self, batch: Batch) -> Tensor | None:
-        """What was made of this batch by the weights as they are, once, as its graph is used up then; else None."""
+        """The samples kept for this batch, unless the weights have changed since; otherwise None.
+
+        They are given only once, since a backward pass uses up their graph.
+        """
         made, before, self.made, self.batch = self.made, self.batch, None, None
         same = before is not None and before.z is batch.z and before.condition is batch.condition
         return made if same and self.state == self._state() else None
 
     def _state(self) -> tuple:
-        # PyTorch counts the changes of a tensor in place.
+        # `_version` is PyTorch's count of the in-place changes of a tensor.
         return self.generator.training, [weight._version for weight in self.generator.parameters()]
 
 
 @contextmanager
 def _learning(weights: Sequence[Tensor]) -> Iterator[None]:
-    """For a while graphs are built through these weights."""
+    """Within this block, graphs are built through these weights."""
     before = [weight.requires_grad for weight in weights]
     try:
         for weight in weights:
@@ -440,7 +446,7 @@ def _learning(weights: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _uncounted(net: nn.Module) -> Iterator[None]:
-    """For a while no running statistic of BatchNorm moves: a batch that has to pass twice counts once."""
+    """Within this block no running statistic of BatchNorm moves, so that a batch that passes twice counts once."""
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     try:
         for norm in norms:
@@ -465,7 +471,7 @@ def _with(terms: dict[str, Tensor], more: ExtraTerms | None, batch: Batch, fake:
 
 def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iterable], torch.optim.Adam]:
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
-    first, second = map(float, betas)  # Adam refuses a whole number, and a file NumPy's
+    first, second = map(float, betas)  # Adam refuses whole numbers, and JSON cannot hold NumPy's
     return partial(torch.optim.Adam, lr=float(lr), betas=(first, second))
 
 
@@ -475,7 +481,7 @@ def _whole(value) -> bool:
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss became NaN or infinite. `log` holds the history up to there; the weights are of no use any more."""
+    """A loss became NaN or infinite. `log` holds the history up to that step; the weights are no longer of any use."""
 
     def __init__(self, message: str, log: "Log"):
         super().__init__(message)
@@ -483,8 +489,9 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended a training. `log` holds its history, `model` what a recipe made so far; networks keep what they
-    learned. In a notebook the cell ends; `sys.last_value` is this exception then.
+    """Ctrl-C ended a training. `log` holds its history, and `model` what a recipe has made so far, else None.
+
+    The networks keep what they have learned. In a notebook the cell ends, and `sys.last_value` is then this exception.
     """
 
     def __init__(self, message: str, log: Mapping, model=None):
@@ -495,9 +502,8 @@ class Interrupted(KeyboardInterrupt):
 class Log(Mapping):
     """The history of a training: `log["critic"]["penalty"]` is a float tensor (steps,) on the CPU.
 
-    Terms are what was added up: where there are `term_weights`, times these.
-    A player who has several updates a turn is recorded at the last of them. Values wait on the device and are read
-    every 100 steps.
+    Terms are recorded as they were added up, that is, times their `term_weights`. For a player with several updates in
+    a turn, the last one is recorded. Values stay on the device until they are read, every 100 steps.
     """
 
     def __init__(self):
@@ -506,7 +512,7 @@ class Log(Mapping):
         self._read: dict[tuple[str, str], list[Tensor]] = {}
 
     def append(self, terms: dict[str, dict[str, Tensor]]) -> None:
-        """Add one step's terms of all players; every 100 steps, see whether they are finite."""
+        """Add one step's terms of all players; every 100 steps, `read` them. Raises ValueError if the names change."""
         names = {player: list(own) for player, own in terms.items()}
         if names != (self._names or names):
             raise ValueError(
@@ -519,7 +525,7 @@ class Log(Mapping):
             self.read()
 
     def read(self) -> None:
-        """Bring what waits to the CPU. Raises NonFiniteLoss, with step, player and likely causes, where it must."""
+        """Bring what waits to the CPU. Raises NonFiniteLoss, with step, player and causes, if one is not finite."""
         if not self._waiting:
             return
         start = self.steps - len(self._waiting)
@@ -537,7 +543,7 @@ class Log(Mapping):
             if not values.isfinite().all()
         ]
         if bad:
-            step, player, name = min(bad, key=lambda entry: entry[0])  # of one step, the player who moved first
+            step, player, name = min(bad, key=lambda entry: entry[0])  # within a step, the player who moved first
             raise NonFiniteLoss(
                 f"Step {start + step}: the {player}'s term {name!r} became {columns[player, name][step].item()}. "
                 "Likely causes: a learning rate too high, an objective that leaves the critic unbounded (Wasserstein "
@@ -565,17 +571,18 @@ class Log(Mapping):
 
 
 def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str, dict[str, Tensor]]]:
-    """The game, endless: each `next` is one step, in which every player has its turn. Yields the step's named terms.
+    """The game, without end: each `next` is one step, in which every player has its turn. Yields its named terms.
 
         for step, terms in zip(range(1000), turns(players, feed)):
             if terms["critic"]["game"] < 0.1:
                 break
 
-    feed  endless batches: a `Feed`, or anything that `next` can be called on as often as the players have updates
+    feed  endless batches: a `Feed`, or any iterator of batches that does not run out
 
-    The networks are put into training mode, and stay frozen after each step. ValueError for players of one name, for a
-    first one who would share the batch of another, and for a feed that is not an iterator, that ends, or that gives
-    other things than batches.
+    The networks are put into training mode, and are left frozen after each step. This is a generator: nothing happens,
+    and no error is raised, before the first `next`. Raises ValueError for players with the same name, for a first
+    player that would share the batch of another, and for a feed that is not an iterator, that ends, or that yields
+    anything but batches.
     """
     players = tuple(players)
     names = [player.name for player in players]
@@ -617,11 +624,12 @@ def fit(
     """Let the players take turns, `steps` times each, in their order. Returns the history of their named terms.
 
     feed   endless batches, see `turns`
-    hooks  called as hook(step, log) after every step, step counting from 0
+    hooks  called as hook(step, log) after every step, with step counted from 0
 
-    `net.requires_grad_(True)` frees a network for a loop of your own. Progress is shown where somebody watches. Ctrl-C
-    raises Interrupted: the networks keep what they have learned, and the exception holds the log. Raises NonFiniteLoss
-    at most 100 steps after a loss became NaN or infinite, and ValueError for a negative number of steps and as `turns`.
+    The networks are left frozen: `net.requires_grad_(True)` frees one for a loop of your own. Progress is shown where
+    somebody watches. Ctrl-C raises Interrupted: the networks keep what they have learned, and the exception holds the
+    log. Raises NonFiniteLoss at most 100 steps after a loss became NaN or infinite, and ValueError unless `steps` is a
+    non-negative whole number, and as `turns` does. Any other exception, such as a hook's, gets the history as `log`.
     """
     if not _whole(steps) or steps < 0:
         raise ValueError(f"Expected a whole number of steps from 0 on, got {steps!r}.")
@@ -645,7 +653,7 @@ def fit(
 
 @torch.no_grad()
 def sample(generator: nn.Module, z: Tensor, condition: Tensor | None = None) -> Tensor:
-    """Samples (len(z), *shape) in evaluation mode, where a sample does not depend on its batch mates.
+    """Samples (len(z), *shape) in evaluation mode, where a sample does not depend on the rest of its batch.
 
     Every module's own mode is restored afterwards, and no BatchNorm statistic moves.
     """

@@ -1,4 +1,4 @@
-"""A generative moment matching network: a generator without a critic, whose loss is a kernel's distance of two batches.
+"""A generative moment matching network: a generator without a critic, whose loss is a distance between two batches.
 
 Li, Swersky and Zemel 2015; Dziugaite, Roy and Ghahramani 2015.
 """
@@ -15,13 +15,13 @@ from .kernels import gaussian, median_distance, mmd2
 from .networks import MLPGenerator
 from .training import Networks, Recipe, lone_player
 
-BANDWIDTHS = 0.15, 0.3, 0.6  # in parts of the median distance of real samples
+BANDWIDTHS = 0.15, 0.3, 0.6  # as fractions of the median distance between real samples
 
 
 def loss(generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """The maximum mean discrepancy of generated and real samples, the root of its biased estimate.
+    """The maximum mean discrepancy between generated and real samples, as the root of its biased squared estimate.
 
-    NaN for generated samples that are not finite, with which a training ends as any other that diverges.
+    NaN for generated samples that are not finite, so that the training ends like any other that diverges.
     """
     made = generator(batch.z)
     if not made.isfinite().all():
@@ -32,7 +32,7 @@ def loss(generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 def players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
-    """One player, the generator. ValueError for several processes, and as `lone_player` raises it."""
+    """One player, the generator. Raises ValueError for several processes, and as `lone_player` does."""
     if distributed.world_size() > 1:
         raise ValueError(f"{recipe.name} compares whole batches, which several processes divide: train by one process.")
     return lone_player(recipe, "generator", networks["generator"], partial(loss, networks["generator"]))

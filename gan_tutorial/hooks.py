@@ -32,9 +32,10 @@ class Film:
 
     A film used by several calls of `fit` goes on counting. `steps` holds how many steps were done at each frame,
     `frames` the frames, on the CPU: images as bytes (-1 is 0, 1 is 255), figures as bytes (h, w, 3), other samples as
-    float32. Other steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are put back after each frame, so
+    float32. Other steps cost nothing. PyTorch's global generators (the CPU's, CUDA's) are restored after each frame, so
     that a film never changes what is learned.
-    Raises ValueError when a frame has none of these shapes or another one than the first, or images leave [-1, 1].
+    Raises ValueError for `every` below 1, and when a frame has none of these shapes, or not that of the first, or
+    images leave [-1, 1].
     """
 
     def __init__(self, take, every=50):
@@ -70,7 +71,9 @@ class Film:
 class Lines:
     """Print a line every `every` steps: each term's mean over those steps.
 
-    step 100   critic game 1.213   generator game 0.871
+        step 100   critic game 1.213   generator game 0.871
+
+    Raises ValueError for `every` below 1.
     """
 
     def __init__(self, every=100):
@@ -91,26 +94,27 @@ class Lines:
 class SampleGrids:
     """Write a picture of samples, and the losses, into a folder while a training runs.
 
-    folder         is made if it is not there; it gets step-0000500.png, ..., and losses.csv: a row for each step, with
-                   a column for each player's terms
+    folder         created if need be; it gets step-0000500.png, ..., and losses.csv: a row for each step, a column for
+                   each term of each player
     take           () -> samples of any kind that `plots.samples` draws, or a figure or Axes
-    every_seconds  between pictures; every: steps between them. Of both, what comes first
-    start          steps that were done before, where a training is resumed: rows of losses.csv from there on are
-                   replaced, those before are kept
-    log            what these steps logged, as `Trainer.log` has it: losses.csv is made whole by it
-    clock          () -> seconds, that `every_seconds` is counted by
+    every_seconds  between pictures; every: steps between them. Given both, whichever comes first
+    start          steps done before, if a training is resumed: up to there, rows of losses.csv are kept; later ones are
+                   replaced
+    log            what these steps logged, as `Trainer.log` has it: rows that losses.csv lacks are filled in from it
+    clock          () -> seconds, by which `every_seconds` is measured
 
         grids = gt.hooks.SampleGrids("run", lambda: gt.sample(G, z), every_seconds=30)
         gt.fit(players, feed, steps, hooks=[grids])
         grids.write()                                    # and once more, at the end
 
     The first picture is written at once, so that a folder that cannot be written to, or samples that cannot be drawn,
-    are known before training: OSError or ValueError. After that nothing here ends a training: what fails is left out,
-    with one warning. Losses that could not be written are tried again at the next picture. PyTorch's global random
-    generators are put back, and several calls of `fit` are counted on, as by `Film`. Raises ValueError where neither
-    number is given or one is not positive, and for a folder with losses of another training: where `start` is 0, or
-    other rows than those of `log` are there. Without `log` a gap before `start` gets a warning, and a table with other
-    columns is left as it is.
+    are found before training, by OSError or ValueError. After that, no failure to write ends a training: what fails is
+    left out, with a single warning. Losses that could not be written are tried again at the next picture. PyTorch's
+    global random generators are restored, and counting continues over several calls of `fit`, as in `Film`.
+
+    Raises ValueError if neither number is given or one is not positive, and for a folder with the losses of another
+    training: any losses if `start` is 0, otherwise rows that are not those of `log`. Without `log`, a gap before
+    `start` gets a warning, and a table with other columns is left as it is.
     """
 
     def __init__(
@@ -132,7 +136,7 @@ class SampleGrids:
         self.start = self.before = self.done = start  # before: steps when the present call of `fit` began
         self.logs: list[Mapping] = []  # of the calls of `fit`
         self.written, self.warned, self.clock = 0, False, clock
-        self.content: bytes | None = None  # of losses.csv up to `start`, where what lies behind is still to be cut off
+        self.content: bytes | None = None  # losses.csv up to `start`, until what follows is cut off
         self.folder.mkdir(parents=True, exist_ok=True)
         self.losses = self.folder / "losses.csv"
         self._resume([log] if log else [])
@@ -153,7 +157,7 @@ class SampleGrids:
         for part in (self._rows, self._picture):
             try:
                 part()
-            except NonFiniteLoss:  # which reading the losses finds, a few steps before `fit` would
+            except NonFiniteLoss:  # found by reading the losses, a few steps before `fit` would
                 raise
             except Exception as error:  # whatever it is, it must not cost what was learned
                 if not self.warned:
@@ -195,7 +199,7 @@ class SampleGrids:
     def _resume(self, logs: Sequence[Mapping]) -> None:
         """Keep the rows of losses.csv up to `start`, or refuse those of another training.
 
-        Without a log the columns of the first steps will tell: until then the file is left as it is.
+        Without a log, only the columns of the first new steps will tell: until then the file is left as it is.
         """
         another = f"{self.losses} already exists, of another training. Name another folder, or remove it."
         there = self.losses.read_bytes().splitlines(keepends=True) if self.losses.exists() else []
@@ -238,7 +242,7 @@ def _table(logs: Sequence[Mapping], start: int, since: int = 0) -> list[bytes]:
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """What happens within leaves no trace in training: no graph, and PyTorch's global generators as they were."""
+    """What happens within leaves no trace in training: no graph is built, and global generators are restored."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices), torch.no_grad():
         yield

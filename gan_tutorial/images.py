@@ -1,4 +1,4 @@
-"""Pictures of a folder, as Pillow reads them: of any mode and size, to images of one size, grey or in colour."""
+"""Read a folder's pictures with Pillow: those of any mode and size become images of one size, grey or in colour."""
 
 import errno
 import hashlib
@@ -25,10 +25,10 @@ from .runtime import derive_seed, progress_bar
 FITS = ("crop", "pad", "stretch")
 MODES = {1: "L", 3: "RGB"}
 NEEDS_A_PROGRAM = {"EPS", "WMF"}  # Pillow would start another program to draw these
-READING = 2  # a number to raise where the same files are read in another way, so that no cache has them as before
-CGROUP = Path("/sys/fs/cgroup")  # what Linux says of a container's memory
-RECLAIMED = ("inactive_file", "slab_reclaimable")  # caches in there, which Linux gives up where memory is short
-AT_ONCE = 256  # files that are read between two looks at the clock, and after Ctrl-C
+READING = 2  # raise this number if the same files are read in another way, so that what old caches hold is not used
+CGROUP = Path("/sys/fs/cgroup")  # what Linux says about a container's memory
+RECLAIMED = ("inactive_file", "slab_reclaimable")  # caches counted there, which Linux gives up if memory is short
+AT_ONCE = 256  # files read between two updates of the progress bar; Ctrl-C waits for at most these
 
 
 class File(NamedTuple):
@@ -45,7 +45,7 @@ class File(NamedTuple):
 
 
 class Format(NamedTuple):
-    """What pictures become: (channels, height, width), how they are fitted, and what is behind them."""
+    """What pictures become: (channels, height, width), how they are fitted into it, and the colour behind them."""
 
     channels: int
     height: int
@@ -55,7 +55,7 @@ class Format(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """Images (n, channels, height, width) uint8, each one's sub-folder, and (file, why not) for those left out."""
+    """Images (n, channels, height, width) uint8, each one's sub-folder, and (file, reason) for those left out."""
 
     images: Tensor
     kinds: list[str]
@@ -74,9 +74,9 @@ class Picture(NamedTuple):
 
 
 def read_picture(path: str | Path, form: Format, whites: Mapping[str, int] | None = None) -> Picture:
-    """One picture; its level of white is that of its mode in `whites`, or else `white_level`.
+    """One picture. The level of white is that of its mode in `whites`, or else `white_level`.
 
-    Raises whatever Pillow raises, and ValueError for grey levels that are beyond their range.
+    Raises whatever Pillow raises, and ValueError for grey levels that are out of range.
     """
     formats = [name for name in _formats() if name not in NEEDS_A_PROGRAM]
     with Image.open(path, formats=formats) as picture:
@@ -92,9 +92,9 @@ def read_picture(path: str | Path, form: Format, whites: Mapping[str, int] | Non
 
 
 def white_level(picture: Image.Image) -> int | None:
-    """What is white in a picture of floating point (F) or of integers of 32 bits (I); None for all other modes.
+    """The level of white in a picture of floating point (F) or of 32-bit integers (I); None for all other modes.
 
-    Their formats do not say it: 1 or 255, and 255 or 65535, whichever the picture's greatest level does not exceed.
+    Their formats do not say it. It is taken to be 1 (F) or 255 (I) if no level exceeds that, else 255 or 65535.
     """
     if picture.mode not in ("F", "I"):
         return None
@@ -105,7 +105,7 @@ def white_level(picture: Image.Image) -> int | None:
 def plain(picture: Image.Image, mode: str, background: str, white: int | None = None) -> Image.Image:
     """The picture in 8 bits a channel, mode L or RGB, over a background where it is transparent.
 
-    Grey levels of more bits, 0…white (65535 without it), are scaled. ValueError for values beyond.
+    Grey levels of more bits, 0…white (by default 65535), are scaled. ValueError for values out of range.
     """
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = Image.fromarray(_to_bytes(np.asarray(picture), white or 65535))
@@ -117,7 +117,7 @@ def plain(picture: Image.Image, mode: str, background: str, white: int | None = 
 
 
 def _to_bytes(levels: np.ndarray, most: int) -> np.ndarray:
-    """Grey levels 0…most as 0…255."""
+    """Grey levels 0…most as 0…255. ValueError for values out of range."""
     low, high = levels.min(), levels.max()
     if not 0 <= low <= high <= most:
         raise ValueError(f"grey levels from {low:.4g} to {high:.4g}, beyond 0…{most}")
@@ -150,9 +150,9 @@ def _reason(error: Exception) -> str:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether it is the system that failed, by its errno (EACCES, EIO, EMFILE) or for lack of memory, and not the file.
+    """Whether the system failed and not the file: by an errno such as EACCES, EIO or EMFILE, or for lack of memory.
 
-    A damaged file may send Pillow to a place before its beginning, which is EINVAL.
+    EINVAL does not count: a damaged file may make Pillow seek to before its beginning.
     """
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL))
 
@@ -163,12 +163,12 @@ def _may_pass(error: Exception) -> bool:
 def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | None, memory: int | None) -> Pictures:
     """All pictures below a folder, in the order of their names; at most `limit` of them, chosen at random.
 
-    cache   a directory where they are kept, under a name that tells the files, their sizes and last changes, and the
-            format, and what Pillow can read; or None. Nothing is kept where the system failed to read a file
-    memory  bytes that they may take; where it is not given, 80 % of `available_memory`
+    cache   a directory where they are kept, or None. Their name there depends on the files, with sizes and last
+            changes, on the format, and on what Pillow can read. Nothing is kept if the system failed to read a file
+    memory  bytes that they may take; by default 80 % of `available_memory`
 
-    Raises MemoryError, with what they would take and before one is read; NotADirectoryError; and ValueError where there
-    is not a picture.
+    Raises MemoryError, before any picture is read, if they would take more; NotADirectoryError if there is no such
+    folder; and ValueError if there is no picture in it.
     """
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "not there"
@@ -214,7 +214,7 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
 def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
     """The files below a folder, in the order of their names, and the folders that cannot be opened, with the reason.
 
-    Left out are hidden files and folders, what is not a file (a pipe, say), and links to where one already is.
+    Left out are hidden files and folders, what is not a file (a pipe, say), and links to a folder that contains them.
     """
     found, closed = [], []
 
@@ -249,11 +249,11 @@ def list_files(folder: Path) -> tuple[list[File], list[tuple[str, str]]]:
 def read_all(
     folder: Path, files: list[File], form: Format
 ) -> tuple[np.ndarray, list[int], list[tuple[str, str]], bool]:
-    """The images, the places of their files in the list, what could not be read, with the reason, and whether all of
-    these reasons lie in the files.
+    """The images, the indices of their files in the list, (file, reason) for each that could not be read, and whether
+    all of these reasons lie in the files themselves.
 
-    All pictures of one mode have one level of white, the highest that one of them needs: those that were read with a
-    lower one are read again.
+    All pictures of one mode get the same level of white, the highest that one of them needs: those that were read with
+    a lower one are read again.
     """
     images, places, broken, lasting = np.empty((len(files), *form[:3]), np.uint8), [], [], True
     found: list[tuple[str, int | None]] = []  # mode and white of each image
@@ -262,12 +262,12 @@ def read_all(
     def read(file: File) -> Picture | Exception:
         try:
             return read_picture(os.path.join(folder, file.path), form, whites)
-        except Exception as error:  # a plug-in of Pillow's raises what it likes at a damaged file
+        except Exception as error:  # Pillow's plug-ins raise anything at all for a damaged file
             return error
 
     todo: Iterator[File] = iter(files)
     with (
-        warnings.catch_warnings(action="ignore"),  # of Pillow's, about damaged metadata and large pictures
+        warnings.catch_warnings(action="ignore"),  # Pillow's, about damaged metadata and large pictures
         progress_bar(len(files), None) as show,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
@@ -312,19 +312,19 @@ def check_colour(colour: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without bytes of no character and without control codes, which a terminal might obey: � for each."""
+    """The text with � for each byte that is no character and each control code, which a terminal might obey."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take, as the system says; None where it does not say."""
+    """Bytes that this process may still take, according to the system; None if it does not say."""
     known = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         known.append(int(lines["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError):
         try:
-            known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))  # at least not more than there is
+            known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))  # all there is: an upper bound
         except (AttributeError, OSError, ValueError):
             pass
     try:
@@ -337,7 +337,7 @@ def available_memory() -> int | None:
 
 
 def human(count: float) -> str:
-    """Bytes, as one says them: 48 kB, 1.2 GB."""
+    """A number of bytes in words: 48 kB, 1.2 GB."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while count >= 1000 and len(units) > 1:
         count, units = count / 1000, units[1:]
@@ -361,7 +361,7 @@ def _check_memory(n: int, form: Format, memory: int | None) -> None:
 
 
 def _if_it_fits(cache: Path | None, needed: int) -> Path | None:
-    """The directory, where its disk has room for twice as much."""
+    """The directory, if its disk has room for twice as many bytes; else None."""
     if cache is None:
         return None
     there = next(place for place in (cache, *cache.parents) if place.exists())

@@ -3,8 +3,8 @@ r"""Filling a hole in an image by a conditional GAN: known pixels are the condit
 $\hat x = m \odot x + (1 - m) \odot G(z, m \odot x, m)$ for an image x and a mask m, 1 where a pixel is known. Known
 pixels are kept, so all that the critic can find fault with is the filling, and whether it fits what is around it.
 
-In the game alone the generator may forget z and give one answer to each hole. So a second term asks for as much
-variety as there is: the energy score, whose least value belongs to the right distribution, as the game's does.
+In the game alone, the generator may ignore z and give one answer to each hole. So a second term asks for as much
+variety as there is: the energy score. Like the game, it is best for the right distribution.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from .networks import ConvCritic
 from .objectives import nonsaturating
 from .training import Networks, Recipe, Spec, adversarial_players, refuse_unused
 
-SIDE = 4 / 7  # of a hole, in parts of an image's side: 16 pixels of 28
-WEIGHT = 0.3  # of the energy score beside the game
+SIDE = 4 / 7  # of a hole, as a fraction of an image's side: 16 pixels of 28
+WEIGHT = 0.3  # of the energy score next to the game
 
 
 def holes(u: Tensor, size: tuple[int, int], side: float = SIDE) -> Tensor:
@@ -28,9 +28,9 @@ def holes(u: Tensor, size: tuple[int, int], side: float = SIDE) -> Tensor:
 
     u     (n, 2), uniform on [0, 1): where each rectangle lies, from top to bottom and from left to right. All places
           within the image are equally likely.
-    side  of the rectangle, in parts of the image's sides, above 0 and below 1
+    side  of the rectangle, as a fraction of the image's sides, above 0 and below 1
 
-    ValueError for another shape of u, or for a side that makes no sense.
+    Raises ValueError for another shape of u, or for a side out of range.
     """
     if u.ndim != 2 or u.shape[1] != 2:
         raise ValueError(f"Expected two numbers for each hole, of shape (n, 2), got shape {tuple(u.shape)}.")
@@ -47,17 +47,17 @@ def holes(u: Tensor, size: tuple[int, int], side: float = SIDE) -> Tensor:
 
 
 def condition(images: Tensor, mask: Tensor) -> Tensor:
-    """What a filling is made for, (n, channels + 1, height, width): known pixels, 0 in the hole, and the mask."""
+    """The condition of a filling, (n, channels + 1, height, width): known pixels, 0 in the hole, and the mask."""
     return torch.cat([images * mask, mask], dim=1)
 
 
 def condition_shape(spec: Spec) -> tuple[int, ...]:
-    """The shape of what one filling is made for: known pixels, and the mask as one more channel."""
+    """The shape of the condition of one filling: known pixels, and the mask as one more channel."""
     return spec.channels + 1, *spec.size
 
 
 def punch(batch: Batch, side: float = SIDE) -> Batch:
-    """The batch with its images, holed where its own `u` says, as condition. It draws nothing at random."""
+    """The batch with its images as condition, with holes where its own `u` says. Draws no random numbers."""
     assert batch.u is not None  # `batches` asks for it
     height, width = batch.real.shape[2:]
     return batch._replace(condition=condition(batch.real, holes(batch.u, (height, width), side)))
@@ -66,10 +66,10 @@ def punch(batch: Batch, side: float = SIDE) -> Batch:
 class Filler(nn.Module):
     """A hole's surroundings and z become a whole image, in which the known pixels are the given ones.
 
-    A convolutional U: down to a quarter of the size and to one vector, to which z is joined, and up again; maps of
-    each size are handed across. Ronneberger et al. 2015, in small. `forward(z, condition)` maps (n, latent_dim) and
-    (n, channels + 1, height, width) to (n, channels, height, width). ValueError for sides that are not multiples of 4,
-    and where a condition is missing or of another shape or type.
+    A small U-Net (Ronneberger et al. 2015): down to a quarter of the size and to one vector, to which z is appended,
+    and up again, with skip connections at each size. `forward(z, condition)` maps (n, latent_dim) and (n, channels + 1,
+    height, width) to (n, channels, height, width). Known pixels must be 0 in the hole, as `condition` makes them.
+    Raises ValueError for sides that are not multiples of 4, and if a condition is missing or of another shape or type.
     """
 
     def __init__(self, spec: Spec, width: int = 16, hidden: int = 64):
@@ -135,21 +135,22 @@ def energy_score(first: Tensor, second: Tensor, real: Tensor) -> Tensor:
 
     first, second, real  (n, …), the two answers independent given what they answer
 
-    Its mean is least where answers have the distribution of the truth, and only there: a strictly proper score.
+    Its expectation is least if answers have the distribution of the truth, and only then: a strictly proper score.
     Gneiting and Raftery 2007, section 4.3.
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
-        # A root has no slope at 0, where known pixels are alike and the hole too.
+        # A root has an infinite slope at 0, where two images are equal.
         return ((a - b).square().flatten(1).sum(1) + 1e-6).sqrt()
 
     return (distance(first, real) + distance(second, real) - distance(first, second)).mean() / 2
 
 
 def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Sequence[Player]:
-    """Critic and generator, whose loss has `weight` times the energy score beside the game.
+    """A critic, and a generator whose loss adds `weight` times the energy score to the game.
 
-    The second answer to a hole is made from the z of the batch's previous sample.
+    The second answer to a hole is made from the z of the previous sample in the batch. Raises ValueError for labels and
+    augmentations, which it has no use for.
     """
     net = networks["generator"]
 
@@ -157,12 +158,12 @@ def players(recipe: Recipe, networks: Networks, weight: float = WEIGHT) -> Seque
         other = net(batch.z.roll(1, 0), batch.condition)
         return {"energy": weight * energy_score(fake, other, batch.real)}
 
-    refuse_unused(recipe, "labelled", "augment")  # which would move an image, and not its condition
+    refuse_unused(recipe, "labelled", "augment")  # augmenting would move an image, and not its condition
     return adversarial_players(recipe, networks, spread)
 
 
 def fill(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
-    """Images with the holes of `condition` filled, one answer for each z. ValueError for a mask beyond 0 … 1."""
+    """Images with the holes of `condition` filled, one answer for each z. ValueError for a mask outside [0, 1]."""
     if condition is not None and condition.ndim == 4:
         low, high = (bound.item() for bound in condition[:, -1].aminmax())
         if not -0.001 <= low <= high <= 1.001:  # a mask that was resized is rounded

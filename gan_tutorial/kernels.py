@@ -4,9 +4,9 @@ r"""Gaussian kernels: comparing two sets of samples, estimating a density, and b
     mmd2(made, real, kernel)                      # a squared distance, or a loss
     permutation_test(made, real, kernel).p_value  # from one distribution?
     log_likelihood(x, made, sigma)                # a Parzen window estimate
-    blur(images, sigma)                           # of each image: not noise on it
+    blur(images, sigma)                           # smooths each image; it adds no noise
 
-Samples may have any shape (n, …); a distance between two of them is the Euclidean one of all their numbers.
+Samples may have any shape (n, …); the distance between two of them is the Euclidean one over all their numbers.
 """
 
 import math
@@ -26,9 +26,9 @@ Kernel = Callable[[Tensor], Tensor]
 def gaussian(*sigmas: float | Tensor) -> Kernel:
     r"""The kernel $k(x, y) = \frac 1s \sum_{\sigma} e^{-\|x - y\|^2 / 2\sigma^2}$ as a function of squared distances.
 
-    sigmas  one or several bandwidths, in units of the samples; their mean sees differences of several sizes
+    sigmas  one or several bandwidths, s of them, in units of the samples; several see differences on several scales
 
-    k(x, x) = 1, and 0 < k <= 1. Raises ValueError for none, and for bandwidths that are not positive.
+    k(x, x) = 1, and 0 < k <= 1. Raises ValueError for no bandwidth, and for any that is not positive.
     """
     widths = [float(sigma) for sigma in sigmas]
     if not widths or not all(0 < width < math.inf for width in widths):
@@ -41,13 +41,13 @@ def gaussian(*sigmas: float | Tensor) -> Kernel:
 
 
 def median_distance(x: Tensor, y: Tensor | None = None, most: int = 2000) -> float:
-    r"""The median of the distances between samples, of x, or of x and y together: a first guess of a bandwidth.
+    r"""The median distance between samples of x, or of x and y together: a first guess at a bandwidth.
 
-    most  samples of each set that are looked at, the first ones
+    most  only this many samples of each set are used, the first ones
 
-    It is the width of the whole set. Where the sets differ in details that are much finer, a kernel of this width does
-    not see them. Gretton et al. 2012, section 8. Raises ValueError for fewer than two samples, and where at least half
-    of the distances are zero.
+    It is the width of the whole set. If the sets differ in details that are much finer, a kernel of this width does
+    not see them. Gretton et al. 2012, section 8. Raises ValueError for fewer than two samples, and if at least half of
+    the distances are zero.
     """
     rows = _rows(x)[:most] if y is None else torch.cat([_rows(x)[:most], _rows(y, x)[:most]])
     if len(rows) < 2:
@@ -67,8 +67,9 @@ def mmd2(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool = True, block: int
     $\frac{1}{n(n-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(y_i, y_j)
     - \frac{2}{nm} \sum_{i,j} k(x_i, y_j)$
 
-    unbiased  so, with mean 0 for equal distributions, sometimes negative; or with all pairs and n², m² below: the
-              squared distance of the samples themselves, never negative, too large by about (1 - mean k)(1/n + 1/m)
+    unbiased  True for the formula above, whose mean is 0 for equal distributions, and which may be negative. False for
+              all pairs, divided by n² and m²: the squared distance of the samples themselves, never negative, too large
+              by about (1 - mean k)(1/n + 1/m)
 
     Differentiable in x and y, which makes it a loss: that of a generative moment matching network (Li et al. 2015;
     Dziugaite et al. 2015). Computed `block` rows at a time. Gretton et al. 2012, eqs. 3 and 5. Raises ValueError for
@@ -95,7 +96,8 @@ def _total(x: Tensor, y: Tensor, kernel: Kernel, block: int) -> Tensor:
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     r"""$\|x_i - y_j\|^2$ of all pairs, (n, m), from rows (n, d) and (m, d); never negative.
 
-    From inner products, after moving both sets by the mean of y: without that, samples far from 0 would lose digits.
+    From inner products, after the mean of y is subtracted from both: without that, samples far from 0 would lose
+    digits.
     """
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
@@ -106,8 +108,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def witness(points: Tensor, x: Tensor, y: Tensor, kernel: Kernel, block: int = 1000) -> Tensor:
     r"""$\frac 1n \sum_i k(t, x_i) - \frac 1m \sum_j k(t, y_j)$ at each of the points t (k, …): (k,).
 
-    Where it is positive x has more mass than y within a bandwidth, where it is negative less. It is, up to its scale,
-    the function of the kernel's space whose means differ most: what a critic is to a GAN. Gretton et al. 2012, eq. 4.
+    Where it is positive, x has more mass than y within a bandwidth; where it is negative, less. Of all functions of
+    unit norm in the kernel's space it is, up to scale, the one whose means over x and y differ most: what a critic is
+    to a GAN. Gretton et al. 2012, eq. 4. Raises ValueError for samples of different shapes or that are not finite.
     """
     t, x, y = _rows(points), _rows(x, points), _rows(y, points)
     parts = [kernel(squared_distances(p, x)).mean(1) - kernel(squared_distances(p, y)).mean(1) for p in t.split(block)]
@@ -115,7 +118,7 @@ def witness(points: Tensor, x: Tensor, y: Tensor, kernel: Kernel, block: int = 1
 
 
 class TwoSampleTest(NamedTuple):
-    """statistic: the unbiased squared MMD; p_value: the share of permutations with one as large; null: theirs, (k,)."""
+    """statistic: the unbiased squared MMD; p_value: see `permutation_test`; null: that of each permutation, (k,)."""
 
     statistic: float
     p_value: float
@@ -125,11 +128,11 @@ class TwoSampleTest(NamedTuple):
 def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 200, seed: int = 0) -> TwoSampleTest:
     r"""A two-sample test: are x (n, …) and y (m, …) from one distribution?
 
-    If they are, who belongs to which set means nothing: the squared MMD of the sets as they are is then one of those
-    of `permutations` random divisions. p = (1 + how many of these are at least as large) / (1 + permutations), so that
-    a test that rejects for p <= a is wrong with a probability of at most a, whatever n (Phipson and Smyth 2010). A
-    kernel whose bandwidth was chosen by looking at *both* sets together keeps that promise; one chosen for a large
-    result does not. Raises what `mmd2` raises, and ValueError for fewer than one permutation.
+    If they are, it means nothing which sample belongs to which set: the squared MMD of the sets as they are is then
+    distributed like those of `permutations` random divisions. p = (1 + how many of these are at least as large) / (1 +
+    permutations), so that a test that rejects for p <= a wrongly rejects with probability at most a, whatever n
+    (Phipson and Smyth 2010). A kernel whose bandwidth was chosen by looking at *both* sets together keeps that promise;
+    one chosen for a large result does not. Raises what `mmd2` raises, and ValueError for fewer than one permutation.
     """
     if permutations < 1:
         raise ValueError(f"Expected at least one permutation, got {permutations}.")
@@ -139,7 +142,7 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     rows = in_double(torch.cat([x, y]))
     pairs = kernel(squared_distances(rows, rows)).fill_diagonal_(0)
     random = torch.Generator().manual_seed(derive_seed(seed, "permutation test"))
-    orders = [torch.arange(n + m)]  # the first is not a permutation, so that all are computed alike
+    orders = [torch.arange(n + m)]  # the first is the sets as they are, so that all values are computed alike
     orders += [torch.randperm(n + m, generator=random) for _ in range(permutations)]
     first = torch.zeros(n + m, len(orders), dtype=rows.dtype)  # who is in the first set, a column for each order
     for column, order in enumerate(orders):
@@ -148,7 +151,7 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     within, across = (own * first).sum(0), (own * (1 - first)).sum(0)
     rest = pairs.sum().cpu() - within - 2 * across
     found = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * across / (n * m)
-    # A permutation that is not another division has the same value, but for rounding.
+    # A permutation that leaves the division as it is has the same value, up to rounding.
     as_large = int((found[1:] >= found[0] - 1e-12).sum())
     return TwoSampleTest(statistic, (1 + as_large) / (1 + permutations), found[1:])
 
@@ -160,7 +163,8 @@ def log_likelihood(x: Tensor, samples: Tensor, sigma: float, block: int = 500) -
     r"""$\ln \frac 1n \sum_i \mathcal N(x; s_i, \sigma^2 I)$ at each x (k, …), from samples s (n, …): (k,), in nats.
 
     The Parzen window estimate of the samples' log-density. Breuleux et al. 2011 judged generators by its mean over
-    test images; Theis et al. 2016 show why one should not. Raises ValueError for a sigma that is not positive.
+    test images; Theis et al. 2016 show why one should not. Raises ValueError for a sigma that is not positive, and for
+    samples of different shapes or that are not finite.
     """
     if not 0 < sigma < math.inf:
         raise ValueError(f"Expected a positive sigma, got {sigma}.")
@@ -170,10 +174,10 @@ def log_likelihood(x: Tensor, samples: Tensor, sigma: float, block: int = 500) -
 
 
 def best_sigma(samples: Tensor, validation: Tensor, sigmas: Iterable[float]) -> float:
-    """Which of these sigmas gives the validation samples the greatest mean log-likelihood.
+    """The sigma that gives the validation samples the greatest mean log-likelihood.
 
-    The validation samples are neither those that the density is made of, which would choose sigma = 0, nor those that
-    the result is reported on. Raises ValueError for no sigma.
+    The validation samples must be neither those that the density is made of, which would choose sigma = 0, nor those
+    that the result is reported on. Raises ValueError for no sigma, and as `log_likelihood` does.
     """
     scores = {sigma: log_likelihood(validation, samples, sigma).mean().item() for sigma in sigmas}
     if not scores:
@@ -185,11 +189,12 @@ def best_sigma(samples: Tensor, validation: Tensor, sigmas: Iterable[float]) -> 
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    r"""Images (n, channels, h, w), each pixel averaged with those at r pixels with weights $e^{-r^2 / 2\sigma^2}$.
+    r"""Images (n, channels, h, w), each pixel a mean over pixels at distance r with weights $e^{-r^2 / 2\sigma^2}$.
 
-    The weights reach 4 sigma and have the sum 1; edge pixels are repeated beyond the border, so that a constant image
-    stays as it is. This smooths every image. What smooths their *distribution*, p -> p * N(0, sigma²), is noise:
-    images + sigma * torch.randn_like(images). sigma = 0 changes nothing. Raises ValueError for a negative one.
+    The weights reach 4 sigma in each direction and sum to 1; edge pixels are repeated beyond the border, so that a
+    constant image stays as it is. This smooths every image. What convolves their *distribution* with N(0, sigma² I) is
+    noise: images + sigma * torch.randn_like(images). sigma = 0 changes nothing. Raises ValueError for a negative one,
+    and for anything but floating-point images.
     """
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"Expected floating-point images (n, channels, h, w), got {tuple(images.shape)}.")

@@ -1,8 +1,8 @@
 """The layout of a file: safetensors whose metadata hold a card, in JSON, and in it the SHA-256 of the whole file.
 
-Nothing of a file is used before it was checked, by the two tables below; and what they refuse is never written. The
-sum tells damage: it is taken over all bytes, with zeros in its own place. It is not a signature, since whoever changes
-a file can take it anew: hence the tables.
+Nothing in a file is used before it has been checked against the tables below; and what they refuse is never written.
+The checksum reveals damage: it is taken over all bytes, with zeros in its own place. It is not a signature, since
+whoever changes a file can compute it anew: hence the tables.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 CARD, FORMAT = "gan_tutorial", 2  # the metadata's one entry, and which version of this layout
-SUM, BLANK = "sha256", 64 * b"0"  # the card's first entry, and what stands there while the sum is taken
+SUM, BLANK = "sha256", 64 * b"0"  # the card's first entry, and its value while the checksum is computed
 DEPTH = 16  # of lists and dictionaries in a card
-LARGEST = 2**53  # whole number that JSON's readers agree on
+LARGEST = 2**53  # the largest whole number that all readers of JSON agree on
 
 # ------------------------------------------------------------------------------------------------------- the tables
 
@@ -33,7 +33,7 @@ def is_text(x) -> TypeGuard[str]:
 
 
 def is_number(x) -> TypeGuard[float]:
-    """Whether it is a number that a float32 can hold, a whole one that JSON's readers agree on."""
+    """Whether it is a float in the range of float32, or a whole number that all readers of JSON agree on."""
     return isinstance(x, float) and abs(x) < 3.4e38 or whole(-LARGEST)(x)
 
 
@@ -106,7 +106,7 @@ ENTRIES: dict[str, tuple[Callable[[object], bool], str]] = {
     "losses_ahead": (named(named(is_number)), "a dictionary of losses"),
     "accelerations": (listed(is_text), "a list of names"),
 }
-#: Facts beside them that the package itself reads, where they are there.
+#: Further facts that the package itself reads, if they are present.
 FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "metrics": (named(is_number), "a dictionary of numbers"),
     "training images": (named(is_number), "a dictionary of numbers"),
@@ -115,14 +115,14 @@ FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 KINDS = (*FLOATS, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)
-#: Names of tensors, their types, and how many dimensions they have, if that is said.
+#: Names of tensors, their types, and how many dimensions they have, if that is fixed.
 TENSORS: tuple[tuple[str, tuple[torch.dtype, ...], int | None], ...] = (
     (r"(model|net)\.[^.]+\..+", KINDS, None),
     (r"optimizer\.[^.]+\.\d{1,6}\.[^.]+", KINDS, None),
     (r"log\.[^.]+\.[^.]+", FLOATS, 1),
     (r"random\.\d", (torch.uint8,), 1),
 )
-#: Ends of names whose values are never negative: counts, variances, and means of squares.
+#: Names of tensors whose values are never negative: counts, variances, and means of squares.
 NOT_NEGATIVE = re.compile(
     r"(model|net)\..*\.(num_batches_tracked|running_var)|"
     r"optimizer\..*\.(step|exp_avg_sq|max_exp_avg_sq|exp_inf|square_avg|acc_delta)"
@@ -166,7 +166,7 @@ def printable(text: str) -> str:
 
 
 def cleaned(x, depth: int = DEPTH):
-    """What JSON held with all its strings printable. ValueError where it is nested too deeply."""
+    """What JSON held, with all its strings made printable. ValueError if it is nested too deeply."""
     if depth < 0:
         raise ValueError(f"it is nested more than {DEPTH} deep")
     if isinstance(x, dict):
@@ -195,7 +195,7 @@ def _finite(text: str) -> float:
 
 
 def serialized(tensors: Mapping[str, Tensor], card: Mapping) -> bytes:
-    """A file's bytes, with the sum of what it holds. ValueError for what `parse` would refuse."""
+    """A file's bytes, with the checksum in its card. ValueError for what `parse` would refuse."""
     # Copies: safetensors refuses two names for the same memory, which tied weights have.
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     blank = {SUM: BLANK.decode()}
@@ -221,8 +221,8 @@ def serialized(tensors: Mapping[str, Tensor], card: Mapping) -> bytes:
 def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
     """A file's card and tensors, checked; or its card alone. The strings of the card are printable.
 
-    FileNotFoundError, or OSError where it cannot be read; ValueError for a file that is damaged, of another program, or
-    of another version.
+    Raises FileNotFoundError, or OSError if it cannot be read; ValueError for a file that is damaged, from another
+    program, or from another version.
     """
     said = printable(str(path))
     try:
@@ -266,7 +266,7 @@ def parse(content: bytes, tensors: bool = True) -> tuple[dict, dict[str, Tensor]
 
 
 def _card(content: bytes) -> tuple[dict | None, int]:
-    """The card, or None where another program wrote the file, and where the header ends."""
+    """The card, or None if another program wrote the file; and where the header ends. ValueError for another header."""
     end = 8 + int.from_bytes(content[:8], "little")
     if not 8 < end <= len(content):
         raise ValueError("it does not begin as safetensors do")

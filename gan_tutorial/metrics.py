@@ -5,9 +5,9 @@ r"""How good are the samples? Numbers that compare two sets of samples, most of 
     metrics.report(made, real, features=metrics.inception())    # FID and KID of papers
     metrics.report(made, real, features=metrics.random_features(real.shape))  # others
 
-Every set is summed up by features (n, d): what a network sees in each sample. Numbers depend on that network, and
-compare only with numbers of the same one, from as many samples. `make classifiers` trains those that ship, once on
-MNIST and once on synthetic digits.
+Every set is summed up by features (n, d): what a network sees in each sample. Numbers depend on that network: they can
+be compared only if they come from the same network and from equally many samples. `make classifiers` trains those that
+ship, one on MNIST and one on synthetic digits.
 """
 
 import inspect
@@ -33,10 +33,10 @@ CLASSIFIERS = {  # digits: the SHA-256 of their classifier's file, which `make c
 }
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names its file
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-INCEPTION_MOST = 100_000_000  # bytes; it has 91 MB
+INCEPTION_MOST = 100_000_000  # bytes; the file has 91 MB
 INCEPTION_PATIENCE = 1800.0  # seconds for all of it: 50 kB a second are enough
 
-READABLE = 10  # samples for each feature, from which on a Fréchet distance is read, and its bias known within a tenth
+READABLE = 10  # samples per feature that make a Fréchet distance readable, its bias being known to within a tenth
 
 Network = nn.Module | Callable[[Tensor], Tensor]
 
@@ -106,12 +106,12 @@ def classifier(
     """The classifier that ships with the book for "mnist" or "synthetic" digits: frozen, in evaluation mode.
 
     digits     the name, or a data set, whose name and device are taken: `classifier(data)`
-    device     where it shall live; the data's or the CPU where it is not given
+    device     where to put it; by default the data's device, or the CPU
     directory  of its file
 
     Its test error is 0.6 % for MNIST and 0.03 % for synthetic digits. It was trained on images that were moved and
-    speckled a little, and reads generated ones that are. Raises ValueError for digits that have no classifier, and
-    where its file is not the one that was shipped.
+    speckled a little, and so reads generated images with such flaws. Raises ValueError for digits that have no
+    classifier, and if its file is not the one that was shipped.
     """
     from safetensors.torch import load
 
@@ -124,7 +124,7 @@ def classifier(
     if device is None and isinstance(digits, Data):
         device = digits.values.device
     weights = load(read_checked(directory / f"{name}.safetensors", CLASSIFIERS[name]))  # in half precision
-    with torch.device("meta"):  # draws no first weights, which would move the seeds of networks that are built later
+    with torch.device("meta"):  # draws no initial weights: that would change those of networks that are built later
         net = DigitClassifier()
     net.load_state_dict({key: w.float() if w.is_floating_point() else w for key, w in weights.items()}, assign=True)
     return net.requires_grad_(False).eval().to(device)
@@ -133,12 +133,12 @@ def classifier(
 def features(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
     """The features (n, d) float32 of samples (n, …), computed `batch` at a time, without a graph.
 
-    net  a module or function, samples -> (n, d), or one with a method `features` that does this, as `DigitClassifier`
-         has. A module is run in evaluation mode, on its own device.
+    net  a module or function, samples -> (n, d), or a module with a method `features` that does this, such as
+         `DigitClassifier`. A module is run in evaluation mode, on its own device.
 
-    Samples may be in half, single or double precision; the network gets its own. Raises ValueError for other types or
-    shapes, values that are not finite, images (n, channels, height, width) outside [-1, 1], and features that are not
-    (n, d).
+    Samples may be in half, single or double precision: they are converted to the network's. Raises ValueError for other
+    types or shapes, values that are not finite, images (n, channels, height, width) outside [-1, 1], and features that
+    are not (n, d).
     """
     found = _batched(net, _method(net) or net, samples, batch)
     if found.ndim != 2 or len(found) != len(samples):
@@ -147,7 +147,7 @@ def features(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
 
 
 def _method(net: Network | None) -> Callable[[Tensor], Tensor] | None:
-    """Its method `features`, if it has one: a part of this name, as in torchvision's VGG, is another matter."""
+    """Its method `features`, if it has one. A submodule of this name, as in torchvision's VGG, does not count."""
     found = getattr(net, "features", None)
     return found if inspect.ismethod(found) else None
 
@@ -167,7 +167,7 @@ def predict(classifier: Network, samples: Tensor, batch: int = 500) -> Tensor:
 
 @torch.no_grad()
 def _batched(net: Network, function: Callable[[Tensor], Tensor], samples: Tensor, batch: int) -> Tensor:
-    """What the function makes of the samples, a part at a time, where and in the precision in which the net works."""
+    """The function's values at the samples, computed `batch` at a time, on the net's device and in its precision."""
     _check_samples(samples, getattr(net, "shape", None))
     weight = next((p for p in net.parameters() if p.is_floating_point()), None) if isinstance(net, nn.Module) else None
     device, dtype = (samples.device, torch.float32) if weight is None else (weight.device, weight.dtype)
@@ -185,7 +185,7 @@ def _batched(net: Network, function: Callable[[Tensor], Tensor], samples: Tensor
 
 @contextmanager
 def _evaluation(net: Network) -> Iterator[None]:
-    """Every module in evaluation mode, and afterwards in its own again."""
+    """Within this block, every module is in evaluation mode; afterwards its own mode is restored."""
     modes = [(m, m.training) for m in net.modules()] if isinstance(net, nn.Module) else []
     for module, _ in modes:
         module.training = False
@@ -197,7 +197,7 @@ def _evaluation(net: Network) -> Iterator[None]:
 
 
 def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> None:
-    """ValueError for what are not floating-point samples (n, *shape), finite, and in [-1, 1] if they are images."""
+    """Raise ValueError unless these are finite floating-point samples (n, *shape), in [-1, 1] if they are images."""
     if not isinstance(samples, Tensor):
         raise ValueError(f"Expected a tensor of samples, got a {type(samples).__name__}: use torch.as_tensor.")
     wanted = "(n, …)" if shape is None else f"(n, {', '.join(map(str, shape))})"
@@ -223,9 +223,9 @@ def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> Non
 class RandomFeatures(nn.Module):
     """Images (n, channels, h, w) or signals (n, channels, length) -> (n, 64): convolutions that learned nothing.
 
-    Convolutions of stride 2 with a leaky ReLU, from 32 channels to 64, until at most four pixels are left on the
-    shorter side; the mean over all places of what the last one makes. Frozen weights from He's initialisation, the
-    same on every machine for the same shape and seed.
+    Convolutions of stride 2 with a leaky ReLU, of 32 channels, the last one of 64, until the shorter side has at most
+    four pixels; then the mean over all pixels. The weights come from He's initialisation and are frozen; they are the
+    same on every machine for the same shape and seed. Raises ValueError for a shape that is neither.
     """
 
     def __init__(self, shape: Sequence[int], seed: int = 0):
@@ -257,11 +257,10 @@ def random_features(shape: Sequence[int], seed: int = 0, device: torch.device | 
     """Features for images or signals of any shape, where there is no network that has learned from such data.
 
     They notice noise, blur and a collapse to few samples, and less clearly a missing class: a network that has learned
-    from such data sees more. Their numbers compare with those of the same shape and seed alone, and with nothing in
-    print.
-    Random networks as features: Naeem et al. 2020.
+    from such data sees more. Their numbers can be compared only with others of the same shape and seed, and with
+    nothing in print. Random networks as features: Naeem et al. 2020.
     """
-    with torch.random.fork_rng(devices=[]):  # the layers' own first weights move no other seed
+    with torch.random.fork_rng(devices=[]):  # drawing the layers' initial weights must not change other random numbers
         return RandomFeatures(shape, seed).to(device)
 
 
@@ -286,15 +285,17 @@ class Inception(nn.Module):
 
 
 def inception(weights: str | Path | None = None, device: torch.device | str | None = None) -> Inception:
-    """The features of papers: `report(made, real, features=inception())` has FID and KID as its two distances.
+    """The features that papers use: `report(made, real, features=inception())` has FID and KID as its two distances.
 
-    weights  the file of the network's weights; without it the one in the cache of torch.hub, or else a download of
+    weights  the file of the network's weights; by default the one in the cache of torch.hub, or else a download of
              91 MB, unless GAN_TUTORIAL_DOWNLOAD is 0
+    device   where to put it; by default the CPU
 
     Heusel et al. 2017 and Bińkowski et al. 2018, with the original TensorFlow network as torch-fidelity converted it;
-    papers print 1,000 times the KID. With fewer than 2,049 samples FID is left out, and read from 20,480 on; papers
-    mostly take 50,000, and numbers of fewer are higher. Raises ImportError without the package torch-fidelity,
-    FileNotFoundError or `files.Unavailable` without the weights, and ValueError for a file that is not the original.
+    papers print 1,000 times the KID. With fewer than 2,049 samples FID is left out, and with fewer than 20,480 it is
+    too biased to be read. Most papers take 50,000; with fewer, FID comes out higher. Raises ImportError without the
+    package torch-fidelity, FileNotFoundError or `files.Unavailable` without the weights, and ValueError for a file that
+    is not the original.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3  # pyright: ignore[reportMissingImports]
@@ -312,7 +313,7 @@ def inception(weights: str | Path | None = None, device: torch.device | str | No
 
 
 def _download_inception(url: str, path: Path, allowed: bool) -> None:
-    """Put the weights at `path`, whole and checked. FileNotFoundError where that is not allowed, else Unavailable."""
+    """Put the weights at `path`, whole and checked. FileNotFoundError if not allowed, Unavailable if it fails."""
     if not allowed:
         raise FileNotFoundError(
             f"Inception's weights are not at {path}. Download {url} and name the file: metrics.inception(FILE)."
@@ -334,8 +335,9 @@ def _download_inception(url: str, path: Path, allowed: bool) -> None:
 def label_accuracy(classifier: Network, samples: Tensor, label: Tensor) -> float:
     """The share of samples in which the classifier reads the label (n,) that they were made for.
 
-    Its own mistakes count against the generator: real test images reach its accuracy, not 1. Raises ValueError for
-    another number of labels, and labels that are not whole numbers from 0 to its number of classes less one.
+    Its own mistakes count against the generator: real test images reach its accuracy, not 1. Raises ValueError as
+    `features` does, for another number of labels, and for labels that are not whole numbers from 0 to its number of
+    classes less one.
     """
     return _accuracy(logits(classifier, samples), label)
 
@@ -343,8 +345,8 @@ def label_accuracy(classifier: Network, samples: Tensor, label: Tensor) -> float
 def classifier_score(logits: Tensor) -> float:
     r"""$\exp \mathbb E_x\, \mathrm{KL}(p(y \mid x) \,\Vert\, p(y))$, from the logits (n, classes) of n samples.
 
-    From 1, where the classifier says the same of all samples, to the number of classes, where it is sure of each and
-    all classes are equally frequent. It compares with no real sample: one good image a class has the best score.
+    It runs from 1, where the classifier says the same of all samples, to the number of classes, where it is sure of
+    each and all classes are equally frequent. No real sample enters it: one good image per class gets the best score.
     Salimans et al. 2016, section 4, with Inception's logits (the Inception Score). Raises ValueError for logits of
     another shape, and for values that are not finite.
     """
@@ -359,7 +361,7 @@ def _accuracy(logits: Tensor, label: Tensor) -> float:
 
 
 def _labels(label: Tensor | Iterable[int], n: int, classes: int | None = None) -> Tensor:
-    """Labels (n,) int64 on the CPU, from a tensor, list or array."""
+    """Labels (n,) int64 on the CPU, from a tensor, list or array. ValueError for anything else."""
     try:
         label = torch.as_tensor(label).cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -376,12 +378,12 @@ def _labels(label: Tensor | Iterable[int], n: int, classes: int | None = None) -
 
 
 def within_class_variance(features: Tensor, label: Tensor) -> float:
-    r"""$\sum_c \frac{n_c}{n} \operatorname{tr} S_c$: how much samples of one class differ, on average over the classes.
+    r"""$\sum_c \frac{n_c}{n} \operatorname{tr} S_c$: how much samples of one class differ, on average over samples.
 
-    features, label  (n, d) and (n,); $S_c$ is the covariance of the $n_c$ features of class c, divided by $n_c - 1$
+    features, label  (n, d) and (n,); $S_c$ is the covariance of the $n_c$ features of class c, with divisor $n_c - 1$
 
     It does not see where a class lies, only how wide it is: 0 for a generator with one image for each class.
-    Raises ValueError where a class has one sample only.
+    Raises ValueError if a class has only one sample.
     """
     x = _rows(features)
     label = _labels(label, len(x))
@@ -400,12 +402,12 @@ def within_class_variance(features: Tensor, label: Tensor) -> float:
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     r"""$|\mu - \mu'|^2 + \operatorname{tr}(S + S' - 2 (S S')^{1/2})$, from features (n, d) and (m, d).
 
-    The squared Wasserstein-2 distance between the Gaussians that have the sets' means and covariances (divided by
-    n - 1): zero if these agree, whatever else differs. In units of the features squared. From few samples it is
-    estimated too *high*, even between two halves of one set, by about `frechet_bias`: compare sets of equal sizes, with
-    many more samples than dimensions. Heusel et al. 2017.
-    Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite. Warns
-    where a set has no more samples than dimensions, so that its covariance is singular: `report` leaves it out then.
+    The squared Wasserstein-2 distance between the Gaussians that have the sets' means and covariances (with divisor
+    n - 1): zero if these agree, whatever else differs. Its unit is that of the features, squared. From few samples it
+    is estimated too *high*, even between two halves of one set, by about `frechet_bias`: compare sets of equal sizes,
+    with many more samples than dimensions. Heusel et al. 2017.
+    Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite. Warns if
+    a set has no more samples than dimensions, so that its covariance is singular: `report` then leaves it out.
     """
     a, b = _two_sets(a, b)
     n, d = min(len(a), len(b)), a.shape[1]
@@ -428,13 +430,13 @@ def frechet_bias(real: Tensor, n: int, m: int | None = None) -> float:
     $\left(\frac 1n + \frac 1m\right) \Bigl( \operatorname{tr} S + \frac 12 \sum_{i,j}
     \frac{\operatorname{Var}(x_i x_j)}{\lambda_i + \lambda_j} \Bigr)$
 
-    real  features (k, d); S is their covariance, $\lambda$ its eigenvalues, x what they are, centred, in its basis
+    real  features (k, d); S is their covariance, $\lambda$ its eigenvalues, x the centred features in its eigenbasis
 
     The first term comes from the means. An error E of a covariance adds $\frac 12 \sum_{ij} E_{ij}^2 / (\lambda_i +
-    \lambda_j)$ to the distance, to second order, and has the variances $\operatorname{Var}(x_i x_j) / n$. Of a
-    Gaussian they are $\lambda_i \lambda_j (1 + \delta_{ij}) / n$, and the whole is $s^2 d (d + 5) / 2n$ if all d
-    variances are $s^2$ and m = n. From few samples `real` it comes out too low: by a fifth from 2 d, by a twentieth
-    from 10 d. That the bias falls like 1/n, and is not the same for all generators, is the point of Chong and
+    \lambda_j)$ to the distance, to second order, and its entries have the variances $\operatorname{Var}(x_i x_j) / n$.
+    For a Gaussian these are $\lambda_i \lambda_j (1 + \delta_{ij}) / n$, and the whole is $s^2 d (d + 5) / 2n$ if all d
+    variances are $s^2$ and m = n. If `real` has few samples, the bias comes out too low: by a fifth with 2 d of them,
+    by a twentieth with 10 d. That it falls like 1/n, and is not the same for all generators, is the point of Chong and
     Forsyth 2020. Raises ValueError for n or m below 2, and as `frechet_distance` does.
     """
     m = n if m is None else m
@@ -456,9 +458,9 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
     $\frac{1}{n(n-1)} \sum_{i \ne j} k(a_i, a_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(b_i, b_j)
     - \frac{2}{nm} \sum_{i,j} k(a_i, b_j)$
 
-    It sees means, covariances and third moments. Its mean is right for sets of any size, zero where the distributions
-    agree, so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012; the kernel is
-    that of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
+    It sees means, covariances and third moments. Its expectation is right for sets of any size, and zero where the
+    distributions agree, so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012;
+    the kernel is that of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
     """
     a, b = _two_sets(a, b)
     within = [_kernel_sums(x, None, block).sum() / (len(x) * (len(x) - 1)) for x in (a, b)]
@@ -483,10 +485,11 @@ def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
     r"""`kernel_distance` of features (n, d) and (m, d), with a standard error by the jackknife.
 
     The variance is $\frac{n-1}{n} \sum_i (U_{-i} - \bar U)^2$, with $U_{-i}$ the distance without sample i, plus the
-    same for the other set: from the sums of the kernel matrices' rows, so that it hardly takes longer.
+    same for the other set. It comes from the row sums of the kernel matrices, and hardly takes longer.
 
-    On average it is not too small, whatever the distributions (Efron and Stein 1981). Where they are equal it is about
-    twice too large: three standard errors are then more than four of the distance's own standard deviations.
+    On average this variance is not too small, whatever the distributions (Efron and Stein 1981). Where they are equal
+    it is about twice too large: three standard errors are then more than four of the distance's own standard
+    deviations.
     Raises what `frechet_distance` raises, and ValueError for fewer than three samples in a set.
     """
     a, b = _two_sets(a, b)
@@ -547,19 +550,21 @@ def report(
     """Every number of this module that judges samples against real ones that no network was trained on, by name.
 
     made        (n, …), images in [-1, 1]
-    real        test data, or a tensor like `made`: n of them are compared with, drawn by `seed`
+    real        test data, or a tensor like `made`: at most n of them, drawn by `seed`, are compared
     label       (n,), what the samples were made for: adds label accuracy and the variance within a class
-    real_label  where `real` is a tensor; a data set has its own
-    features    a network, samples -> (n, d). Without it the method `features` of the classifier, that of the classifier
-                that ships with the book for these digits, or the columns of a table, each divided by its standard
-                deviation
-    classifier  samples -> logits, where there is one
+    real_label  the labels of `real` if it is a tensor; a data set has its own
+    features    a network, samples -> (n, d). By default the method `features` of the classifier; or that of the
+                classifier that ships with the book for these digits; or the columns of a table, each divided by its
+                standard deviation
+    classifier  samples -> logits, if there is one; if `features` is not given either, the one that ships for these
+                digits
+    seed        of the choice of real samples
 
     What the samples cannot show is left out, and a note says so: the Fréchet distance, unless there are more samples
     than features; the variance within a class, unless both sets have the same classes and two samples of each; a ratio
-    to real variance, where there is none. Another note has the standard errors of what is estimated without bias.
-    Raises ValueError for samples of different shapes, for data that need `features`, and as `features` and
-    `label_accuracy` do.
+    to a real variance that is zero. Another note has the standard errors of what is estimated without bias. Warns if
+    most samples are bit for bit among the real ones. Raises ValueError for samples of different shapes, for data that
+    need `features`, and as `features` and `label_accuracy` do.
     """
     _check_samples(made)
     notes = []
@@ -613,10 +618,10 @@ def report(
 def compare(
     made: Tensor, train: Data, test: Data, *, label: Tensor | None = None, title: str = "model", **settings
 ) -> dict[str, Report]:
-    """Two columns for `table`: the samples, and as many training images, each against the same test images.
+    """Two columns for `table`: the samples, and equally many training images, each against test images.
 
-    Training images are the best that can be expected. Where there are fewer of them, a note says so. settings:
-    features, classifier and seed of `report`.
+    Training images show the best result that can be expected. If there are fewer of them, a note says so. `settings`
+    are features, classifier and seed of `report`.
     """
     some = subset(train, len(made), settings.get("seed", 0) + 1)
     own = some.label if label is not None else None
@@ -632,13 +637,13 @@ def compare(
 
 
 def subset(data: Data, n: int, seed: int = 0) -> Data:
-    """n samples of a data set, or all if there are fewer, drawn without replacement: files are often in some order."""
+    """n samples of a data set, or all if there are fewer, drawn without replacement: files often have some order."""
     random = torch.Generator().manual_seed(derive_seed(seed, "subset"))
     return data[torch.randperm(len(data), generator=random)[:n].to(data.values.device)]
 
 
 def table(columns: Mapping[str, Mapping[str, float]]) -> str:
-    """Metrics side by side: a row for each, with the direction that is better; a column for each set; notes below."""
+    """Metrics side by side: a row for each, with the better direction; a column for each set; notes below."""
     found = {name for column in columns.values() for name in column}
     names = [name for name in METRICS if name in found]
     names += [name for column in columns.values() for name in column if name not in METRICS and name not in names]
@@ -694,11 +699,11 @@ def _networks(real, x: Tensor, features, classifier) -> tuple[Network, Network |
     return features, classifier
 
 
-_shipped, _features = classifier, features  # in `report` these names are those of its arguments
+_shipped, _features = classifier, features  # in `report`, arguments hide these names
 
 
 def _copies(made: Tensor, real: Tensor, notes: list[str]) -> None:
-    """Say how many samples are, bit for bit, among the real ones, and warn where it is most of them."""
+    """Say how many samples are, bit for bit, among the real ones, and warn if most of them are."""
     known = {hash(row.tobytes()) for row in real.detach().float().cpu().contiguous().numpy()}
     same = sum(hash(row.tobytes()) in known for row in made.detach().float().cpu().contiguous().numpy())
     if same:
@@ -741,7 +746,8 @@ class Modes(NamedTuple):
 def modes(points: Tensor, data: Data) -> Modes:
     """How many modes of `data` the points (n, d) find. A point is good if it is within 3 sigma of the nearest mode.
 
-    Even the data miss a little: in the plane a Gaussian leaves that circle with probability exp(-9/2) = 1.1 %.
+    The nearest mode is the one that is the fewest of its own sigmas away. Even the data miss a little: in the plane a
+    Gaussian leaves that circle with probability exp(-9/2) = 1.1 %.
     Srivastava et al. 2017. Raises ValueError for data without modes, or points of another shape.
     """
     if data.modes is None or data.sigma is None:

@@ -1,11 +1,11 @@
-r"""Metrics that look at nearest neighbours: which real samples are met, which generated ones are real, and copies.
+r"""Metrics by nearest neighbours: how realistic samples are, how much of the data they cover, and which are copies.
 
-Every function takes features (n, d), as `metrics.features` makes them, and every set is seen as the union of balls
-around its samples, each as wide as the distance to its k-th neighbour in the same set.
+Every function takes features (n, d), as `metrics.features` makes them. A set is seen as the union of balls around its
+samples; the radius of each is the distance to its k-th neighbour in the same set.
 
     a, b = metrics.features(net, made), metrics.features(net, real)
     precision_recall(a, b)                  # quality and variety apart
-    density_coverage(a, b)                  # the same, less moved by outliers
+    density_coverage(a, b)                  # the same, less sensitive to outliers
     authenticity(a, metrics.features(net, training_images))
     report(a, b, metrics.features(net, training_images))        # all of these at once, in half the time
 """
@@ -42,10 +42,10 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall of generated features (n, d) against real ones (m, d), each from 0 to 1.
 
-    A sample is in a set's support if it lies in a ball around one of the set's samples, as wide as the distance to its
-    k-th neighbour there. Both sets should have the same number of samples; two halves of one set do not have 1, and
-    one outlier with a wide ball raises both. Kynkäänniemi et al. 2019, eqs. 1 and 2. Raises ValueError unless each set
-    has more than k samples.
+    A sample is in a set's support if it lies in a ball around one of the set's samples, whose radius is the distance to
+    that sample's k-th neighbour in the set. Both sets should have the same number of samples. Two halves of one set do
+    not reach 1, and one outlier with a large ball can raise either number. Kynkäänniemi et al. 2019, eqs. 1 and 2.
+    Raises ValueError unless k is at least 1 and each set has more than k samples.
     """
     made, real = _two_sets(made, real)
     return PrecisionRecall(_within_any(made, real, k), _within_any(real, made, k))
@@ -62,11 +62,11 @@ def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
     r"""Density and coverage of generated features (n, d) against real ones (m, d).
 
     density $\frac{1}{kn} \sum_j \sum_i 1[y_j \in B_k(x_i)]$, coverage $\frac 1m \sum_i 1[\exists j: y_j \in B_k(x_i)]$
-    for generated y and real x, whose balls $B_k$ are as wide as the distance to the k-th neighbour among the real.
+    for generated y and real x, whose balls $B_k$ have the distance to the k-th neighbour among the real as radius.
 
     Equal distributions have density 1 on average, which may be exceeded, and coverage
     $1 - \frac{(m-1) \cdots (m-k)}{(n+m-1) \cdots (n+m-k)}$, about $1 - 2^{-k}$ for n = m. Naeem et al. 2020, eqs. 3
-    to 8. Raises ValueError unless there are more than k real samples.
+    to 8. Raises ValueError unless k is at least 1, and there are more than k real samples and two generated ones.
     """
     made, real = _two_sets(made, real)
     radius = _radii(real, k)
@@ -79,10 +79,10 @@ def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
 def authenticity(made: Tensor, train: Tensor) -> float:
     """The share of generated samples that are not copies of training samples, from features (n, d) and (m, d).
 
-    A sample counts as a copy where its nearest training sample is nearer to it than to any other training sample. That
-    happens by chance too: new samples of the data's own distribution have less than 1, how much less depends on the
-    dimension. So compare with held-out data. Alaa et al. 2022, section 3. Raises ValueError unless there
-    are two training samples.
+    A sample counts as a copy if its nearest training sample is nearer to it than to any other training sample. That
+    happens by chance too: new samples of the data's own distribution reach less than 1, and how much less depends on
+    the dimension. So compare with held-out data. Alaa et al. 2022, section 3. Raises ValueError for fewer than two
+    samples in a set.
     """
     distance, index = nearest(made, train)
     return (distance >= _radii(_rows(train), 1)[index]).double().mean().item()
@@ -93,7 +93,7 @@ def report(made: Tensor, real: Tensor, train: Tensor, k_support: int = 3, k_dens
 
     "precision", "recall", "density", "coverage" and "authenticity" are what the functions above return; "nearer" is the
     share of generated samples that are nearer to a training sample than to any real one, ½ on average for new samples
-    where m = l (Meehan et al. 2020 make a test of it). Each distance is computed once. Raises what they raise.
+    if m = l (Meehan et al. 2020 make a test of it). Each distance is computed once. Raises what those functions raise.
     """
     made, real = _two_sets(made, real)
     made, train = _two_sets(made, train)
@@ -133,7 +133,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
 
 
 def _to_neighbours(x: Tensor, k: int) -> Tensor:
-    """(n, k): the distances of each sample to its k neighbours in the same set; it is none itself, its copies are."""
+    """(n, k): each sample's distances to its k nearest neighbours in the same set: not to itself, but to its copies."""
     if not 1 <= k < len(x):
         raise ValueError(f"Expected more than k = {k} samples, with k at least 1, got {len(x)}.")
     return torch.cat([_distances(part, x).topk(k + 1, largest=False).values[:, 1:] for part in x.split(1000)])

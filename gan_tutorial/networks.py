@@ -1,8 +1,8 @@
 """Networks. A generator is called `generator(z, condition)`, a critic `critic(x, condition)`, scores are (batch,).
 
-How a condition enters is a value too, the argument `condition` of each network: `OneHot` or `Embedding` set a label
-beside the input, `Projection` into the critic's score, `CoarseImage` takes a smaller image. Without one, a network
-refuses conditions.
+How a condition enters is a value too, the argument `condition` of each network: `OneHot` and `Embedding` append a label
+to the input, `Projection` brings it into the critic's score, and `CoarseImage` appends a smaller image. Without one, a
+network refuses conditions.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class OneHot(nn.Module):
-    """Concatenation: beside the input stand `classes` numbers, or constant maps beside an image; one of them is 1.
+    """Concatenation: the input gains `classes` numbers, or an image as many constant maps; one is 1, the others 0.
 
-    Mirza & Osindero 2014. ValueError for labels that are not int64 (batch,) in 0 … classes - 1; their range is seen
-    on a CPU only, as on a GPU the look would make the host wait.
+    Mirza & Osindero 2014. Raises ValueError for labels that are not int64 (batch,) in 0 … classes - 1. Their range is
+    checked on a CPU only: on a GPU the check would make the host wait.
     """
 
     def __init__(self, classes: int):
@@ -34,7 +34,7 @@ class OneHot(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Concatenation of a learned vector: `dim` numbers for each class. ValueError for labels as `OneHot` raises it."""
+    """Concatenation of a learned vector: `dim` numbers for each class. Raises ValueError as `OneHot` does."""
 
     def __init__(self, classes: int, dim: int = 16):
         super().__init__()
@@ -56,9 +56,9 @@ class Projection:
 
 
 class CoarseImage(nn.Module):
-    """The condition is an image (batch, channels, h/k, w/k): enlarged k times, it stands beside x as more channels.
+    """The condition is an image (batch, channels, h/k, w/k): enlarged k times, it is appended to x as more channels.
 
-    Denton et al. 2015. ValueError for a condition of another kind.
+    Denton et al. 2015. Raises ValueError for a condition of another type or shape.
     """
 
     def __init__(self, channels: int = 1):
@@ -76,12 +76,12 @@ def _beside(x: Tensor, code: Tensor) -> Tensor:
 
 
 def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
-    # One label would broadcast over the batch without a word.
+    # A single label would silently broadcast over the batch.
     if label.shape != (batch,) or label.dtype != torch.int64:
         raise ValueError(
             f"Labels must be int64 of shape (batch,), here ({batch},), not {label.dtype} of shape {tuple(label.shape)}."
         )
-    # On a GPU the kernel notices by itself.
+    # On a GPU the kernel itself fails for a label out of range.
     if label.device.type == "cpu" and len(label) and not 0 <= label.min() <= label.max() < classes:
         raise ValueError(
             f"Labels run from 0 to {classes - 1} here, but there is one from {label.min()} to "
@@ -91,7 +91,7 @@ def _classes(label: Tensor, classes: int, batch: int) -> Tensor:
 
 
 def _enlarged(image: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
-    """A coarse image (batch, channels, h, w), each pixel a block of the finer one."""
+    """A coarse image (batch, channels, h, w) enlarged to `size`: each pixel becomes a block."""
     if (
         image.ndim != 4
         or image.shape[1] != channels
@@ -107,7 +107,7 @@ def _enlarged(image: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
 
 
 def _join(net: nn.Module, condition: Tensor | None) -> nn.Module | None:
-    """The module that sets the condition beside the network's input. ValueError for one too many or too few."""
+    """The module that appends the condition to the input, if any. ValueError if one is missing or not expected."""
     if (condition is None) != (net.condition is None):
         raise ValueError(
             f"This {type(net).__name__} takes no condition: build the Feed with labelled=False, or the "
@@ -128,8 +128,8 @@ class MLPGenerator(nn.Module):
     latent_dim  dimensions of z
     shape       of a sample, such as (2,) or (1, 28, 28)
     width       of each of the `depth` hidden layers (ReLU)
-    output      the last layer's activation; where it is not given, tanh for images (three dimensions), which live in
-                [-1, 1], and none for points and signals
+    output      the last layer's activation; by default tanh for images (three dimensions), which live in [-1, 1], and
+                none for points and signals
     condition   how a condition enters: OneHot, Embedding, or None
 
     `forward(z, condition)` maps (batch, latent_dim) to (batch, *shape). ValueError for another shape, or where a
@@ -220,17 +220,17 @@ class _Score(nn.Module):
 
 
 def conv_transpose_up(inputs: int, outputs: int) -> nn.Module:
-    """A transposed convolution of stride 2. Its kernel of 4 is a multiple of the stride: no checkerboard by overlap."""
+    """A transposed convolution of stride 2. Its kernel size 4 is a multiple of that: even overlap, no checkerboard."""
     return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
 
 
 def nearest_up(inputs: int, outputs: int) -> nn.Module:
-    """Each pixel four times, then a convolution at full size. Odena et al. 2016."""
+    """Nearest-neighbour upsampling, then a convolution at full size. Odena et al. 2016."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, kernel_size=3, padding=1))
 
 
 def pixel_shuffle_up(inputs: int, outputs: int) -> nn.Module:
-    """A convolution at small size to four times the channels, which become blocks of 2 × 2. Shi et al. 2016."""
+    """A convolution at the small size to four times the channels, which become blocks of 2 × 2. Shi et al. 2016."""
     return nn.Sequential(nn.Conv2d(inputs, 4 * outputs, kernel_size=3, padding=1), nn.PixelShuffle(2))
 
 
@@ -238,17 +238,17 @@ class ConvGenerator(nn.Module):
     """From z to images: a fully connected layer to small feature maps, then `depth` doublings of their size.
 
     latent_dim  dimensions of z
-    size        of the image: one number, or (height, width). What doubling makes too much is cut off below and right.
+    size        of the image: one number, or (height, width). Surplus rows and columns are cut off at bottom and right.
     channels    of the image
     width       channels of the maps before the last doubling; each doubling before it has twice as many
-    depth       where it is not given, as many halvings of the size as lead to 7 pixels or fewer: 2 for 28, 4 for 64
+    depth       by default, halvings until the shorter side has 7 pixels or fewer, at least one: 2 for 28, 4 for 64
     condition   how a condition enters beside z: OneHot, Embedding, or None
     norm        channels -> a normalising module, after every layer but the last; None for none
     up          (inputs, outputs) -> a module that doubles: conv_transpose_up, nearest_up or pixel_shuffle_up
 
-    `forward(z, condition)` maps (batch, latent_dim) to (batch, channels, height, width) in [-1, 1]. Radford et al.
-    2016, section 3, in small. ValueError for a size or depth that makes no sense, another shape of z, or a condition
-    missing or not expected.
+    `forward(z, condition)` maps (batch, latent_dim) to (batch, channels, height, width) in [-1, 1]. A small version of
+    Radford et al. 2016, section 3. Raises ValueError for a size or depth that makes no sense, another shape of z, or a
+    condition missing or not expected.
     """
 
     def __init__(
@@ -287,21 +287,21 @@ class ConvGenerator(nn.Module):
 class ConvCritic(nn.Module):
     """From images to scores: `depth` convolutions of stride 2, each with twice the channels, and a linear layer.
 
-    That layer adds up what is seen in windows, of 10 × 10 pixels at depth 2: without a hidden layer before it, nothing
-    in the critic can notice that two distant parts of an image do not belong together.
+    That layer adds up what is seen in windows of the image, 10 × 10 pixels each at depth 2. Without a hidden layer
+    before it, nothing in the critic can notice that two distant parts of an image do not belong together.
 
     size       of the image: one number, or (height, width)
     channels   of the image
     width      channels after the first convolution
-    depth      where it is not given, as many halvings of the size as lead to 7 pixels or fewer: 2 for 28, 4 for 64
+    depth      by default, halvings until the shorter side has 7 pixels or fewer, at least one: 2 for 28, 4 for 64
     condition  how a condition enters: OneHot, Embedding or CoarseImage beside the image, Projection in the score, or
                None
     norm       channels -> a normalising module after every convolution but the first; None, as here, for none
     hidden     units of a fully connected layer before the score, which see the whole image at once; None for none
     spectral   whether every weight matrix is divided by its largest singular value (Miyato et al. 2018). A pixel lies
-               in four windows of a convolution, so that each stretches by 2 at most, and the critic by 2^depth (by
-               twice that under Projection). The power iteration behind it moves a buffer at every forward pass in
-               training.
+               in four windows of a convolution, so that each convolution stretches distances at most by 2, and the
+               critic, without a norm, by 2^depth (twice that under Projection). The power iteration behind it updates a
+               buffer at every forward pass in training.
 
     `forward(x, condition)` maps (batch, channels, height, width) to (batch,); `features(x, condition)` to the last
     layer's input, (batch, n). ValueError for a size or depth that makes no sense, images of another shape, or a
@@ -358,6 +358,7 @@ class LaplacianLevel(nn.Module):
     size        of the finer image, even: one number, or (height, width)
     channels    of both images
     width       of the residual's maps
+    norm, up    as in `ConvGenerator`
 
     `forward(z, condition)` maps (batch, latent_dim) and the coarse image (batch, channels, height/2, width/2) to
     (batch, channels, height, width). After Denton et al. 2015. ValueError for other shapes.
@@ -390,7 +391,7 @@ class LaplacianLevel(nn.Module):
             nn.ReLU(),
             up(width, channels),
         )
-        self.gain = nn.Parameter(torch.tensor(2.0))  # tanh(2) is 0.96: at first the enlarged image, nearly
+        self.gain = nn.Parameter(torch.tensor(2.0))  # tanh(2) is 0.96: at first nearly the enlarged image
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         _expect(z, (self.latent_dim,), "z")
@@ -404,8 +405,8 @@ class LaplacianLevel(nn.Module):
 class Cascade(nn.Module):
     """A stack, coarsest level first: each level makes its image from a part of z and the image of the level before.
 
-    `forward(z)` maps (batch, latent_dim), the sum of what the levels take, to the last level's images. Denton et al.
-    2015. ValueError for another shape of z, or for a condition.
+    `forward(z)` maps (batch, latent_dim), where latent_dim is the sum of the levels', to the last level's images.
+    Denton et al. 2015. Raises ValueError for another shape of z, or for a condition.
     """
 
     def __init__(self, *levels: MLPGenerator | ConvGenerator | LaplacianLevel):
@@ -423,7 +424,7 @@ class Cascade(nn.Module):
         image = None
         for level, part in zip(self.levels, self.parts(z), strict=True):
             image = level(part, image)
-        return image  # pyright: ignore[reportReturnType]  # there is a level
+        return image  # pyright: ignore[reportReturnType]  # there is at least one level
 
 
 # --------------------------------------------------------------------------------------------- what sees a whole batch
@@ -432,13 +433,14 @@ class Cascade(nn.Module):
 class MinibatchStd(nn.Module):
     r"""One more feature, the same for the whole batch: how much the samples of the batch differ.
 
-    $\frac1n\sum_j \sqrt{\mathrm{Var}_i\,h_{ij} + 10^{-8}}$: of each of the n features (of each place of each map), the
-    standard deviation over the batch, divided by the batch size and not by one less; then their mean.
+    $\frac1n\sum_j \sqrt{\mathrm{Var}_i\,h_{ij} + 10^{-8}}$: for each of the n features (at each place of a map) the
+    standard deviation over the batch, with the batch size as divisor and not one less; then their mean.
 
-    (batch, n, …) -> (batch, n + 1, …). A critic with this layer sees at once that all samples are alike. Its scores
-    depend on the company: give it real and generated samples in batches of their own, as `adversaries` does. So a
-    gradient penalty, which takes the slope at each sample, then contains what that sample does to its mates' scores.
-    Karras et al. 2018, section 3, for the whole batch as one group. ValueError for a tensor without features.
+    (batch, n, …) -> (batch, n + 1, …). A critic with this layer sees at once that all samples are alike. A sample's
+    score then depends on the rest of its batch: give the critic real and generated samples in separate batches, as
+    `adversaries` does. A gradient penalty, which takes the slope at each sample, also contains that sample's effect on
+    the scores of the others. Karras et al. 2018, section 3, with the whole batch as one group. Raises ValueError for a
+    tensor without features.
     """
 
     def forward(self, h: Tensor) -> Tensor:
@@ -446,7 +448,7 @@ class MinibatchStd(nn.Module):
             raise ValueError(
                 f"Expected floating-point features (batch, n, …), got {h.dtype} of shape {tuple(h.shape)}."
             )
-        spread = (h.var(0, correction=0) + 1e-8).sqrt().mean()  # at variance 0 the root alone has no gradient
+        spread = (h.var(0, correction=0) + 1e-8).sqrt().mean()  # at variance 0 the root alone has an infinite slope
         return torch.cat([h, spread.expand(len(h), 1, *h.shape[2:])], dim=1)
 
 
@@ -458,10 +460,10 @@ class Packed(nn.Module):
     m       samples in a pack
 
     `forward(x)` maps (batch, channels, …) to (batch,): neighbours in the batch make a pack, and each sample has its
-    pack's score, so that a mean over samples is the mean over packs. A generator that makes one thing only is found
+    pack's score, so that a mean over samples is the mean over packs. A generator that makes only one thing is found
     out, since two alike are rare among real samples. Each score is counted m times in a sum of scores, so that R1 and
-    R2 weigh m times what they would weigh on the packs. Lin et al. 2018. ValueError for m below 1, a batch that makes
-    no whole packs, a pack that the critic does not take, and for conditions.
+    R2 weigh m times what they would weigh on the packs. Lin et al. 2018. Raises ValueError for m below 1, a batch that
+    m does not divide, a pack that the critic does not take, and for conditions.
     """
 
     def __init__(self, critic: nn.Module, m: int = 2):
@@ -482,10 +484,10 @@ class Packed(nn.Module):
 
 
 def dcgan_init(net: nn.Module) -> nn.Module:
-    """DCGAN's first weights, set in place: N(0, 0.02²) for layers, N(1, 0.02²) for BatchNorm's scales, 0 for biases.
+    """DCGAN's initial weights, set in place: N(0, 0.02²) for layers, N(1, 0.02²) for BatchNorm's scales, 0 for biases.
 
-    Radford et al. 2016, section 4, with the scales of its authors' code. (Scales near 0 would shut the network.)
-    Returns the network.
+    Radford et al. 2016, section 4, with the scales of its authors' code. (Scales near 0 would silence the network.)
+    Layers are linear, convolutional and transposed convolutional in two dimensions. Returns the network.
     """
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -505,12 +507,12 @@ def dcgan_init(net: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _iterate(module: nn.Module) -> None:
-    """Let spectral normalisation find the singular value of a weight that was replaced, as it does when it is new."""
+    """Let spectral normalisation find the singular value of a replaced weight, as it does for a new one."""
     weight = module.get_submodule("parametrizations.weight")
     training = weight.training
     weight.train()
     for _ in range(15):
-        _ = module.weight  # each look is an iteration
+        _ = module.weight  # each access is an iteration
     weight.train(training)
 
 
@@ -533,7 +535,7 @@ def _normed(norm: Callable[[int], nn.Module] | None, channels: int) -> list[nn.M
 
 
 def _extra(condition, critic: bool = False, image: bool = False) -> int:
-    """How many inputs a condition adds. ValueError for one that cannot enter such a network, which would go unused."""
+    """How many inputs a condition adds. ValueError for one that cannot enter such a network and would go unused."""
     if condition is None or (critic and isinstance(condition, Projection)):
         return 0
     extra = getattr(condition, "extra", None)
@@ -564,7 +566,7 @@ def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _depth(sides: tuple[int, int], depth: int | None) -> int:
-    """How often an image is halved: `depth`, or as often as leads to 7 pixels or fewer on its shorter side."""
+    """How often an image is halved: `depth`, or by default until its shorter side has 7 pixels or fewer."""
     shorter = min(sides)
     if depth is None:
         depth = max(1, ceil(log2(shorter / 7)))

@@ -17,12 +17,12 @@ Critic = Callable[[Tensor], Tensor]
 
 
 def check_scores(function):
-    """Let `function` take scores only: floating point, of shape (batch,), at least one."""
+    """A decorator: `function` takes only scores, floating point of shape (batch,), at least one; else ValueError."""
 
     @wraps(function)
     def checked(*scores):
         for s in scores:
-            # (batch, 1) against (batch,) would broadcast to (batch, batch) without a word.
+            # (batch, 1) against (batch,) would silently broadcast to (batch, batch).
             if not isinstance(s, Tensor):
                 raise ValueError(f"Expected scores, a tensor (batch,), from the critic, got a {type(s).__name__}.")
             if s.ndim != 1 or len(s) == 0 or not s.is_floating_point():
@@ -45,12 +45,13 @@ class Objective:
     critic        (scores of real, scores of fake samples), each (batch,) -> scalar
     generator     scores of fake samples (batch,) -> scalar; of a relativistic objective (real, fake) -> scalar
     penalty       (critic, real, fake, eps) -> scalar that is added to the critic's loss; eps is (batch,) in [0, 1).
-                  Several of them have names, {"r1": r1, "r2": r2}, and are logged apart; a single one is "penalty".
+                  Several have names, {"r1": r1, "r2": r2}, and are logged separately; a single one is "penalty".
     n_critic      critic updates in each step
     constraint    on the critic's weights, applied in place after each of its updates: weights -> None
     relativistic  whether the generator's loss takes the scores of real samples too
 
-    The two functions raise ValueError for anything but floating-point scores of shape (batch,).
+    `critic` and `generator` raise ValueError for anything but floating-point scores of shape (batch,). Building one
+    raises it for n_critic below 1, and for a penalty of the name "game".
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
@@ -70,7 +71,7 @@ class Objective:
 
     @property
     def penalties(self) -> dict[str, Penalty]:
-        """Its penalties by name, none or several."""
+        """Its penalties by name; empty if it has none."""
         if self.penalty is None:
             return {}
         return dict(self.penalty) if isinstance(self.penalty, Mapping) else {"penalty": self.penalty}
@@ -86,15 +87,18 @@ def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
-    r"""$\mathbb E[f(\tilde x)] - \mathbb E[f(x)]$. Arjovsky et al. 2017, eq. 2, with its sign turned."""
+    r"""$\mathbb E[f(\tilde x)] - \mathbb E[f(x)]$. Arjovsky et al. 2017, eq. 2, with the sign reversed."""
     return fake.mean() - real.mean()
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 10.0) -> Tensor:
     r"""$\lambda\,\mathbb E[(\|\nabla f(\hat x)\|_2 - 1)^2]$ at $\hat x = \epsilon x + (1 - \epsilon)\tilde x$.
 
-    real, fake  (batch, *shape); eps (batch,), uniform on [0, 1): each sample has its own point and its own norm.
-    Gulrajani et al. 2017, eq. 3.
+    real, fake  (batch, *shape)
+    eps         (batch,), uniform on [0, 1): each sample has its own point and its own norm
+    weight      $\lambda$
+
+    Gulrajani et al. 2017, eq. 3. Raises ValueError for other shapes.
     """
     eps = _one_a_sample(real, fake, eps)
     return weight * (_slopes(critic, eps * real + (1 - eps) * fake) - 1).square().mean()
@@ -103,7 +107,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, we
 def r1(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
     r"""$\frac{\gamma}{2}\,\mathbb E[\|\nabla f(x)\|_2^2]$ on real samples; fake and eps are not used.
 
-    Mescheder et al. 2018, section 4.1.
+    `weight` is $\gamma$. Mescheder et al. 2018, section 4.1.
     """
     return weight / 2 * _gradients(critic, real).square().sum(1).mean()
 
@@ -111,16 +115,16 @@ def r1(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 
 def r2(critic: Critic, real: Tensor, fake: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
     r"""$\frac{\gamma}{2}\,\mathbb E[\|\nabla f(\tilde x)\|_2^2]$ on fake samples; real and eps are not used.
 
-    Mescheder et al. 2018, section 4.1; together with R1 in Huang et al. 2024.
+    `weight` is $\gamma$. Mescheder et al. 2018, section 4.1; together with R1 in Huang et al. 2024.
     """
     return weight / 2 * _gradients(critic, fake).square().sum(1).mean()
 
 
 def weight_clipping(bound: float = 0.01) -> Callable[[Sequence[Tensor]], None]:
-    r"""A constraint: every weight goes back into $[-c, c]$, $c$ being the bound.
+    r"""A constraint: every weight is clipped to $[-c, c]$, where $c$ is the bound.
 
     Then the critic is $K$-Lipschitz for some $K$, which depends on the architecture and on $c$ alone, and which nobody
-    knows. Arjovsky et al. 2017, algorithm 1. ValueError for a bound that is not positive.
+    knows. Arjovsky et al. 2017, algorithm 1. Raises ValueError for a bound that is not positive.
     """
     if not bound > 0:
         raise ValueError(f"Weights are clipped to [-c, c] with a positive c, not {bound}.")
@@ -144,12 +148,12 @@ def _one_a_sample(real: Tensor, fake: Tensor, eps: Tensor) -> Tensor:
 
 def _gradients(critic: Critic, points: Tensor) -> Tensor:
     """Each sample's gradient of its own score, (batch, dimensions)."""
-    # The sum, not the mean, whose gradients would be smaller by the batch size.
+    # Of the sum, not of the mean, whose gradients would be smaller by a factor of the batch size.
     return torch.func.grad(lambda x: critic(x).sum())(points).flatten(1)
 
 
 def _slopes(critic: Critic, points: Tensor) -> Tensor:
-    """Each sample's gradient norm, (batch,). `norm` has a gradient at zero; the root of a sum of squares has not."""
+    """Each sample's gradient norm, (batch,). `norm` has a gradient at zero; the root of a sum of squares does not."""
     return _gradients(critic, points).norm(dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Where a training writes: tried before it starts, its own while it lasts, and never half a file."""
+"""Where a training writes: tested before it starts, locked while it lasts, and never left half written."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ def write(content: bytes, path: str | Path) -> None:
 
 
 def no_place(path: str | Path, error: Exception) -> OSError:
-    """That a file cannot be written, and what to do."""
+    """The error for a file that cannot be written, with what to do."""
     return OSError(
         f"{printable(str(path))} cannot be written ({getattr(error, 'strerror', None) or error}). Name a file in a "
         "folder that exists, can be written to, and has room."
@@ -32,11 +32,11 @@ def no_place(path: str | Path, error: Exception) -> OSError:
 
 
 def test_write(path: str | Path, room: int = ROOM) -> None:
-    """See whether `path` could be written, before a training that is to end there. OSError where it could not.
+    """Check that `path` can be written, before a training whose result goes there. Raises OSError if it cannot.
 
     room  bytes that must fit
 
-    Nothing is left behind, and what lies at `path` stays as it is.
+    Nothing is left behind, and a file that is already at `path` stays as it is.
     """
     try:
         target = Path(path).resolve(strict=False)
@@ -61,12 +61,12 @@ def locked(path: str | Path) -> Iterator[None]:
             trainer.run(steps=1000)
             checkpoint.save(trainer, "digits.safetensors")
 
-    The lock is the operating system's, on a file ".NAME.lock" in the same folder, which goes away with it. Killing the
-    process frees it, even if that file stays. Two names of one file, by way of a link, have the same lock. Of several
-    processes that train together the first one alone takes it: enter it in all of them.
+    The lock is the operating system's, on a file ".NAME.lock" in the same folder, which is removed at the end. Killing
+    the process frees the lock, even if that file stays. Two names of one file, such as a link, share one lock. Of
+    several processes that train together, only the first one takes it, but all of them may enter.
 
-    BlockingIOError where another training has it; OSError where the file cannot be written. A file system that has no
-    locks gets a warning.
+    Raises BlockingIOError if another training has the lock, and OSError if the file cannot be written. A file system
+    without locks leads to a warning.
     """
     if distributed.rank():
         yield
@@ -88,6 +88,6 @@ def locked(path: str | Path) -> Iterator[None]:
         yield
     finally:
         if lock.is_locked:
-            with suppress(OSError):  # Windows removes no open file
+            with suppress(OSError):  # Windows does not remove open files
                 file.unlink()
             lock.release()

@@ -3,10 +3,11 @@
     plots.samples(x)  # by shape: images, signals as curves, points, columns of a table
 
 Every function draws on a matplotlib Axes (its own, or the one given as `ax`) and returns it; `table` and `trained`
-return a Figure, `film` a player. None of them knows a network or touches a random number generator. End the line with a
+return a Figure, `film` a player. None of them runs a network or touches a random number generator. End the line with a
 semicolon in a notebook, or the returned Axes is printed below the picture.
 
-They look as `STYLE` says, and leave matplotlib's settings as they are. `plots.style()` sets them for your own figures.
+They draw in the style of `STYLE`, and leave matplotlib's settings as they are. `plots.style()` sets it for your own
+figures.
 """
 
 import functools
@@ -52,10 +53,10 @@ LINES = {role: {"color": COLOURS[role], "linestyle": DASHES[role]} for role in C
 
 WIDTH = 7.0  # inches: the text column of a page
 TALLEST = 12.0  # inches of a grid
-POINTS = 2000  # more points than this hide one another; an even selection of them is drawn
+POINTS = 2000  # more points than this would hide one another: then an evenly spaced selection is drawn
 
 
-STYLE: dict = {  # of matplotlib, for a page of the book
+STYLE: dict = {  # matplotlib's settings for a page of the book
     "figure.figsize": (WIDTH, 3.2),
     "figure.dpi": 110,
     "savefig.dpi": 110,
@@ -88,15 +89,15 @@ def style():
 
 
 def _styled(draw):
-    """A function of this module, drawing in `STYLE` whatever the reader's own settings are."""
+    """A decorator: the function draws in `STYLE`, whatever the reader's own settings are."""
 
     @functools.wraps(draw)
     def within(*args, **kwargs):
         with plt.rc_context(STYLE):
             made = draw(*args, **kwargs)
             interactive = plt.isinteractive()
-        # The first figure of a process loads the backend, and Jupyter's turns this on: without it no later cell shows
-        # its figure.
+        # The first figure of a process loads the backend, and Jupyter's switches to interactive mode, which rc_context
+        # has just undone. Without that mode no later cell shows its figure.
         matplotlib.interactive(interactive)
         return made
 
@@ -145,11 +146,12 @@ def tile(images, columns=None, gap=(1, 1)):
     """Lay images out in rows, as one picture of bytes.
 
     images   (n, 1 to 4, h, w): floats in [-1, 1], or bytes as `as_bytes` makes them; alpha is laid on white
-    columns  images in a row; without it one row up to ten images, then a square
+    columns  images in a row; by default one row of up to ten images, else as square as possible
     gap      white pixels between rows and between columns
-    returns  uint8 (H, W) or (H, W, 3), H = rows * (h + gap[0]) - gap[0], W = columns * (w + gap[1]) - gap[1].
-    Image i stands in row i // columns, column i % columns. Places that stay empty are white.
-    Raises ValueError as `as_bytes` does, and for less than one column.
+    returns  uint8 (H, W) or (H, W, 3), H = rows * (h + gap[0]) - gap[0], W = columns * (w + gap[1]) - gap[1]
+
+    Image i is in row i // columns, column i % columns. Empty places are white. Raises ValueError as `as_bytes` does,
+    and for less than one column.
     """
     images = _array(images)
     images = opaque(images if images.ndim == 4 and images.dtype == np.uint8 else as_bytes(images))
@@ -169,6 +171,7 @@ def tile(images, columns=None, gap=(1, 1)):
 def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
     """Draw images (n, 1 to 4, h, w) in [-1, 1], or those of a data set, side by side and without axes.
 
+    columns  images in a row, as in `tile`
     labels   one text for each image, written above it
     rows     one text for each row, written at its left
     Raises ValueError as `tile` does, and when labels or rows do not match in number.
@@ -188,7 +191,7 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
         width = width * min(1, TALLEST / height)
         ax = _subplots(figsize=(width, min(height, TALLEST) + (0.3 if title else 0)))
     smooth = "nearest" if sheet.shape[1] < 500 else "auto"
-    if sheet.ndim == 2:  # the page's ground shows between the images
+    if sheet.ndim == 2:  # the page's background shows between the images
         sheet = np.ma.masked_array(sheet, tile(np.zeros((len(images), 1, h, w), np.uint8), columns, gap) > 0)
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation=smooth)
     ax.set_axis_off()
@@ -212,8 +215,10 @@ def grid(images, columns=None, title=None, labels=None, rows=None, ax=None):
 def signals(signals, columns=None, title=None, limits=None, ax=None):
     """Draw signals (n, channels, length), or those of a data set, as small curves side by side, on one scale.
 
-    columns  signals in a row; without it one column up to four signals, then a square
-    limits   (low, high) of all of them; without it everything that is finite fits
+    columns  signals in a row; by default one column of up to four signals, else as square as possible
+    limits   (low, high) of all of them; by default everything that is finite fits
+
+    Raises ValueError for another shape, and for less than one column.
     """
     values = _array(_samples(signals))
     if values.ndim != 3 or 0 in values.shape:
@@ -242,13 +247,15 @@ def signals(signals, columns=None, title=None, limits=None, ax=None):
 
 @_styled
 def table(fake=None, real=None, names=None, title=None, limits=None, tops=None):
-    """Draw samples (n, d) of a table: up to four columns in pairs, of more columns the densities of the first twelve.
+    """Draw samples (n, d) of a table: four columns or fewer in pairs; of more, the densities of the first twelve.
 
-    fake, real  (n, d); the real ones stand behind. Either may be a data set
+    fake, real  (n, d); the real ones are drawn behind. Either may be a data set
     names       of the columns
-    limits      (low, high) for each column; without it everything that is finite fits
-    tops        the highest density that each column's axis shows
+    limits      (low, high) for each column; by default everything that is finite fits
+    tops        the highest density that each column's axis shows; by default everything fits
     returns     the Figure
+
+    Raises ValueError for other shapes, and for another number of names.
     """
     sets = {role: _array(_samples(values)) for role, values in (("real", real), ("fake", fake)) if values is not None}
     shapes = {values.shape[1:] for values in sets.values()}
@@ -292,7 +299,7 @@ def table(fake=None, real=None, names=None, title=None, limits=None, tops=None):
 
 
 def _pair(ax, sets, row, column, limits):
-    """Two columns of a table against one another."""
+    """Draw two columns of a table against each other."""
     for role, size, alpha in (("real", 14, 0.12), ("fake", 3, 0.6)):
         if role in sets:
             ax.scatter(*_some(sets[role])[:, [column, row]].T, s=size, color=COLOURS[role], alpha=alpha, linewidths=0)
@@ -301,20 +308,22 @@ def _pair(ax, sets, row, column, limits):
 
 
 def _few_ticks(ax):
-    """So that the numbers of small pictures, of whatever scale, stand apart."""
+    """Keep the tick labels of a small picture from overlapping, whatever its scale."""
     ax.locator_params(nbins=3)
     ax.ticklabel_format(scilimits=(-2, 4))
 
 
 def samples(x, real=None, columns=None, title=None, ax=None):
-    """Draw samples of any kind, or those of a data set, by their shape: what films and the command line use too.
+    """Draw samples of any kind, or those of a data set, by their shape, as films and the command line do too.
 
     (n, channels, h, w) as `grid`, (n, channels, length) as `signals`, (n, 2) as `points`, (n,) and (n, 1) as `density`,
-    other (n, d) as `table`, which takes no `ax`. Of a data set the first 64 images or signals are drawn.
+    other (n, d) as `table`, which takes no `ax`. Of a data set, the first 64 images or signals are drawn.
 
-    real     stands behind points, densities and tables; next to images and signals it has no place
-    columns  images or signals in a row
-    returns  what these functions do. ValueError for other shapes, and as they raise it.
+    real     drawn behind points, densities and tables; ignored for images, signals and data sets
+    columns  images or signals in a row; ignored for all others
+    returns  what these functions return
+
+    Raises ValueError for other shapes, and as these functions do.
     """
     kind = _kind(x)
     sets: dict = {"real": x} if isinstance(x, Data) else {"real": real, "fake": x}
@@ -347,7 +356,7 @@ def _kind(x):
 
 
 def running_mean(values, window):
-    """The mean of the `window` values around each one, itself in the middle: an even window is one smaller.
+    """The mean of the `window` values around each one. An even window is made one smaller, so that it is symmetric.
 
     Near the ends it is the mean of those that exist.
     """
@@ -362,7 +371,9 @@ def losses(log, smooth=None, ax=None, title=None):
     """Draw every term of every player over the steps: a running mean, with the raw values faint behind it.
 
     log      player -> term -> values (steps,), as `fit` returns it
-    smooth   width of the running mean in steps; without it a fortieth of the run; 1 draws the raw values alone
+    smooth   width of the running mean in steps; by default a fortieth of the run; 1 draws the raw values alone
+
+    Raises ValueError for a log without steps, and for terms that are not one number per step.
     """
     curves_ = [(player, term, _array(log[player][term])) for player in log.keys() for term in log[player].keys()]
     if not curves_ or any(values.ndim != 1 or len(values) == 0 for *_, values in curves_):
@@ -388,7 +399,7 @@ def losses(log, smooth=None, ax=None, title=None):
 
 @_styled
 def trained(model, images):
-    """Draw a model that ships beside its history: its images, its distance to test digits, and its losses.
+    """Draw a model that ships, with its history: its images, its distance to test digits, and its losses.
 
     model   what `pretrained` returns: its card holds the curve, and the distance of real training images
     images  of the model, (n, 1, 28, 28) in [-1, 1]
@@ -428,9 +439,11 @@ def trained(model, images):
 def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
     """Draw sets in the plane on equal axes: data as a dark cloud, generated points as small light dots upon it.
 
-    real, fake  (n, 2); an even selection of 2,000 is drawn when there are more. `real` may be a data set.
+    real, fake  (n, 2); of more than 2,000, an evenly spaced selection is drawn. Either may be a data set.
     modes       (k, 2) centres, drawn as circles
-    limits      (low, high) of both axes; without it everything fits
+    limits      (low, high) of both axes; by default everything that is finite fits
+
+    Raises ValueError for other shapes, and if there is nothing to draw.
     """
     sets = {
         name: _plane(values, name)
@@ -467,11 +480,13 @@ def points(real=None, fake=None, modes=None, limits=None, title=None, ax=None):
 
 @_styled
 def density(real=None, fake=None, bins=60, limits=None, title=None, ax=None, top=None):
-    """Draw histograms of samples on the line, as densities: data filled, generated ones as an outline.
+    """Draw histograms of samples on the line, as densities: data filled, generated samples as an outline.
 
-    real, fake  (n,) or (n, 1). `real` may be a data set.
+    real, fake  (n,) or (n, 1). Either may be a data set.
     limits      (low, high) of the axis, cut into `bins` bins; samples outside count towards the total
-    top         the highest density that the axis shows; without it everything fits
+    top         the highest density that the axis shows; by default everything fits
+
+    Raises ValueError for other shapes, and if there is nothing to draw.
     """
     sets = {role: _line(values, role) for role, values in (("real", real), ("fake", fake)) if values is not None}
     if not sets:
@@ -498,7 +513,9 @@ def curves(x, ys, roles=None, title=None, ax=None):
 
     x      (n,)
     ys     name -> values (n,), or a function of x
-    roles  name -> role in COLOURS; without it a name that is a role has that role's colour, others take what is left
+    roles  name -> role in COLOURS; by default a name that is a role has that role's colour, others take what is left
+
+    Raises ValueError for an unknown role, and for a curve that does not have one value for each x.
     """
     x = _line(x, "x")
     roles = _roles(ys, roles)
@@ -554,6 +571,8 @@ def field(f, limits=(-2, 2), title=None, ax=None):
 
     f       (n, 2) points -> (n, 2) velocities
     limits  (low, high) of both axes
+
+    Raises ValueError for velocities of another shape.
     """
     side = np.linspace(*limits, num=25)
     where = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -586,8 +605,10 @@ def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=No
              `samples` does on axes that stand still, images as floats or bytes; or pictures uint8 (h, w, 3)
     alt      what the film shows, in a sentence
     columns  images or signals in a row
-    real, modes, limits   what stands behind generated points, and the axes' ends (without them every frame fits)
-    seconds  how long the whole film plays; without it eight frames a second
+    real, modes, limits   what is drawn behind generated points, and the ends of the axes (by default every frame fits)
+    seconds  how long the whole film plays; by default eight frames a second
+
+    Raises ValueError for a film without frames, and as `film.Reel` does.
     """
     if len(film.frames) == 0:
         raise ValueError("The film is empty: train with hooks=[film] before you show it.")
@@ -602,7 +623,7 @@ def film(film, alt, columns=None, real=None, modes=None, limits=None, seconds=No
 
 
 def _drawn(frames, real, modes, limits, columns):
-    """Frames of what is not an image, each a picture of a figure, on the same axes."""
+    """Frames of samples that are not images, each drawn as a picture of a figure, all on the same axes."""
     kind, behind = _kind(frames[0]), [] if real is None else [_array(_samples(real))]
     if kind == "signals":
         limits = limits or _limits(np.concatenate(frames))
@@ -622,7 +643,7 @@ def _drawn(frames, real, modes, limits, columns):
 
 
 def _heights(values, limits, bins):
-    """Of each column of (n, d), how high its density stands in as many bins, of all samples."""
+    """For each column of (n, d), the greatest height of its density in `bins` bins; see `density`."""
     counts = [np.histogram(column, bins, ends)[0].max() for column, ends in zip(values.T, limits, strict=True)]
     return [n * bins / (len(values) * (high - low)) for n, (low, high) in zip(counts, limits, strict=True)]
 
@@ -637,7 +658,7 @@ def picture(figure):
 
 
 def png(shown):
-    """The bytes of a PNG of samples, as `samples` draws them, or of a figure; of images each pixel is one pixel."""
+    """The bytes of a PNG of samples, as `samples` draws them, or of a figure. Pixels of images stay single pixels."""
     if isinstance(shown, Figure | Axes):
         pixels = picture(shown)
     elif _kind(shown) == "images":
@@ -676,7 +697,7 @@ def _line(values, name):
 
 
 def _some(values):
-    """At most POINTS rows, evenly spaced: without drawing random numbers."""
+    """At most POINTS rows, evenly spaced, so that no random numbers are drawn."""
     return values[np.linspace(0, len(values) - 1, POINTS).astype(int)] if len(values) > POINTS else values
 
 
@@ -704,7 +725,7 @@ def _roles(names, given=None):
 
 
 def _apart(heights, gap):
-    """Move sorted heights apart until neighbours differ by `gap` or more, as little as a few passes manage."""
+    """Move sorted heights apart, no more than needed, until neighbours differ by about `gap` or more."""
     heights = list(heights)
     for _ in range(50):
         for i in range(1, len(heights)):

@@ -113,7 +113,10 @@ def pyramid(spec: Spec) -> list[tuple[int, int]]:
 
 
 def pyramid_generator(spec: Spec) -> Cascade:
-    """A small fully connected level, with half of z, and convolutional ones that share the other half."""
+    """A small fully connected level, with half of z, and convolutional ones that share the other half.
+
+    Raises ValueError for a latent_dim too small to share, and as `pyramid` does.
+    """
     coarsest, *finer = pyramid(spec)
     share = spec.latent_dim // 2 // len(finer)
     if share < 1:
@@ -123,7 +126,7 @@ def pyramid_generator(spec: Spec) -> Cascade:
 
 
 def pyramid_critics(spec: Spec) -> nn.ModuleList:
-    """One critic for each level, of which the finer ones see the coarse image too."""
+    """One critic for each level; those of the finer levels see the coarse image too."""
     (coarsest, *finer), channels = pyramid(spec), spec.channels
     return nn.ModuleList(
         [
@@ -139,9 +142,10 @@ def pyramid_critics(spec: Spec) -> nn.ModuleList:
 def pyramid_players(recipe: Recipe, networks: Mapping[str, Any]) -> Sequence[Player]:
     """Critic and generator of each level, `critic 0` and `generator 0` the coarsest.
 
-    Each plays on real images of its size, given the real image of half of it. The levels meet only afterwards, when the
-    first one's image becomes the second one's condition. The coarsest one has R1 and a quarter of the learning rates.
-    Denton et al. 2015. ValueError for labels and augmentations, which it has no use for.
+    Each level plays on real images of its size; except for the coarsest, its condition is the real image at half that
+    size. The levels meet only in sampling, when each one's image becomes the next one's condition. The coarsest one has
+    R1 and a quarter of the learning rates. Denton et al. 2015. Raises ValueError for labels and augmentations, which it
+    has no use for.
     """
     refuse_unused(recipe, "labelled", "augment")
     generator, players = networks["generator"], []
@@ -188,10 +192,10 @@ STACKED = Recipe(
     players=pyramid_players,
 )
 
-#: Those that draw images of noise, and of a label, by name.
+#: Those that make samples from noise, or from noise and a label, by name.
 RECIPES = {recipe.name: recipe for recipe in (MLP, CONDITIONAL, STACKED, DCGAN, WGAN, WGAN_GP, VAE, GMMN)}
 
-#: All that have a name: those too that make images of images, by `model.sample(n, images)`.
+#: All that have a name, including those that make images from images, by `model.sample(n, images)`.
 NAMED = {**RECIPES, **{recipe.name: recipe for recipe in (INPAINTING, PIX2PIX, CYCLEGAN)}}
 
 

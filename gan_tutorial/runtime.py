@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 SCALES = ("smoke", "cpu", "gpu")
-MOST = 2**62  # of what a progress bar counts to: it computes with its total as a float, and with lengths as C does
+MOST = 2**62  # the most that a progress bar counts to: its total has to fit into a float and a C integer
 _muted = ContextVar("_muted", default=False)  # while a stopwatch shows the progress of several loops
 
 
@@ -47,9 +47,9 @@ def check_seed(seed: int) -> int:
 
 
 def pick_device(asked: str | None = None) -> tuple[torch.device, str]:
-    """The device that is asked for, else the fastest at hand, and why: CUDA, then Apple's MPS, then the CPU.
+    """The device that is asked for, else the fastest at hand (CUDA, then Apple's MPS, then the CPU), and the reason.
 
-    ValueError for one that is unknown or not at hand.
+    Raises ValueError for one that is unknown or not at hand, and for one with an index, such as "cuda:0".
     """
     at_hand = {}
     if torch.cuda.is_available():
@@ -67,15 +67,15 @@ def pick_device(asked: str | None = None) -> tuple[torch.device, str]:
 def derive_seed(*words) -> int:
     """A 32-bit seed for a stream of random numbers, from any words that name the stream.
 
-    Hashing keeps streams apart: seed 1's batches are not seed 0's, shifted by one. 32 bits are what the CPU's
-    generator looks at.
+    Hashing keeps streams apart: seed 1's batches are not seed 0's, shifted by one. The CPU's generator uses no more
+    than 32 bits.
     """
-    words = tuple(int(word) if isinstance(word, Integral) else word for word in words)  # NumPy's are written otherwise
+    words = tuple(int(word) if isinstance(word, Integral) else word for word in words)  # NumPy's have another repr
     return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=4).digest(), "big")
 
 
 def show_progress() -> bool:
-    """Whether somebody looks on, so that progress is worth showing. GAN_TUTORIAL_PROGRESS=0 or 1 decides."""
+    """Whether somebody is watching, so that progress is worth showing. GAN_TUTORIAL_PROGRESS=0 or 1 overrides it."""
     if _muted.get():
         return False
     setting = os.environ.get("GAN_TUTORIAL_PROGRESS")
@@ -88,7 +88,7 @@ def show_progress() -> bool:
 
 def progress(steps: int) -> tqdm:
     """`range(steps)` with a progress bar where somebody watches, and nothing printed where nobody does."""
-    # Standard output, since a notebook shows standard error on red.
+    # On standard output, since a notebook shows standard error on a red ground.
     return tqdm(
         range(steps),
         total=min(steps, MOST),
@@ -103,9 +103,9 @@ def progress(steps: int) -> tqdm:
 def progress_bar(
     steps: int | None, seconds: float | None, steps_done: int = 0, seconds_done: float = 0.0
 ) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar towards a number of steps or of seconds, in place of those of the loops inside.
+    """A progress bar towards a number of steps or of seconds, which replaces those of the loops inside.
 
-    Yields show(steps, seconds), to be called with what has been done in all, before as well.
+    Yields show(steps, seconds), to be called with the totals so far, including `steps_done` and `seconds_done`.
     """
     by_time = steps is None
     bar = tqdm(
@@ -133,11 +133,11 @@ def progress_bar(
 
 
 class Run:
-    """The settings of one run. Prints them in a line, each with its reason.
+    """The settings of one run. Prints them in one line, with the reason for each choice.
 
     seed       of every random number; GAN_TUTORIAL_SEED overrides it. Seeds torch's global generator too, from which
                networks draw their first weights.
-    device     "cpu", "cuda" or "mps"; without it the fastest at hand, in the order CUDA, MPS, CPU
+    device     "cpu", "cuda" or "mps"; by default the fastest at hand, in the order CUDA, MPS, CPU
     precision  "float32" (the default: the same arithmetic on every device) or "tf32" (faster matrix products and
                convolutions on NVIDIA GPUs from Ampere on, with a 10-bit mantissa).
 

@@ -60,10 +60,10 @@ Drawing = tuple[
 
 
 def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None, draw_now=None) -> Drawing:
-    """n digits with their labels and factors: FACTORS as float32, and "typeface", the place in FACES, as int64.
+    """n digits with their labels and factors: FACTORS as float32, and "typeface", the index in FACES, as int64.
 
-    If a directory is given as `cache`, they are kept there, so long as neither this file nor matplotlib changes, see
-    `gan_tutorial.cache`. `draw_now` draws what is not kept; where it is not given, `draw_digits`.
+    If a directory is given as `cache`, they are kept there, as long as neither this file nor matplotlib changes, see
+    `gan_tutorial.cache`. `draw_now` draws what is not kept; by default it is `draw_digits`.
     """
     code = hashlib.sha256(Path(__file__).read_bytes() + matplotlib.__version__.encode()).hexdigest()[:12]
     make = partial(draw_now or draw_digits, n, seed, split)
@@ -71,7 +71,7 @@ def draw(n: int, seed: int = 0, split: str = "train", cache: Path | None = None,
 
 
 def keep_drawing(cache: Path | None, name: str, key: str, make, shape: tuple[int, ...], factors) -> Drawing:
-    """What `make` draws, images of this shape with labels and these factors, from the cache where it is there."""
+    """What `make` draws, images of this shape with labels and these factors; from the cache if it holds them."""
 
     def arrays() -> Arrays:
         images, label, drawn = make()
@@ -147,9 +147,9 @@ def pictures(glyph: int, factors: dict[str, Tensor], push: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def glyphs() -> tuple[Tensor, Tensor]:
-    """Of all glyphs, in units of their height: the fields d and w, (faces · 10, 2, CELLS, CELLS), and three numbers.
+    """For all glyphs, in units of their height: the fields d and w, (faces · 10, 2, CELLS, CELLS), and three numbers.
 
-    These, (faces · 10, 3), are the centre of the ink, x and y, and w where the strokes are thick.
+    The three numbers, (faces · 10, 3), are x and y of the centre of the ink, and w where the strokes are thick.
     """
     outlines = [outline(file, chr(ord(zero) + digit)) for file, zero, _ in FACES.values() for digit in range(10)]
     x, y = lattice(CELLS)

@@ -5,7 +5,7 @@
     images = model.sample(100)
 
 The recipes of the book are in `gan_tutorial.recipes`. One that is not a GAN of one generator and one critic also says
-who plays, on which batches, and how one samples.
+who plays, on which batches, and how to sample.
 """
 
 import copy
@@ -33,8 +33,8 @@ from .game import Batch, Feed, Interrupted, Log, NonFiniteLoss, Player, Terms, a
 from .objectives import Objective, nonsaturating
 from .runtime import check_seed, derive_seed, progress_bar
 
-BATCHNORM_SAMPLES = 5_000  # at least so many, that BatchNorm's statistics are measured on after training
-PIECE = 1000  # samples that are made at once
+BATCHNORM_SAMPLES = 5_000  # after training, BatchNorm's statistics are measured on at least this many
+PIECE = 1000  # samples made at a time
 
 History = Mapping[str, Mapping[str, Tensor]]
 Networks = Mapping[str, nn.Module]
@@ -42,7 +42,7 @@ OptimizerFactory = Callable[[Iterable], torch.optim.Optimizer]
 
 
 class Batches(Iterator[Batch], Protocol):
-    """Endless batches, as a `Feed` is. Batch number `batches_drawn` comes next, which can be set."""
+    """An endless iterator of batches, such as a `Feed`. `batches_drawn`, the number of the next one, can be set."""
 
     batches_drawn: int
 
@@ -51,7 +51,7 @@ class Spec(NamedTuple):
     """What networks are built for.
 
     shape       of a sample: (channels, height, width) of images, (d,) of points
-    classes     how many; 0 where networks are not told labels
+    classes     how many; 0 if the networks are not told labels
     latent_dim  dimensions of z
     """
 
@@ -61,12 +61,12 @@ class Spec(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """Of an image. ValueError where samples are not images."""
+        """Channels of an image. Raises ValueError if samples are not images."""
         return self._image()[0]
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of an image. ValueError where samples are not images."""
+        """(height, width) of an image. Raises ValueError if samples are not images."""
         return self._image()[1:]
 
     def _image(self) -> tuple[int, int, int]:
@@ -109,7 +109,7 @@ def lone_player(recipe: "Recipe", name: str, net: nn.Module, loss: Callable[[Bat
 
 
 def refuse_unused(recipe: "Recipe", *names: str) -> None:
-    """ValueError for a field of the recipe that was set, and that its players would leave out in silence."""
+    """Raise ValueError for a field of the recipe that was set although its players would silently ignore it."""
     for name in names:
         if getattr(recipe, name) != getattr(Recipe, name):
             raise ValueError(f"The players of {recipe.name} make no use of {name}: leave it out.")
@@ -127,7 +127,7 @@ def generate(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
 
 
 def generator_forward(networks: Networks, batch: Batch) -> None:
-    """A pass of the network called generator, in the mode that it is in."""
+    """A forward pass of the network called generator, in its present mode."""
     networks["generator"](batch.z, batch.condition)
 
 
@@ -138,8 +138,8 @@ class Recipe:
     name              in files, and on the command line where it is one of `RECIPES`
     networks          name -> (Spec -> network), built in this order: {"generator": …, "critic": …}
     objective         what critic and generator minimise
-    optimizer         parameters -> optimiser, one for each player; critic_optimizer: the critic's, if it is another one
-    steps             in about a minute on two CPU cores
+    optimizer         parameters -> optimiser, one for each player; critic_optimizer: the critic's, if it differs
+    steps             how many by default; for the book's recipes, about a minute on two CPU cores
     latent_dim        dimensions of z
     batch_size        samples in a batch
     share_batch       whether critic and generator learn on one batch, see `adversaries`
@@ -147,14 +147,14 @@ class Recipe:
     half_life         of the moving average of weights, in images
     lr_schedule       steps done -> factor of the learning rates
     term_weights      a term of the critic, or of a lone player -> (steps done -> its factor)
-    augment           what the critic sees of real and fake samples, see `gan_tutorial.augment`; flip: whether real
-                      images are mirrored with probability one half
-    players           (recipe, networks) -> who takes turns, in their order
+    augment           applied to real and fake samples before the critic sees them, see `gan_tutorial.augment`; flip:
+                      whether each real image is mirrored with probability one half
+    players           (recipe, networks) -> the players, in the order of their turns
     batches           (recipe, data, seed) -> the feed: endless batches, with `batches_drawn` that can be set
     averaged          the networks whose moving averages make samples
     sampler           (averaged networks, z, condition) -> samples
     forward           (averaged networks, batch): a forward pass, by which BatchNorm's statistics are measured
-    condition_shape   Spec -> the shape of one condition, where samples are made of images; None for a free side
+    condition_shape   Spec -> the shape of one condition, if samples are made from images; None in it for any length
     options           what `configure` changed, by name
     """
 
@@ -200,11 +200,12 @@ class Recipe:
         flip: bool | None = None,
         augment: bool | None = None,
     ) -> "Recipe":
-        """The recipe with other numbers, which its files remember, so that they can be loaded by its name.
+        """The recipe with other numbers. Files remember them, so that they can be loaded by the recipe's name alone.
 
-        lr  multiplies the learning rates of all players by lr / (that of `optimizer`). ValueError where the optimiser
-            is not a `functools.partial` with an lr, as `adam(…)` is.
+        lr       multiplies the learning rates of all players by lr / (that of `optimizer`)
         augment  True for `DiffAugment()`, False for none
+
+        Raises ValueError for an lr if the optimiser is not a `functools.partial` with an lr, as `adam(…)` is.
         """
         given = {"batch_size": batch_size, "latent_dim": latent_dim, "half_life": half_life, "flip": flip}
         given = {name: value for name, value in given.items() if value is not None}
@@ -223,7 +224,10 @@ class Recipe:
         return replace(made, options=options)
 
     def spec(self, data: Data) -> Spec:
-        """What its networks are built for on these data. ValueError for data without the labels that it needs."""
+        """What its networks are built for on these data, with as many classes as the greatest label plus one.
+
+        Raises ValueError for data without the labels that it needs.
+        """
         if not self.labelled:
             return Spec(data.shape, 0, self.latent_dim)
         if data.label is None:
@@ -231,7 +235,7 @@ class Recipe:
         return Spec(data.shape, int(data.label.max()) + 1, self.latent_dim)
 
     def build(self, spec: Spec, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
-        """Its networks, or those of these names, with first weights from PyTorch's global generator."""
+        """Its networks, or those of these names, with initial weights from PyTorch's global generator."""
         return {name: self.networks[name](spec) for name in names or self.networks}
 
     def train(
@@ -243,13 +247,14 @@ class Recipe:
         hooks: Sequence[Callable[[int, Log], None]] = (),
         accelerations: Sequence[Acceleration] = (),
     ) -> "TrainedModel":
-        """Train on `data`, on its device: for `steps`, else for `seconds`, else for the recipe's own steps.
+        """Train on `data`, on its device: for `steps` or for `seconds`, or else for the recipe's own steps.
 
-        accelerations  that leave the game alone, such as (acceleration.bfloat16, acceleration.fused)
+        accelerations  such as (acceleration.bfloat16, acceleration.fused): they leave the game alone
 
-        The same seed and steps give the same weights on one CPU with as many threads. Ctrl-C raises Interrupted, whose
-        `model` is what was learned so far. ValueError if both steps and seconds are given, or the recipe needs labels
-        that the data do not have.
+        The same seed and steps give the same weights on one CPU with the same number of threads. Ctrl-C raises
+        Interrupted, whose `model` is what was learned so far. Other exceptions, such as a hook's, have a `model` too,
+        except for NonFiniteLoss, which is raised as by `fit`. Raises ValueError if both steps and seconds are given, or
+        the recipe needs labels that the data do not have.
         """
         trainer = Trainer(self, data, seed, accelerations)
         try:
@@ -268,7 +273,7 @@ class Recipe:
 
 
 def plain(value):
-    """A number of NumPy's as Python's, which JSON knows; anything else as it is."""
+    """A NumPy number as a Python one, which JSON can hold; anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -293,9 +298,9 @@ class TrainedModel:
 
     networks  the moving averages, frozen, their BatchNorm statistics measured anew: {"generator": …}
     spec      what they were built for
-    log       its history, `log["critic"]["game"]` of shape (steps,)
+    log       its history, `log["critic"]["game"]` of shape (steps,); for a model that ships, means over equal spans
     seconds   of training; steps: how many
-    card      what its file says of it: data, machine, code, metrics; empty where it comes from no file
+    card      what its file says about it: data, machine, code, metrics; empty if it comes from no file
     """
 
     recipe: Recipe
@@ -317,7 +322,7 @@ class TrainedModel:
 
     @property
     def metrics(self) -> dict[str, Mapping[str, float]]:
-        """What its card says of it: at first, at the end, and of real training images. Empty without a card."""
+        """The metrics on its card: early in training, at the end, and of real training images. Empty without a card."""
         names = self.card.get("metrics", {})
         early = {
             f"after {point['seconds']:.0f} s": {name: point[name] for name in names if name in point}
@@ -328,10 +333,12 @@ class TrainedModel:
         return early | late | real
 
     def conditions(self, n: int, condition: Tensor | int | None = None) -> Tensor | None:
-        """What n samples are made for: (n, …). Without a condition all classes in turn, where the recipe is labelled.
+        """The conditions (n, …) of n samples. Without one: all classes in turn if the recipe is labelled, else None.
 
-        Images are float32. ValueError for what is not a tensor, another shape, an unknown class, and images that are
-        not finite floating point in [-1, 1].
+        condition  a tensor (n, …), or one label for all samples
+
+        Images are returned as float32. Raises ValueError for a condition that is not a tensor, or is of another shape
+        or an unknown class, and for images that are not finite floating point in [-1, 1].
         """
         if not self.recipe.labelled:
             if isinstance(condition, Integral):
@@ -352,14 +359,14 @@ class TrainedModel:
             raise ValueError(
                 f"Expected one condition (label or image) for each of {n} samples, got shape {tuple(condition.shape)}."
             )
-        if self.recipe.labelled and not condition.is_floating_point():  # here, since on a GPU no network looks
+        if self.recipe.labelled and not condition.is_floating_point():  # here, since on a GPU no network checks
             least, most = int(condition.min()), int(condition.max())
             if not 0 <= least <= most < self.spec.classes:
                 raise ValueError(f"Expected labels from 0 to {self.spec.classes - 1}, got some from {least} to {most}.")
         return condition if self.recipe.condition_shape is None else self._images(condition)
 
     def _images(self, condition: Tensor) -> Tensor:
-        """Images that samples are made of, in float32. ValueError, with what to do, for others than it has learned."""
+        """Images that samples are made from, in float32. ValueError, with what to do, for any that do not fit."""
         shape = self.recipe.condition_shape(self.spec)  # pyright: ignore[reportOptionalCall]  # asked before
         own = tuple(condition.shape[1:])
         fits = len(own) == len(shape) and all(side in (None, one) for side, one in zip(shape, own, strict=True))
@@ -375,7 +382,7 @@ class TrainedModel:
                 "numbers there."
             )
         low, high = (bound.item() for bound in condition.aminmax())
-        if self.spec.channels <= 4 and not -1.001 <= low <= high <= 1.001:  # more are no colours, and in any range
+        if self.spec.channels <= 4 and not -1.001 <= low <= high <= 1.001:  # more channels have any range
             raise ValueError(
                 f"Expected images in [-1, 1] as condition of {self.recipe.name}, got values from {low:.4g} to "
                 f"{high:.4g}: rescale them, for grey levels 0…255 by x / 127.5 - 1."
@@ -383,7 +390,7 @@ class TrainedModel:
         return condition.float()
 
     def pieces(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Iterator[Tensor]:
-        """n samples, up to a thousand at a time: for more of them than fit into memory."""
+        """n samples, up to a thousand at a time: for more than fit into memory. ValueError unless n is positive."""
         if n < 1:
             raise ValueError(f"Expected a positive number of samples, got {n}.")
         condition = self.conditions(n, condition)
@@ -398,9 +405,10 @@ class TrainedModel:
     def sample(self, n: int, condition: Tensor | int | None = None, seed: int = 0) -> Tensor:
         """n samples (n, *shape), images in [-1, 1], made in pieces that fit into memory.
 
-        condition  labels (n,) int64, or one label for all, where the recipe is labelled: without it all classes in
-                   turn. n images, where it makes images of images: samples are of their size, of pairs the half.
-                   ValueError for other images than it was trained on, or where none is expected.
+        condition  for a labelled recipe, labels (n,) int64 or one label for all; without it, all classes in turn. For a
+                   recipe that makes images from images, n of these: samples have their size.
+
+        Raises ValueError for a condition that does not fit what it was trained on, or where none is expected.
         """
         return torch.cat(list(self.pieces(n, condition, seed)))
 
@@ -412,18 +420,18 @@ class Trainer:
         trainer.run(steps=500)
         trainer.run(steps=1000)
 
-    The weights are those of 1,000 steps at once, bit for bit on a CPU with as many threads.
+    The weights are then those of 1,000 steps in one go, bit for bit on a CPU with the same number of threads.
 
     players, feed   as `fit` takes them; networks: by name
     averages        the moving averages that samples are made with, by name
     steps, seconds  of training so far
-    accelerations   that it takes, see `gan_tutorial.acceleration`
-    whole           False where it was ended within a step, which cannot be resumed
+    accelerations   in use, see `gan_tutorial.acceleration`
+    whole           False if it was stopped within a step, and so cannot be resumed
 
-    Where several processes have joined, each takes its part of every batch; the log is that of whole batches. Layers
-    that draw random numbers, such as dropout, have a stream of their own. Raises ValueError for data without the labels
-    that the recipe needs, for a batch that the processes cannot share, and for an acceleration that is not supported
-    here.
+    If several processes have joined, each takes its part of every batch; the log is that of whole batches. Layers that
+    draw random numbers, such as dropout, have a stream of their own. Raises ValueError for data without the labels that
+    the recipe needs, for batches or a `forward` that do not work, for processes that play different games or cannot
+    share a batch evenly, and for an acceleration that is not supported here.
     """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int = 0, accelerations: Sequence[Acceleration] = ()):
@@ -460,16 +468,18 @@ class Trainer:
         save: Callable[["Trainer"], None] | None = None,
         every: float = 60.0,
     ) -> None:
-        """Go on until so many steps, or so many seconds of training, are done in all.
+        """Train until this many steps, or this many seconds of training, are done in total.
 
-        hooks  called as hook(step, log) after every step, with steps counted from this call on
-        save   is given this trainer after a whole step, `every` so many seconds; its time does not count as training
+        hooks  called as hook(step, log) after every step, with steps counted from the start of this call
+        save   called with this trainer between two steps, every `every` seconds; its time does not count as training
 
-        Ctrl-C ends it after the step at hand (several processes at the next tenth step), and raises Interrupted: half a
-        step could not be resumed. A second Ctrl-C ends it at once, by KeyboardInterrupt. Of several processes the first
-        one calls hooks and `save`, and looks at the clock. Raises NonFiniteLoss as `fit` does, ValueError where not one
-        of steps and seconds is given or the processes have different games, and distributed.PeerLost where another one
-        is gone.
+        Ctrl-C ends it after the current step (with several processes, at the next multiple of ten), and raises
+        Interrupted: half a step could not be resumed. A second Ctrl-C ends it at once, by KeyboardInterrupt. Of several
+        processes, only the first calls hooks and `save`, and watches the clock.
+
+        Raises NonFiniteLoss as `fit` does, and distributed.PeerLost if another process is gone. Raises ValueError
+        unless exactly one of steps and seconds is given and is not negative, if the processes are at different steps,
+        and if this training was stopped within a step.
         """
         if (steps is None) == (seconds is None):
             raise ValueError("Train for a number of steps or of seconds, for one of them and not for both.")
@@ -485,7 +495,7 @@ class Trainer:
         self.logs.append(log)
 
         def done() -> bool:
-            """Whether it is enough. By steps each process knows; by seconds, and if interrupted, all hear of it."""
+            """Whether to stop. Each process counts steps itself; seconds and interrupts are told to all of them."""
             over = first and seconds is not None and self.seconds >= seconds
             said = distributed.all_reduce_max(2 if asked else 1 if over else 0, self.steps)
             if said == 2:
@@ -512,7 +522,10 @@ class Trainer:
                     self.logs.remove(log)
 
     def refuse_what_would_fail_at_the_end(self) -> None:
-        """Measure BatchNorm's statistics on one batch, as `model` does in the end. ValueError where that fails."""
+        """Measure BatchNorm's statistics on one batch, as `model` will at the end. ValueError if that fails.
+
+        Also raises it for batches without `batches_drawn`.
+        """
         recipe, networks = self.recipe, self.settling()
         if not hasattr(self.feed, "batches_drawn"):
             raise ValueError(
@@ -562,7 +575,7 @@ class Trainer:
         return TrainedModel(recipe, networks, self.spec, self.log, self.steps, self.seconds)
 
     def settling(self) -> Networks:
-        """Copies of the averaged networks, of this process alone, whose BatchNorm statistics may move."""
+        """Copies of the averaged networks, local to this process, whose BatchNorm statistics may move."""
         return {
             name: distributed.local_batchnorm(copy.deepcopy(average.net)) for name, average in self.averages.items()
         }
@@ -590,9 +603,9 @@ class Trainer:
 
 
 class LayerRandomness:
-    """PyTorch's global random numbers while this is entered, with a state that it keeps: those of dropout and its like.
+    """Within its `with` block, PyTorch's global generators run from a state kept here: for dropout and the like.
 
-    states  of the CPU's generator and, where the device is CUDA's, of its own; what resuming needs
+    states  of the CPU's generator and, on a CUDA device, of that device's; what resuming needs
     """
 
     def __init__(self, device: torch.device, seed: int):
@@ -616,14 +629,14 @@ class LayerRandomness:
         self.states = self._exchange(self._outside)
 
     def copy(self) -> "LayerRandomness":
-        """The same state, which moves apart from this one."""
+        """One with the same state, which then moves independently of this one."""
         made = LayerRandomness(self.device, 0)
         made.states = list(self.states)
         return made
 
 
 class Clock:
-    """Seconds of training: those before, and those since it was made, less what was paused."""
+    """Seconds of training: those before, plus those since it was made, less the pauses."""
 
     def __init__(self, before: float, device: torch.device):
         self.before, self.device, self.away = before, device, 0.0
@@ -631,7 +644,7 @@ class Clock:
 
     def __call__(self, wait: bool = False) -> float:
         if wait and self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # what was given to the GPU is done
+            torch.cuda.synchronize(self.device)  # until the GPU is done
         return self.before + time.perf_counter() - self.start - self.away
 
     def since_pause(self) -> float:
@@ -640,7 +653,7 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A time that is not counted."""
+        """The time within this block is not counted."""
         self(wait=True)
         left = time.perf_counter()
         try:
@@ -650,15 +663,17 @@ class Clock:
             self.away += self.resumed - left
 
 
-_asked: list[list[int]] = []  # of the `interruptible` that is entered, if one is
+_asked: list[list[int]] = []  # the list of the active `interruptible`, if there is one
 
 
 @contextmanager
 def interruptible(*signals: int) -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C, or another of these signals, arrives; a second one raises KeyboardInterrupt.
+    """A list that gets the number of the first of these signals to arrive; a second one raises KeyboardInterrupt.
 
-    Within another `interruptible` it is the same list. Signals reach the main thread only: elsewhere nothing changes;
-    nor for those that are ignored, as Ctrl-C is under nohup.
+    signals  numbers; without them, Ctrl-C's
+
+    Within another `interruptible` it is the same list. In a thread other than the main one, which no signal reaches, it
+    stays empty. Signals that are ignored stay ignored, as SIGHUP is under nohup.
     """
     if _asked or threading.current_thread() is not threading.main_thread():
         yield _asked[0] if _asked else []

@@ -1,10 +1,10 @@
 r"""Translating images: from pairs (pix2pix, Isola et al. 2017), and without pairs (CycleGAN, Zhu et al. 2017).
 
-Pairs are images of double width, side by side, as pix2pix's own files are: on the left what is given, on the right
-what shall be made of it. Without pairs there are two sets of images in one data set: those of label 0, *a*, and those
-of label 1, *b*, such as two folders within a folder.
+Pairs are images of double width, side by side, as in pix2pix's own files: on the left what is given, on the right what
+is to be made from it. Without pairs there are two sets of images in one data set: those of label 0, *a*, and those of
+label 1, *b*, such as two folders within a folder.
 
-A translator here is a function of its image alone: `z` is not used. Where several answers are right it gives one.
+A translator here is a function of its image alone: `z` is not used. Where several answers are right, it gives one.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,22 +22,23 @@ from .objectives import nonsaturating
 from .runtime import check_seed
 from .training import Networks, Recipe, Spec, adversarial_players, refuse_unused
 
-CLOSE = 10.0  # the weight of the absolute error beside the game; of a cycle too
+CLOSE = 10.0  # the weight of the absolute error next to the game; also of the cycle term
 
 
 class Translator(nn.Module):
     """Images (n, channels, height, width) in [-1, 1] -> images of the same shape.
 
-    Blocks of 2 × 2 pixels become channels at half the size; one halving more, and up again. What is handed across at
-    each size keeps strokes where they are (a U-Net in small, Ronneberger et al. 2015). Without `across` and with a
-    `code`, all that is handed on is a vector of so many numbers: such a network is free to move strokes, and has to
-    remember what it sees.
+    Blocks of 2 × 2 pixels become channels at half the size. Then the maps are halved once more, and enlarged again.
+    Skip connections at each size keep strokes where they are (a small U-Net, Ronneberger et al. 2015). Without `across`
+    and with a `code`, all that gets through is a vector of this many numbers: such a network is free to move strokes,
+    and has to remember what it sees.
 
     width   channels at half the size, twice as many at a quarter
-    across  whether maps are handed across
-    code    how many numbers the narrowest place has; 0 for a convolution in its place, which sees no distant parts
+    across  whether there are skip connections
+    code    how many numbers the bottleneck has; 0 for a convolution in its place, which sees no distant parts
 
-    ValueError for sides that are not multiples of 4, and for images of other channels or, with a `code`, another size.
+    Raises ValueError for sides that are not multiples of 4, and for images with another number of channels or, with a
+    `code`, of another size.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], width: int = 16, across: bool = True, code: int = 0):
@@ -70,7 +71,7 @@ class Translator(nn.Module):
 
 
 def _check_images(x: Tensor, channels: int, size: tuple[int, ...] | None) -> None:
-    """ValueError for what are not floating-point images that a `Translator` takes; of any size where that is None."""
+    """Raise ValueError unless these are floating-point images for a `Translator`; any size will do if it is None."""
     fits = x.ndim == 4 and x.shape[1] == channels and x.shape[2] % 4 == x.shape[3] % 4 == 0
     if not fits or not x.is_floating_point() or (size is not None and tuple(x.shape[2:]) != size):
         sides = "height, width), of sides that are multiples of 4" if size is None else f"{size[0]}, {size[1]})"
@@ -84,20 +85,20 @@ def _check_images(x: Tensor, channels: int, size: tuple[int, ...] | None) -> Non
 
 
 def outline(images: Tensor) -> Tensor:
-    """The pixels just outside of the ink of images in [-1, 1], at 1, and all others at -1: the same shape."""
+    """Outlines of images in [-1, 1], of the same shape: 1 just outside the ink (pixels above 0), -1 elsewhere."""
     ink = (images > 0).to(images.dtype)
     return 2 * (max_pool2d(ink, 3, 1, 1) - ink) - 1
 
 
 def outlined(data: Data) -> Data:
-    """Pairs of an outline and the image that it is of, made by rule, as uint8."""
+    """Pairs as uint8: the `outline` of each image on the left, the image itself on the right. Labels are dropped."""
     images = data.take(slice(None))
     sides = side_by_side(outline(images), images)
     return Data(f"{data.name} with outlines", ((sides + 1) * 127.5).round().to(torch.uint8))
 
 
 def side_by_side(given: Tensor, wanted: Tensor) -> Tensor:
-    """Pairs as images of double width. ValueError for two shapes."""
+    """Pairs as images of double width. Raises ValueError for images of different shapes."""
     if given.shape != wanted.shape:
         raise ValueError(f"Both images of a pair need one shape, got {tuple(given.shape)} and {tuple(wanted.shape)}.")
     return torch.cat([given, wanted], dim=3)
@@ -111,7 +112,7 @@ def _half(spec: Spec) -> tuple[int, int]:
 
 
 class PairTranslator(nn.Module):
-    """A `Translator` as a generator: it reads its condition, and no z."""
+    """A `Translator` as a generator: it reads its condition, and ignores z."""
 
     def __init__(self, spec: Spec, **options):
         super().__init__()
@@ -124,7 +125,7 @@ class PairTranslator(nn.Module):
 
 
 class PairCritic(nn.Module):
-    """The score of a pair: it sees the given image beside the other one, as more channels."""
+    """The score of a pair: it sees the given image as further channels of the other one."""
 
     def __init__(self, spec: Spec, width: int = 16, hidden: int = 128):
         super().__init__()
@@ -148,20 +149,20 @@ def half_shape(spec: Spec) -> tuple[int | None, ...]:
 
 
 def any_size(spec: Spec) -> tuple[int | None, ...]:
-    """The shape of an image to translate: what was learned on small ones may be asked of larger ones."""
+    """The shape of an image to translate, any size: what was learned on small images may be applied to larger ones."""
     return spec.channels, None, None
 
 
 def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
-    """Batches of pairs. ValueError for `flip`, which would exchange the two of a pair."""
+    """Batches of pairs. Raises ValueError for `flip`, which would exchange the two halves of a pair."""
     if recipe.flip:
         raise ValueError("A pair is one image of double width, and flip would exchange its halves: leave flip out.")
     return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=apart)
 
 
 def pix2pix_players(recipe: Recipe, networks: Networks, weight: float = CLOSE) -> Sequence[Player]:
-    """Critic of pairs and translator, whose loss has `weight` times the mean absolute error beside the game."""
-    refuse_unused(recipe, "labelled", "augment")  # which would move one image of a pair, and not the other
+    """A critic of pairs, and a translator, whose loss adds `weight` times the mean absolute error to the game."""
+    refuse_unused(recipe, "labelled", "augment")  # augmenting would move one image of a pair, and not the other
     return adversarial_players(
         recipe, networks, lambda batch, fake: {"close": weight * (fake - batch.real).abs().mean()}
     )
@@ -201,7 +202,7 @@ class Two(NamedTuple):
 class TwoSets:
     """Batches of both sets: images of label 0, and images of label 1.
 
-    ValueError for other labels, or none, and for seeds from 2⁶³ on, as each set has one of its own.
+    Raises ValueError for other labels, or none, and for seeds of 2⁶³ or more, as each set has a seed of its own.
     """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int):
@@ -229,7 +230,7 @@ class TwoSets:
 
 
 def translator(spec: Spec, **options) -> Translator:
-    """One direction, from images of the data's shape to such images."""
+    """One direction: a translator from images of the data's shape to images of the same shape."""
     return Translator(spec.channels, spec.size, **options)
 
 
@@ -241,11 +242,12 @@ def set_critic(spec: Spec, width: int = 16, hidden: int = 128) -> ConvCritic:
 def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, identity: float = 0.0) -> Sequence[Player]:
     """Two critics, then both translators together, on one batch.
 
-    cycle     the weight of the mean absolute errors after there and back, in both directions; 0 for none
-    identity  of those of an image that is in the target set already, and shall stay; 0 for none
+    cycle     weight of the mean absolute errors after a round trip, in both directions; 0 for none
+    identity  weight of those for images that are already in the target set, and should stay as they are; 0 for none
 
-    Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2. ValueError for
-    an objective with a penalty, a constraint, several critic updates or relativistic scores, which are not played here.
+    Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2. Raises
+    ValueError for an objective with a penalty, a constraint, several critic updates or relativistic scores, and for
+    labels and augmentations: this game has no use for them.
     """
     refuse_unused(recipe, "labelled", "augment")
     ab, ba = networks["a to b"], networks["b to a"]

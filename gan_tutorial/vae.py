@@ -1,6 +1,6 @@
 r"""A variational autoencoder: the decoder is a generator, and an encoder takes the critic's place.
 
-It maximises a lower bound of the likelihood, the ELBO, where noise of width $\sigma$ is on each pixel:
+It maximises the ELBO, a lower bound on the log-likelihood when noise of width $\sigma$ is on each pixel:
 $\mathbb E_{z \sim q(z|x)} \ln p(x|z) - \mathrm{KL}(q(z|x) \,\|\, \mathcal N(0, I))$. Kingma and Welling 2014.
 """
 
@@ -17,7 +17,7 @@ SIGMA = 0.7  # of the noise on pixels of [-1, 1]: a smaller one is sharper, and 
 
 
 class Encoder(nn.Module):
-    """Images (n, channels, h, w) -> mean and logarithm of the variance of their codes, (n, d) each."""
+    """Images (n, channels, h, w) -> mean and logarithm of the variance of their codes, (n, latent_dim) each."""
 
     def __init__(self, spec: Spec, width: int = 16, hidden: int = 128):
         super().__init__()
@@ -39,7 +39,7 @@ def loss(networks: Networks, batch: Batch, sigma: float = SIGMA) -> dict[str, Te
     r"""The negative ELBO, without the constant of sigma, in nats an image, as its two terms.
 
     reconstruction  $\|x - \hat x\|^2 / 2\sigma^2$
-    kl              $\frac 12 \sum_i m_i^2 + s_i^2 - 1 - \ln s_i^2$
+    kl              $\frac 12 \sum_i (m_i^2 + s_i^2 - 1 - \ln s_i^2)$
     """
     z, mean, log_variance = code(networks, batch)
     off = (networks["decoder"](z) - batch.real).square().flatten(1).sum(1)
