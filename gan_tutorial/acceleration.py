@@ -203,7 +203,10 @@ class CUDAGraphed:
 
     def __init__(self, function: Callable[[Batch], Terms], record: Callable | None = None):
         self.function, self.record = function, record or captured
-        self.seen, self.batch = 0, None
+        self.seen = 0
+        self.batch, self.kept, self.shape = None, [], None  # where the first batch lay: whole, and taken apart
+        self.terms: Terms = {}
+        self.replay: Callable[[], None] = lambda: None  # until there is a recording
 
     def __call__(self, batch: Batch) -> Terms:
         self.seen += 1
@@ -211,15 +214,16 @@ class CUDAGraphed:
             return on_side_stream(self.function, batch)
         given, shape = tree_flatten(batch)
         if self.batch is None:
-            self.batch = tree_map(_copied, batch)
-            self.kept, self.shape = tree_flatten(self.batch)
+            copy = tree_map(_copied, batch)
             try:
-                self.terms, self.replay = self.record(partial(self.function, self.batch))
+                self.terms, self.replay = self.record(partial(self.function, copy))
             except RuntimeError as error:
                 raise ValueError(
-                    "This update cannot be recorded. Mostly its loss looks at its numbers, as that of gmmn does, or by "
-                    f".item(): train without graphs. (CUDA says: {error})"
+                    "This update cannot be recorded. Usually its loss reads values on the host, as gmmn's does, or "
+                    f"calls .item(): train without graphs. (CUDA says: {error})"
                 ) from error
+            self.kept, self.shape = tree_flatten(copy)
+            self.batch = copy  # last, so that a failed recording is tried again, and says so again
         if shape != self.shape or any(_size(mine) != _size(new) for mine, new in zip(self.kept, given, strict=True)):
             raise ValueError(
                 "A recorded update takes batches of one shape: build the Feed as it was at first, or train without "

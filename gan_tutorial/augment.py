@@ -106,7 +106,7 @@ def translate(x: Tensor, u_down: Tensor, u_right: Tensor, share: float) -> Tenso
     for axis, u in ((2, u_down), (3, u_right)):
         side = x.shape[axis]
         most = round(side * share)
-        place = torch.arange(side, device=x.device) - (_whole(u, 2 * most + 1) - most)[:, None]  # its source
+        place = torch.arange(side, device=x.device) - (_integer(u, 2 * most + 1) - most)[:, None]  # its source
         inside = (place >= 0) & (place < side)
         shape = (len(x), 1, side, 1) if axis == 2 else (len(x), 1, 1, side)
         x = x.gather(axis, place.clamp(0, side - 1).view(shape).expand_as(x)) * inside.view(shape)
@@ -121,7 +121,7 @@ def cut_out(x: Tensor, u_down: Tensor, u_right: Tensor, share: float) -> Tensor:
     out = []
     for side, u in ((x.shape[2], u_down), (x.shape[3], u_right)):
         length = round(side * share)
-        first = _whole(u, side) - length // 2
+        first = _integer(u, side) - length // 2
         place = torch.arange(side, device=x.device) - first[:, None]
         out.append((place >= 0) & (place < length))
     rows, columns = out
@@ -133,6 +133,6 @@ def _each(factor: Tensor, x: Tensor) -> Tensor:
     return factor.to(x.dtype)[:, None, None, None]
 
 
-def _whole(u: Tensor, n: int) -> Tensor:
+def _integer(u: Tensor, n: int) -> Tensor:
     """0 … n - 1, all equally likely for u uniform on [0, 1)."""
     return (u * n).long().clamp(max=n - 1)

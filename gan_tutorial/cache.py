@@ -23,8 +23,8 @@ def kept(
     key        of all that the arrays depend on: files of the same name with another key are removed
     fits       whether arrays that were read are of the form that `make` gives them
 
-    A file that is damaged, or does not fit, is named and made again. (zipfile checks each array's CRC-32.) A directory
-    that cannot be written to is left alone.
+    A file that cannot be read, is damaged, or does not fit is named and made again. (zipfile checks each array's
+    CRC-32.) A directory that cannot be written to is left alone.
     """
     if directory is None:
         return make()[0]
@@ -37,6 +37,8 @@ def kept(
         print(f"{file.name} in the cache holds something else, and is made again.")
     except (FileNotFoundError, NotADirectoryError):
         pass
+    except OSError as error:
+        print(f"{file.name} in the cache cannot be read ({error.strerror or error}), and is made again.")
     except Exception as error:  # damaged in some way
         print(f"{file.name} in the cache is damaged ({type(error).__name__}), and is made again.")
     arrays, lasting = make()

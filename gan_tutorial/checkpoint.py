@@ -35,14 +35,15 @@ from torch import Tensor
 from .acceleration import Acceleration, get_accelerations
 from .data import Data
 from .game import Player
-from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, is_number, printable, quoted, read, serialized, unquoted
-from .output import locked, test_write, write
+from .layout import CARD, ENTRIES, FLOATS, FORMAT, SUM, escaped, is_number, quoted, read, serialized, unquoted
+from .output import check_writable, locked, write
 from .recipes import NAMED, get_recipe
 from .training import Networks, Recipe, Spec, TrainedModel, Trainer
 
 __all__ = [
     "CARD",
     "FORMAT",
+    "check_writable",
     "find",
     "load",
     "locked",
@@ -53,7 +54,6 @@ __all__ = [
     "serialized",
     "ship",
     "shipped",
-    "test_write",
     "write",
 ]
 
@@ -79,7 +79,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
     finite, if the training was stopped within a step, if `model` is not that of this training now, and for facts that
     JSON cannot hold or that the card already has. Raises NonFiniteLoss if a loss not yet read is not finite.
     """
-    said = printable(str(path))
+    said = escaped(str(path))
     if not trainer.whole:
         raise ValueError(
             f"This training was ended within step {trainer.steps + 1:,}, and half a step cannot be resumed: {said} is "
@@ -131,7 +131,7 @@ def save(trainer: Trainer, path: str | Path, model: TrainedModel | None = None, 
         "losses_ahead": ahead,
         "accelerations": [one.name for one in trainer.accelerations],
     }
-    if not packaged(trainer.recipe):
+    if not is_packaged(trainer.recipe):
         warnings.warn(
             f"The recipe {trainer.recipe.name!r} is not the package's own: load and resume {said} with recipe=….",
             stacklevel=2,
@@ -146,7 +146,7 @@ def joined(card: Mapping, facts: Mapping) -> dict:
     return {**card, **facts}
 
 
-def packaged(recipe: Recipe) -> bool:
+def is_packaged(recipe: Recipe) -> bool:
     """Whether the package has this recipe, so that its name and its options say everything."""
     if recipe.name not in NAMED:
         return False
@@ -301,7 +301,7 @@ def resume(
     raises, too.
     """
     card, tensors = read(path)
-    path = printable(str(path))  # in messages
+    path = escaped(str(path))  # in messages
     if not any(name.startswith("net.") for name in tensors):
         raise ValueError(f"{path} holds a model to sample from, but no training to go on with.")
     if accelerations is None:
@@ -385,7 +385,7 @@ def check(path: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, 
     if missing := sorted(expected.keys() - found.keys()):
         if missing[0].startswith("net."):
             raise ValueError(changed(path, f"{missing[0]} is only in its networks now"))
-        raise ValueError(f"{path} holds only a part of its training, and cannot be gone on with: no {missing[0]}.")
+        raise ValueError(f"{path} holds only a part of its training, and cannot be resumed: no {missing[0]}.")
     if foreign := sorted(found.keys() - expected.keys()):
         raise ValueError(changed(path, f"it holds {foreign[0]}, which this training has no place for"))
     for name, like in expected.items():
@@ -488,7 +488,7 @@ def load(path: str | Path, device: torch.device | str | None = None, recipe: Rec
     Raises what `read` raises, and ValueError for an unknown recipe, and if the recipe now builds other networks.
     """
     card, tensors = read(path)
-    path = printable(str(path))  # in messages
+    path = escaped(str(path))  # in messages
     recipe = recipe_of(card, recipe)
     spec = Spec(tuple(card["shape"]), card["classes"], recipe.latent_dim)
     state = part(tensors, "model.")
@@ -596,7 +596,7 @@ def fill(networks: Networks, state: Mapping[str, Tensor], path) -> None:
 
 def changed(path, how: str) -> str:
     """The message for a file that cannot be used since the game has changed."""
-    return f"{path} was made by another version of its recipe: {how}. The code that wrote it can go on with it."
+    return f"{path} was made by another version of its recipe: {how}. Only the code that wrote it can resume it."
 
 
 def differences(before: Mapping, now: Mapping, of: str = "") -> str:

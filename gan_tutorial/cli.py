@@ -144,15 +144,15 @@ class Output:
 
 def say(words: str) -> None:
     """Print a line at once, without control characters (names in files may hold anything)."""
-    print(printable(words), flush=True)
+    print(without_controls(words), flush=True)
 
 
 def complain(words: str) -> None:
     """Print a line on standard error, without control characters."""
-    print(printable(words), file=sys.stderr, flush=True)
+    print(without_controls(words), file=sys.stderr, flush=True)
 
 
-def printable(words: str) -> str:
+def without_controls(words: str) -> str:
     """The text with "?" for control characters other than line breaks and tabs."""
     return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else "?" for c in words)
 
@@ -204,7 +204,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*words, **{"allow_abbrev": False, **settings})
 
     def error(self, message: str):
-        self.exit(2, f"{printable(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
+        self.exit(2, f"{without_controls(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -245,7 +245,10 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
     )
 
     files.add_argument(
-        "--evaluate", type=whole(0), metavar="N", help="by N samples in the end (default 10000, or all images; 0: not)"
+        "--evaluate",
+        type=whole(0),
+        metavar="N",
+        help="evaluate with N samples at the end (default 10000, or all images; 0: do not)",
     )
 
     images = train.add_argument_group("data")
@@ -259,9 +262,11 @@ def train_arguments(train: argparse.ArgumentParser) -> None:
     images.add_argument("--channels", type=int, choices=(1, 3), help="of a folder's images: 1 grey, 3 colour (default)")
     images.add_argument("--fit", choices=FITS, help="for images of other proportions (default crop)")
     images.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the real images")
-    images.add_argument("--augment", action=argparse.BooleanOptionalAction, help="augment all images: for few of them")
+    images.add_argument(
+        "--augment", action=argparse.BooleanOptionalAction, help="augment all images (useful with few images)"
+    )
 
-    own = train.add_argument_group("numbers in place of the recipe's")
+    own = train.add_argument_group("override the recipe's numbers")
     own.add_argument("--batch-size", type=whole(1), metavar="N", help="real images in a batch")
     own.add_argument("--lr", type=number, metavar="X", help="the learning rate")
     own.add_argument("--latent-dim", type=whole(1), metavar="N", help="dimensions of z")
@@ -310,7 +315,10 @@ def evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
 def model_argument(command: argparse.ArgumentParser) -> None:
     """Add the argument for the model that a command works with."""
     command.add_argument(
-        "model", type=place_name, metavar="MODEL", help=f"a file, or a model that comes along: {', '.join(shipped())}"
+        "model",
+        type=place_name,
+        metavar="MODEL",
+        help=f"a file, or a model that ships with the package: {', '.join(shipped())}",
     )
 
 
@@ -427,7 +435,9 @@ def check_data(name: str | None, option: str) -> None:
 def check_model(name: str) -> None:
     """FileNotFoundError unless there is such a model."""
     if not Path(name).is_file() and name not in shipped():
-        raise FileNotFoundError(f"There is no file {name}, and the models that come along are {', '.join(shipped())}.")
+        raise FileNotFoundError(
+            f"There is no file {name}, and the models that ship with the package are {', '.join(shipped())}."
+        )
 
 
 def check_sample(options) -> None:

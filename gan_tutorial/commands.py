@@ -160,25 +160,27 @@ def folder_of(card: Mapping) -> dict:
     """The folder of images that a card names, and how they were read; empty for other data."""
     folder = card.get("folder", {})
     known = isinstance(folder, dict) and isinstance(folder.get("path"), str) and folder.get("fit") in FITS
-    return {**folder, "path": unquoted(folder["path"])} if known else {}
+    return {**folder, "path": unquoted_path(folder["path"])} if known else {}
 
 
-def quoted(path: str) -> str:
+def quoted_path(path: str) -> str:
     """A path as a card can hold it: what is not printable, and %, is escaped as in a URL."""
     return "".join(c if c.isprintable() and c != "%" else urllib.parse.quote(os.fsencode(c)) for c in path)
 
 
-def unquoted(text: str) -> str:
-    """The inverse of `quoted`."""
+def unquoted_path(text: str) -> str:
+    """The inverse of `quoted_path`."""
     return os.fsdecode(urllib.parse.unquote_to_bytes(os.fsencode(text)))
 
 
 def goal_of(card: dict) -> dict | None:
     """How long it was to last: {"steps": n, "seconds": None}, or the other way round; None if the card does not say."""
     goal = card.get("goal")
-    amounts = [goal.get(name) for name in ("steps", "seconds")] if isinstance(goal, dict) else []
-    known = [x for x in amounts if isinstance(x, int | float) and not isinstance(x, bool) and 0 < x <= LARGEST]
-    return goal if len(known) == 1 and amounts.count(None) == 1 else None
+    kinds = {"steps": int, "seconds": int | float}
+    amounts = {name: goal.get(name) for name in kinds} if isinstance(goal, dict) else {}
+    given = [(name, x) for name, x in amounts.items() if x is not None]
+    known = [isinstance(x, kinds[name]) and not isinstance(x, bool) and 0 < x <= LARGEST for name, x in given]
+    return amounts if known == [True] else None
 
 
 def numbers(options) -> dict:
@@ -214,10 +216,10 @@ def option(name: str, value) -> str:
     """An option as one writes it on the command line."""
     if name == "recipe":
         return f"the recipe {value}"
-    option = name.replace("_", "-")
+    words = name.replace("_", "-")
     if isinstance(value, bool):
-        return f"--{option}" if value else f"--no-{option}"
-    return f"--{option} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
+        return f"--{words}" if value else f"--no-{words}"
+    return f"--{words} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 class Keeper:
@@ -301,12 +303,12 @@ def judge_and_keep(keeper: Keeper, trainer: Trainer, made: TrainedModel, n: int 
     kept = f"{keeper.path} holds the model, all {trainer.steps:,} steps of it"
     try:
         real = held_out(trainer.data)
-        images = made.sample(min(n or JUDGED, len(real))).cpu()
-        how: dict = {"label": made.conditions(len(images)), "features": features_for(real)}
+        samples = made.sample(min(n or JUDGED, len(real))).cpu()
+        how: dict = {"label": made.conditions(len(samples)), "features": features_for(real)}
         if trainer.data.name in DATA:
-            columns = metrics.compare(images, trainer.data.to("cpu"), real, title="the model", **how)
+            columns = metrics.compare(samples, trainer.data.to("cpu"), real, title="the model", **how)
         else:  # a folder: all its images were trained on
-            columns = {"the model": metrics.report(images, real, **how)}
+            columns = {"the model": metrics.report(samples, real, **how)}
             columns["the model"].notes.append("Compared with the very images that it was trained on.")
         keeper.save(trainer, made, metrics=dict(columns["the model"]))
         say(metrics.table(columns))
@@ -352,7 +354,7 @@ def open_data(name: str | None, split: str = "train", size=None, channels=None, 
         how = {"size": size or (64, 64), "channels": channels or 3, "fit": fit or "crop"}
         base = Path(name).resolve().name
         found = data.folder(name, name=f"folder {base}" if base in DATA else None, **how)  # `DATA` are our own names
-        facts = {"folder": {"path": quoted(os.path.abspath(name)), **how}}
+        facts = {"folder": {"path": quoted_path(os.path.abspath(name)), **how}}
     names = list(found.class_names)
     return found, {**facts, "class_names": names} if names else facts
 
@@ -407,7 +409,7 @@ def class_of(made: TrainedModel, text: str | None) -> int | None:
     if not made.recipe.labelled:
         raise ValueError(f"The model {made.recipe.name} is unconditional: leave --label out.")
     names = class_names(made)
-    for said in (text, images.printable(text), layout.printable(text)):  # as `data.folder` writes names, and a card
+    for said in (text, images.printable(text), layout.escaped(text)):  # as `data.folder` writes names, and a card
         if names.count(said) == 1:
             return names.index(said)
     numbered = any(name.isdecimal() for name in names)  # then a number is a name

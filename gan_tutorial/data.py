@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from textwrap import fill
 
@@ -27,7 +27,7 @@ from torch import Tensor
 from . import files, images
 from . import flowers as drawn_flowers
 from .claims import record
-from .networks import image_size
+from .networks import image_size, is_whole
 from .runtime import derive_seed
 from .synthetic import draw
 
@@ -141,7 +141,7 @@ class Data:
         """ValueError for a tensor that cannot be an index, as its type and shape tell. It does not wait for a GPU."""
         if index.dtype not in (torch.int64, torch.int32, torch.bool):  # PyTorch would take uint8 as a mask
             raise ValueError(
-                f"Expected places of samples in {self.name!r} as int64, or a mask as bool, got {index.dtype}: convert "
+                f"Expected indices into {self.name!r} as int64, or a mask as bool, got {index.dtype}: convert "
                 "them by index.long() or mask.bool()."
             )
         if index.dtype == torch.bool and index.shape != (len(self),):
@@ -154,7 +154,7 @@ class Data:
         """The message for an index that is out of range."""
         what = _describe(index) if isinstance(index, Tensor) and index.numel() > 8 else f"{index!s:.60}"
         return (
-            f"{self.name!r} has {len(self):,} samples, at the places 0 to {len(self) - 1}, or from the end -1 to "
+            f"{self.name!r} has {len(self):,} samples, with the indices 0 to {len(self) - 1}, or from the end -1 to "
             f"{-len(self)}: got {what}."
         )
 
@@ -226,7 +226,7 @@ def _check_values(name: str, values) -> None:
     if values.ndim < 2:
         raise ValueError(f"The values of {name!r} have shape {shape}; use (n, d), with d = 1 for numbers.")
     if 0 in shape:
-        raise ValueError(f"The samples of {name!r} have no numbers: their shape is {shape[1:]}.")
+        raise ValueError(f"The samples of {name!r} are empty: their shape is {shape[1:]}.")
     if values.ndim == 4 and shape[3] <= 4 < min(shape[1:3]):
         raise ValueError(
             f"Images of {name!r} have shape {shape}, which looks like (n, height, width, channels); the order of axes "
@@ -238,7 +238,7 @@ def _check_values(name: str, values) -> None:
             bad = (~values.isfinite().flatten(1).all(1)).nonzero()[:, 0].tolist()
             raise ValueError(
                 f"{len(bad):,} of {len(values):,} samples of {name!r} have values that are NaN or infinite, the first "
-                f"one at index {bad[0]}: leave these out, or put numbers there."
+                f"one at index {bad[0]}: leave these out, or replace them."
             )
         if values.ndim == 4 and shape[1] <= 4 and not -1 <= low <= high <= 1:
             raise ValueError(
@@ -398,7 +398,7 @@ def _image_values(x: Tensor, span, name: str) -> tuple[Tensor, tuple[Tensor, Ten
         if high <= 1 and low < high:
             raise ValueError(
                 f"The images of {name!r} are uint8, but have values 0 and 1 only: give range=(0, 1), or range=(0, 255) "
-                "if they are as dark as that."
+                "if they are really that dark."
             )
         span = (0, 255)
     if span is None:
@@ -551,7 +551,7 @@ def folder(
     can be read.
     """
     form = _format(size, channels, fit, background)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or int(limit) < 1):
+    if limit is not None and (not is_whole(limit) or limit < 1):
         raise ValueError(f"Expected a whole number of pictures from 1 on, got limit={limit!r}.")
     if not isinstance(path, str | bytes | os.PathLike):
         raise ValueError(f"Expected the path of a folder, such as 'photographs', got {path!r}.")
@@ -580,7 +580,7 @@ def _distinct(kinds: Sequence[str]) -> tuple[str, ...]:
 
 def _format(size, channels: int, fit: str, background: str) -> images.Format:
     """The settings of `folder`. ValueError for those that make no sense."""
-    if isinstance(channels, bool) or not isinstance(channels, Integral) or channels not in images.MODES:
+    if not is_whole(channels) or channels not in images.MODES:
         raise ValueError(f"Expected 1 channel for grey or 3 for colour, got channels={channels!r}.")
     if fit not in images.FITS:
         raise ValueError(f"Expected one of {', '.join(map(repr, images.FITS))}, got fit={fit!r}.")
@@ -691,9 +691,9 @@ def _mnist(split: str) -> tuple[Data, str]:
             raise files.Unavailable(f"MNIST is not at hand and GAN_TUTORIAL_DOWNLOAD=0: {files.REMEDIES}.")
         for name, sha256 in missing.items():
             contents[name], source = files.download(cache, name, sha256, files.MNIST_MIRRORS), "downloaded"
-    images = files.parse_idx(contents[f"{prefix}-images-idx3-ubyte"], "images")
+    values = files.parse_idx(contents[f"{prefix}-images-idx3-ubyte"], "images")
     label = files.parse_idx(contents[f"{prefix}-labels-idx1-ubyte"], "labels")
-    return Data("mnist", images.unsqueeze(1), label.long(), split=split), source
+    return Data("mnist", values.unsqueeze(1), label.long(), split=split), source
 
 
 def _data_directory(text: str) -> Path:
@@ -803,7 +803,7 @@ def _mixture(name, n, centres, sigma, seed, weights=None) -> Data:
 def _positive(**settings):
     for name, value in settings.items():
         whole = name in ("n", "size", "modes", "side")
-        if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+        if not (is_whole(value) if whole else isinstance(value, Real) and not isinstance(value, bool)):
             raise ValueError(f"{name} is {value!r}; it must be a {'whole ' * whole}number, and positive.")
         if not float(value) > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")

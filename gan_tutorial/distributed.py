@@ -149,8 +149,8 @@ def data_parallel(players: Sequence[Player]) -> None:
     """
     if any(isinstance(module, MinibatchStd) for player in players for module in player.net.modules()):
         raise ValueError(
-            "MinibatchStd looks at a whole batch, of which each of several processes has a part: train by one process, "
-            "or without it."
+            "MinibatchStd looks at a whole batch, of which each of several processes has a part: train with one "
+            "process, or without it."
         )
     for player in players:
         convert_sync_batchnorm(player.net)

@@ -58,7 +58,7 @@ class EMA:
         Meanwhile its BatchNorm layers alone are in training mode, see the function `update_bn`. Raises ValueError for
         no inputs, if there is a BatchNorm.
         """
-        inputs = (seen if isinstance(seen, tuple) else (seen,) for seen in inputs or ())
+        inputs = (seen if isinstance(seen, tuple) else (seen,) for seen in (() if inputs is None else inputs))
         update_bn([self.net], (lambda arguments=arguments: self.net(*arguments) for arguments in inputs))
         return self.net
 
@@ -70,7 +70,8 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
     BatchNorm's running means and variances belong to the raw weights; with averaged ones the activations have others.
     They are measured anew over `passes`, functions that each call the networks on one batch. Meanwhile BatchNorm layers
     are in training mode; all other layers keep their mode. All batches count equally. Without BatchNorm nothing is
-    called, and nothing changes. Raises ValueError for a BatchNorm that no pass reaches.
+    called, and nothing changes. Raises ValueError for a BatchNorm that no pass reaches. After any error the statistics
+    are those from before.
     """
     networks = list(networks)
     named = [
@@ -83,6 +84,7 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
     if not norms:
         return
     momenta = [m.momentum for m in norms]
+    before = [(buffer, buffer.clone()) for m in norms for buffer in m.buffers()]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # the plain mean over all batches
@@ -95,6 +97,10 @@ def update_bn(networks: Iterable[nn.Module], passes: Iterable[Callable[[], objec
                 "BatchNorm's statistics are measured on samples: update_bn needs at least one input, and none reached "
                 f"{', '.join(missed)}."
             )
+    except BaseException:  # Ctrl-C, too
+        for buffer, value in before:
+            buffer.copy_(value)
+        raise
     finally:
         for net in networks:
             net.eval()

@@ -150,11 +150,11 @@ def from_cache(directory: Path, files: dict[str, str]) -> dict[str, bytes]:
         except OSError as error:
             print(f"{path} cannot be read ({error.strerror or error}); it is left out.")
         except ValueError as error:
-            print(f"{error} It is {'removed from the cache' if removed(path) else 'left out'}.")
+            print(f"{error} It is {'removed from the cache' if discard(path) else 'left out'}.")
     return contents
 
 
-def removed(path: Path) -> bool:
+def discard(path: Path) -> bool:
     """Remove a file if possible. Returns whether it was removed."""
     with suppress(OSError):
         path.unlink()

@@ -56,7 +56,7 @@ class Reel:
             raise ValueError("Say in a sentence what the film shows: alt stands there for those who do not see it.")
         if len(pictures) * shape[0] * shape[1] > LARGEST:
             raise ValueError(
-                f"{len(pictures)} frames of {shape[1]} by {shape[0]} pixels are too much for a page: "
+                f"{len(pictures)} frames of {shape[1]} by {shape[0]} pixels are too many pixels for a page: "
                 "take fewer or smaller ones."
             )
         self.alt, self.height, self.width, self.total = alt, *shape[:2], len(pictures)
@@ -190,7 +190,7 @@ PAGE = Template("""<figure class="$look" id="$id" style="margin:0;max-width:${sh
     timer = null;
     if (on) {
       if (+slider.value === last) show(0);
-      // Who asked for less motion sees the frames as a calm sequence of slides.
+      // Readers who asked for less motion see the frames as a calm sequence of slides.
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       timer = setInterval(() => {
         if (!root.isConnected) return play(false);

@@ -7,7 +7,7 @@ one.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Data
+from .networks import is_whole
 from .objectives import Objective
 from .runtime import check_seed, derive_seed, progress
 
@@ -53,8 +54,8 @@ class Feed:
     flip        whether each real image is mirrored, left to right, with probability one half
     uniforms    how many numbers `batch.u` has for each sample
 
-    Raises ValueError for data that are not a `Data`, a batch size, latent_dim or seed out of range, labels that the
-    data do not have, and a flip of samples that are not images.
+    Raises ValueError for data that are not a `Data`, a batch size, latent_dim, seed or uniforms out of range, labels
+    that the data do not have, and a flip of samples that are not images.
     """
 
     def __init__(
@@ -69,14 +70,18 @@ class Feed:
         uniforms: int = 0,
     ):
         if not isinstance(data, Data):
-            raise ValueError(f"A Feed draws from Data, got a {type(data).__name__}: wrap it by gt.data.array(it).")
-        if not _whole(batch_size) or not 1 <= batch_size <= len(data):
+            raise ValueError(f"A Feed draws from Data, got a {type(data).__name__}: wrap it with gt.data.array(it).")
+        if not is_whole(batch_size) or not 1 <= batch_size <= len(data):
             raise ValueError(
                 f"Expected a batch size from 1 to {len(data):,}, the number of samples of {data.name}, "
                 f"got {batch_size!r}."
             )
-        if not _whole(latent_dim) or latent_dim < 1:
+        if not is_whole(latent_dim) or latent_dim < 1:
             raise ValueError(f"Expected a whole number of dimensions of z from 1 on, got latent_dim={latent_dim!r}.")
+        if not is_whole(uniforms) or uniforms < 0:
+            raise ValueError(
+                f"Expected a whole number of uniform numbers a sample from 0 on, got uniforms={uniforms!r}."
+            )
         if labelled and data.label is None:
             raise ValueError(f"{data.name} has no labels: build the Feed with labelled=False.")
         if flip and len(data.shape) != 3:
@@ -87,7 +92,7 @@ class Feed:
             int(batch_size),
             check_seed(seed),
         )
-        self.labelled, self.prepare, self.flip, self.uniforms = labelled, prepare, flip, uniforms
+        self.labelled, self.prepare, self.flip, self.uniforms = labelled, prepare, flip, int(uniforms)
         self.batches_drawn = 0
         self._random = torch.Generator(device=data.values.device)
 
@@ -113,7 +118,7 @@ class Feed:
 
         Raises ValueError unless n is a whole number, 0 or more.
         """
-        if not _whole(n) or n < 0:
+        if not is_whole(n) or n < 0:
             raise ValueError(f"Expected a whole number of rows of noise from 0 on, such as feed.noise(64), got {n!r}.")
         return torch.randn(n, self.latent_dim, **self._stream("pictures"))
 
@@ -166,7 +171,7 @@ class Player:
         schedules = {"lr_schedule": lr_schedule, **(term_weights or {})}
         if wrong := [key for key, schedule in schedules.items() if schedule is not None and not callable(schedule)]:
             raise ValueError(f"Expected a function of the number of steps as {wrong[0]} of {name}: lambda step: 0.5.")
-        if not _whole(updates) or updates < 1:
+        if not is_whole(updates) or updates < 1:
             raise ValueError(f"Expected a whole number of updates a turn from 1 on for {name}, got {updates!r}.")
         if share_batch and updates > 1:
             raise ValueError(f"{name} has {updates} updates a turn, and one batch to share: give it one update.")
@@ -258,7 +263,7 @@ class Player:
 
     def weighted(self, terms: Terms) -> Terms:
         """The terms, each times its factor in `term_weights` at this step. ValueError for a factor without a term."""
-        if not self.term_weights:
+        if not self.term_weights or not isinstance(terms, Mapping):  # `total` says what a loss has to return
             return terms
         if unknown := self.term_weights.keys() - terms.keys():
             raise ValueError(
@@ -395,10 +400,10 @@ def adversaries(
             critic,
             critic_loss,
             optimizers[0],
-            objective.n_critic,
-            objective.constraint,
-            lr_schedule,
-            term_weights,
+            updates=objective.n_critic,
+            constraint=objective.constraint,
+            lr_schedule=lr_schedule,
+            term_weights=term_weights,
         ),
         Player(names[1], generator, generator_loss, optimizers[1], lr_schedule=lr_schedule, share_batch=share_batch),
     )
@@ -473,11 +478,6 @@ def adam(lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> Callable[[Iter
     """parameters -> Adam with these settings. The low first beta is DCGAN's (Radford et al. 2016, section 4)."""
     first, second = map(float, betas)  # Adam refuses whole numbers, and JSON cannot hold NumPy's
     return partial(torch.optim.Adam, lr=float(lr), betas=(first, second))
-
-
-def _whole(value) -> bool:
-    """Whether it is a whole number, Python's or NumPy's; True and False are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -579,10 +579,9 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
 
     feed  endless batches: a `Feed`, or any iterator of batches that does not run out
 
-    The networks are put into training mode, and are left frozen after each step. This is a generator: nothing happens,
-    and no error is raised, before the first `next`. Raises ValueError for players with the same name, for a first
-    player that would share the batch of another, and for a feed that is not an iterator, that ends, or that yields
-    anything but batches.
+    At the first `next` the networks are put into training mode; they are left frozen after each step. Raises ValueError
+    at once for players with the same name, for a first player that would share the batch of another, and for a feed
+    that is not an iterator; and in a step for a feed that ends, or that yields anything but batches.
     """
     players = tuple(players)
     names = [player.name for player in players]
@@ -595,6 +594,11 @@ def turns(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str
             f"Expected an endless iterator of batches such as a Feed, got a {type(feed).__name__}: put the data into "
             "gt.data.array(images), and build a Feed of that."
         )
+    return _steps(players, feed)
+
+
+def _steps(players: Sequence[Player], feed: Iterator[Batch]) -> Iterator[dict[str, dict[str, Tensor]]]:
+    """The steps of `turns`: a generator of its own, since in a generator nothing is checked before the first `next`."""
     for player in players:
         player.rest()
         player.net.train()
@@ -631,7 +635,7 @@ def fit(
     log. Raises NonFiniteLoss at most 100 steps after a loss became NaN or infinite, and ValueError unless `steps` is a
     non-negative whole number, and as `turns` does. Any other exception, such as a hook's, gets the history as `log`.
     """
-    if not _whole(steps) or steps < 0:
+    if not is_whole(steps) or steps < 0:
         raise ValueError(f"Expected a whole number of steps from 0 on, got {steps!r}.")
     log, play, hooks = Log(), turns(players, feed), tuple(hooks)
     try:

@@ -34,7 +34,9 @@ def loss(generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
 def players(recipe: Recipe, networks: Networks) -> Sequence[Player]:
     """One player, the generator. Raises ValueError for several processes, and as `lone_player` does."""
     if distributed.world_size() > 1:
-        raise ValueError(f"{recipe.name} compares whole batches, which several processes divide: train by one process.")
+        raise ValueError(
+            f"{recipe.name} compares whole batches, which several processes divide: train with one process."
+        )
     return lone_player(recipe, "generator", networks["generator"], partial(loss, networks["generator"]))
 
 

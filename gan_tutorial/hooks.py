@@ -154,7 +154,7 @@ class SampleGrids:
 
     def write(self) -> None:
         """Write the picture and the losses now, whatever the step."""
-        for part in (self._rows, self._picture):
+        for part in (self._append_rows, self._picture):
             try:
                 part()
             except NonFiniteLoss:  # found by reading the losses, a few steps before `fit` would
@@ -174,7 +174,7 @@ class SampleGrids:
             content = png(self.take())
         atomic.write(self.folder / f"step-{self.done:07}.png", content, flush=False)
 
-    def _rows(self) -> None:
+    def _append_rows(self) -> None:
         """Append the steps since the last time."""
         header, *rows = _table(self.logs, self.start, self.written)
         if not rows:
@@ -201,7 +201,7 @@ class SampleGrids:
 
         Without a log, only the columns of the first new steps will tell: until then the file is left as it is.
         """
-        another = f"{self.losses} already exists, of another training. Name another folder, or remove it."
+        another = f"{self.losses} already holds another training's losses. Name another folder, or remove it."
         there = self.losses.read_bytes().splitlines(keepends=True) if self.losses.exists() else []
         if self.losses.exists() and self.start == 0:
             raise ValueError(another)

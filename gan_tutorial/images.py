@@ -181,7 +181,7 @@ def read_folder(folder: Path, form: Format, limit: int | None, cache: Path | Non
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(derive_seed("limit", limit)))
         paths = [paths[index] for index in sorted(order[:limit].tolist())]
     if not paths:
-        raise ValueError(f"{printable(str(folder))} has no files, hidden ones aside: expected pictures.")
+        raise ValueError(f"{printable(str(folder))} has no files, except hidden ones: expected pictures.")
     _check_memory(len(paths), form, memory)
 
     name = hashlib.sha256(repr((os.fsencode(folder.resolve()), form, limit)).encode()).hexdigest()[:12]
@@ -265,6 +265,11 @@ def read_all(
         except Exception as error:  # Pillow's plug-ins raise anything at all for a damaged file
             return error
 
+    def failed(file: File, error: Exception) -> None:
+        nonlocal lasting
+        broken.append((printable(file.path), _reason(error)))
+        lasting &= not _may_pass(error)
+
     todo: Iterator[File] = iter(files)
     with (
         warnings.catch_warnings(action="ignore"),  # Pillow's, about damaged metadata and large pictures
@@ -275,8 +280,7 @@ def read_all(
         while part := list(islice(todo, AT_ONCE)):
             for place, result in enumerate(pool.map(read, part), done):
                 if isinstance(result, Exception):
-                    broken.append((printable(files[place].path), _reason(result)))
-                    lasting &= not _may_pass(result)
+                    failed(files[place], result)
                 else:
                     images[len(places)] = result.levels
                     places.append(place)
@@ -284,10 +288,18 @@ def read_all(
             done += len(part)
             show(done, 0.0)
     whites.update(sorted((mode, white) for mode, white in found if white is not None))  # the highest comes last
-    for index, (mode, white) in enumerate(found):
+    good: list[int] = []
+    for index, (place, (mode, white)) in enumerate(zip(places, found, strict=True)):
+        levels = images[index]
         if white != whites.get(mode):
-            images[index] = read_picture(os.path.join(folder, files[places[index]].path), form, whites).levels
-    return images[: len(places)], places, broken, lasting
+            result = read(files[place])
+            if isinstance(result, Exception):
+                failed(files[place], result)
+                continue
+            levels = result.levels
+        images[len(good)] = levels
+        good.append(place)
+    return images[: len(good)], good, broken, lasting
 
 
 def _pack(images: np.ndarray, places: list[int], broken: list[tuple[str, str]]) -> Arrays:
@@ -356,7 +368,7 @@ def _check_memory(n: int, form: Format, memory: int | None) -> None:
         raise MemoryError(
             f"{n:,} pictures of {form.channels} × {form.height} × {form.width} bytes take {human(needed)}, and "
             f"{human(allowed)} may be used. Choose a smaller size"
-            + (f", or limit={fewer} for so many of them." if fewer > 0 else ".")
+            + (f", or limit={fewer} to read that many." if fewer > 0 else ".")
         )
 
 

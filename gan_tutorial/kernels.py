@@ -75,9 +75,7 @@ def mmd2(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool = True, block: int
     Dziugaite et al. 2015). Computed `block` rows at a time. Gretton et al. 2012, eqs. 3 and 5. Raises ValueError for
     samples of different shapes, fewer than two of them, and values that are not finite.
     """
-    x, y = _rows(x), _rows(y, x)
-    if min(len(x), len(y)) < 2:
-        raise ValueError(f"Expected at least two samples in each set, got {len(x)} and {len(y)}.")
+    x, y = _two_sets(x, y)
     within = (_within(rows, kernel, unbiased, block) for rows in (x, y))
     return sum(within, -2 * _total(x, y, kernel, block) / (len(x) * len(y)))
 
@@ -125,6 +123,7 @@ class TwoSampleTest(NamedTuple):
     null: Tensor
 
 
+@torch.no_grad()
 def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 200, seed: int = 0) -> TwoSampleTest:
     r"""A two-sample test: are x (n, …) and y (m, …) from one distribution?
 
@@ -136,9 +135,8 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     """
     if permutations < 1:
         raise ValueError(f"Expected at least one permutation, got {permutations}.")
-    x, y = _rows(x), _rows(y, x)
+    x, y = _two_sets(x, y)
     n, m = len(x), len(y)
-    statistic = mmd2(x, y, kernel).item()
     rows = in_double(torch.cat([x, y]))
     pairs = kernel(squared_distances(rows, rows)).fill_diagonal_(0)
     random = torch.Generator().manual_seed(derive_seed(seed, "permutation test"))
@@ -151,8 +149,9 @@ def permutation_test(x: Tensor, y: Tensor, kernel: Kernel, permutations: int = 2
     within, across = (own * first).sum(0), (own * (1 - first)).sum(0)
     rest = pairs.sum().cpu() - within - 2 * across
     found = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * across / (n * m)
+    statistic = found[0].item()
     # A permutation that leaves the division as it is has the same value, up to rounding.
-    as_large = int((found[1:] >= found[0] - 1e-12).sum())
+    as_large = int((found[1:] >= statistic - 1e-12).sum())
     return TwoSampleTest(statistic, (1 + as_large) / (1 + permutations), found[1:])
 
 
@@ -212,6 +211,14 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return flat.view_as(images)
 
 
+def _two_sets(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets as rows. ValueError as of `_rows`, and for fewer than two samples."""
+    x, y = _rows(x), _rows(y, x)
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"Expected at least two samples in each set, got {len(x)} and {len(y)}.")
+    return x, y
+
+
 def _rows(samples: Tensor, like: Tensor | None = None) -> Tensor:
     """Samples (n, …) as rows (n, d). ValueError for what is not a set of samples of the shape of `like`."""
     if not isinstance(samples, Tensor) or samples.ndim < 2 or not samples.is_floating_point() or len(samples) == 0:
@@ -222,5 +229,5 @@ def _rows(samples: Tensor, like: Tensor | None = None) -> Tensor:
             f"Expected sets of samples of one shape, got {tuple(like.shape[1:])} and {tuple(samples.shape[1:])}."
         )
     if not samples.detach().isfinite().all():
-        raise ValueError("These samples are not all finite: look at what they come from.")
+        raise ValueError("These samples are not all finite: check what they come from.")
     return samples.flatten(1)

@@ -144,7 +144,7 @@ def check_tensors(tensors: Mapping[str, Tensor]) -> None:
     for name, value in tensors.items():
         rules = [(kinds, ndim) for pattern, kinds, ndim in TENSORS if re.fullmatch(pattern, name)]
         if not rules or not name.isprintable():
-            raise ValueError(f"it holds {printable(name)!r}, for which there is no place in such a file")
+            raise ValueError(f"it holds {escaped(name)!r}, for which there is no place in such a file")
         kinds, ndim = rules[0]
         if value.dtype not in kinds or ndim not in (None, value.ndim):
             raise ValueError(f"its {name} is {value.dtype} of shape {tuple(value.shape)}")
@@ -160,7 +160,7 @@ def check_tensors(tensors: Mapping[str, Tensor]) -> None:
 # ---------------------------------------------------------------------------------------------------------- the text
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     r"""The text with what does not print, such as codes that a terminal obeys, as an escape: "\x1b"."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
@@ -170,10 +170,10 @@ def cleaned(x, depth: int = DEPTH):
     if depth < 0:
         raise ValueError(f"it is nested more than {DEPTH} deep")
     if isinstance(x, dict):
-        return {printable(name): cleaned(value, depth - 1) for name, value in x.items()}
+        return {escaped(name): cleaned(value, depth - 1) for name, value in x.items()}
     if isinstance(x, list):
         return [cleaned(value, depth - 1) for value in x]
-    return printable(x) if isinstance(x, str) else x
+    return escaped(x) if isinstance(x, str) else x
 
 
 def loads(text: str | bytes):
@@ -203,10 +203,7 @@ def serialized(tensors: Mapping[str, Tensor], card: Mapping) -> bytes:
         words = json.dumps(blank | dict(card) | blank, allow_nan=False)  # ASCII: any string comes out as it was
         check_card(cleaned(loads(words)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"A card holds what JSON holds, strings, finite numbers, lists and dictionaries, and that in its place: "
-            f"{error}."
-        ) from None
+        raise ValueError(f"A card holds only JSON values of the expected kinds: {error}.") from None
     try:
         check_tensors(tensors)
     except ValueError as error:
@@ -224,7 +221,7 @@ def read(path: str | Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor
     Raises FileNotFoundError, or OSError if it cannot be read; ValueError for a file that is damaged, from another
     program, or from another version.
     """
-    said = printable(str(path))
+    said = escaped(str(path))
     try:
         if not Path(path).is_file():
             raise FileNotFoundError

@@ -137,8 +137,8 @@ def features(net: Network, samples: Tensor, batch: int = 500) -> Tensor:
          `DigitClassifier`. A module is run in evaluation mode, on its own device.
 
     Samples may be in half, single or double precision: they are converted to the network's. Raises ValueError for other
-    types or shapes, values that are not finite, images (n, channels, height, width) outside [-1, 1], and features that
-    are not (n, d).
+    types or shapes, values that are not finite, images (n, channels, height, width) of at most four channels outside
+    [-1, 1], and features that are not (n, d).
     """
     found = _batched(net, _method(net) or net, samples, batch)
     if found.ndim != 2 or len(found) != len(samples):
@@ -197,7 +197,7 @@ def _evaluation(net: Network) -> Iterator[None]:
 
 
 def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> None:
-    """Raise ValueError unless these are finite floating-point samples (n, *shape), in [-1, 1] if they are images."""
+    """Raise ValueError unless these are finite floating-point samples (n, *shape), images in [-1, 1]."""
     if not isinstance(samples, Tensor):
         raise ValueError(f"Expected a tensor of samples, got a {type(samples).__name__}: use torch.as_tensor.")
     wanted = "(n, …)" if shape is None else f"(n, {', '.join(map(str, shape))})"
@@ -208,13 +208,18 @@ def _check_samples(samples: Tensor, shape: tuple[int, ...] | None = None) -> Non
             "take those of a data set by d.take(index)."
         )
     if not samples.isfinite().all():
-        raise ValueError("These samples are not all finite: look at the training, or at the data, they come from.")
+        raise ValueError("These samples are not all finite: check the training, or the data, that they come from.")
     low, high = samples.min().item(), samples.max().item()
-    if samples.ndim == 4 and not -1.001 <= low <= high <= 1.001:
+    if _looks_like_images(samples) and not -1.001 <= low <= high <= 1.001:
         raise ValueError(
             f"Images are in [-1, 1], but these reach from {low:.3g} to {high:.3g}: "
             "rescale them, or end the generator with tanh."
         )
+
+
+def _looks_like_images(samples: Tensor) -> bool:
+    """Whether samples are of the kind that lies in [-1, 1]: as in `Data`, more than four channels have any range."""
+    return samples.ndim == 4 and samples.shape[1] <= 4
 
 
 # ----------------------------------------------------------------------------------------------- networks for any data
@@ -350,7 +355,7 @@ def classifier_score(logits: Tensor) -> float:
     Salimans et al. 2016, section 4, with Inception's logits (the Inception Score). Raises ValueError for logits of
     another shape, and for values that are not finite.
     """
-    log_p = _rows(logits).log_softmax(1)
+    log_p = feature_rows(logits).log_softmax(1)
     marginal = log_p.logsumexp(0) - math.log(len(log_p))
     return (log_p.exp() * (log_p - marginal)).sum(1).mean().exp().item()
 
@@ -385,12 +390,12 @@ def within_class_variance(features: Tensor, label: Tensor) -> float:
     It does not see where a class lies, only how wide it is: 0 for a generator with one image for each class.
     Raises ValueError if a class has only one sample.
     """
-    x = _rows(features)
+    x = feature_rows(features)
     label = _labels(label, len(x))
     classes, counts = label.unique(return_counts=True)
     if counts.min() < 2:
         raise ValueError(
-            f"Class {classes[counts.argmin()].item()} has one sample only: the variance within a class "
+            f"Class {classes[counts.argmin()].item()} has only one sample: the variance within a class "
             "takes at least two of each."
         )
     return float(sum(n / len(x) * x[label == c].var(0).sum() for c, n in zip(classes, counts, strict=True)))
@@ -409,7 +414,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Raises ValueError for sets of different dimensions, fewer than two samples, and values that are not finite. Warns if
     a set has no more samples than dimensions, so that its covariance is singular: `report` then leaves it out.
     """
-    a, b = _two_sets(a, b)
+    a, b = two_feature_sets(a, b)
     n, d = min(len(a), len(b)), a.shape[1]
     if n <= d:
         warnings.warn(
@@ -442,7 +447,7 @@ def frechet_bias(real: Tensor, n: int, m: int | None = None) -> float:
     m = n if m is None else m
     if min(n, m) < 2:
         raise ValueError(f"Expected at least two samples, got {min(n, m)}.")
-    x = _rows(real)
+    x = feature_rows(real)
     x = x - x.mean(0)
     values, basis = torch.linalg.eigh(x.T @ x / (len(x) - 1))
     kept = values > 1e-12 * values[-1]  # directions in which nothing varies have no error
@@ -462,7 +467,7 @@ def kernel_distance(a: Tensor, b: Tensor, block: int = 100) -> float:
     distributions agree, so that single values may be negative. Computed `block` rows at a time. Gretton et al. 2012;
     the kernel is that of Bińkowski et al. 2018. Raises what `frechet_distance` raises.
     """
-    a, b = _two_sets(a, b)
+    a, b = two_feature_sets(a, b)
     within = [_kernel_sums(x, None, block).sum() / (len(x) * (len(x) - 1)) for x in (a, b)]
     return float(sum(within) - 2 / (len(a) * len(b)) * _kernel_sums(a, b, block).sum())
 
@@ -492,7 +497,7 @@ def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
     deviations.
     Raises what `frechet_distance` raises, and ValueError for fewer than three samples in a set.
     """
-    a, b = _two_sets(a, b)
+    a, b = two_feature_sets(a, b)
     n, m = len(a), len(b)
     if min(n, m) < 3:
         raise ValueError(f"Expected at least three samples in each set, got {n} and {m}.")
@@ -506,20 +511,24 @@ def kernel_estimate(a: Tensor, b: Tensor, block: int = 100) -> Estimate:
     return Estimate(float(own_a + own_b - 2 * across / (n * m)), float(variance) ** 0.5)
 
 
-def _two_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = _rows(a), _rows(b)
+def two_feature_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets as `feature_rows` gives them. Raises what it raises, and ValueError for different dimensions."""
+    a, b = feature_rows(a), feature_rows(b)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"Sets of features have one number of dimensions, not {a.shape[1]} and {b.shape[1]}.")
     return a, b
 
 
-def _rows(features: Tensor) -> Tensor:
-    """Features (n, d), a tensor or array, in double precision on the CPU: not every device has it."""
+def feature_rows(features: Tensor) -> Tensor:
+    """Features (n, d), a tensor or array, in double precision on the CPU: not every device has it.
+
+    Raises ValueError for another shape, fewer than two samples, and values that are not finite.
+    """
     features = torch.as_tensor(features)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"Features have shape (n, d), with n at least 2, not {tuple(features.shape)}.")
     if not features.isfinite().all():
-        raise ValueError("These features are not all finite: look at the samples that they come from.")
+        raise ValueError("These features are not all finite: check the samples that they come from.")
     return features.detach().cpu().double()
 
 
@@ -575,7 +584,7 @@ def report(
         )
     features, classifier = _networks(real, x, features, classifier)
     _copies(made, x, notes)
-    if made.ndim == 4 and made.min() >= 0 > x.min():
+    if _looks_like_images(made) and made.min() >= 0 > x.min():
         notes.append(
             "These images never go below 0, and the real ones do: images are in [-1, 1], rescale [0, 1] to it."
         )
@@ -602,11 +611,11 @@ def report(
         errors.append(f"shares and accuracies ± at most {most:.1f} percentage points")
     if errors:
         notes.append(f"Standard errors: {', '.join(errors)}.")
-    variance = _rows(b).var(0).sum()
+    variance = feature_rows(b).var(0).sum()
     if variance > 0:
-        numbers["variance ratio"] = (_rows(a).var(0).sum() / variance).item()
+        numbers["variance ratio"] = (feature_rows(a).var(0).sum() / variance).item()
     else:
-        notes.append("No variance ratio: the real samples have the same features.")
+        notes.append("No variance ratio: all real samples have the same features.")
     if label is not None:
         label = _labels(label, n)
         if scores is not None:
@@ -631,7 +640,7 @@ def compare(
     }
     if len(some) < len(made):
         columns["training images"].notes.append(
-            f"There are {len(some):,} training images only, for {len(made):,} samples: their Fréchet bias is larger."
+            f"There are only {len(some):,} training images, for {len(made):,} samples: their Fréchet bias is larger."
         )
     return columns
 
@@ -675,7 +684,7 @@ def _real(real, label, n: int, seed: int, notes: list[str]) -> tuple[Tensor, Ten
             known = own.get(real.name, f"the training images of the {real.name}")
             notes.append(f"These real images are {known}: judge by test images, made with split='test'.")
     if total < n:
-        notes.append(f"There are {total:,} real samples only, for {n:,} samples.")
+        notes.append(f"There are only {total:,} real samples, for {n:,} samples.")
     return x, label, name
 
 
@@ -720,7 +729,7 @@ def _within(a: Tensor, label: Tensor, b: Tensor, real_label: Tensor | None, note
     for who, classes in (("made", label), ("real", real_label)):
         values, counts = classes.unique(return_counts=True)
         if counts.min() < 2:
-            notes.append(f"No within-class variance ratio: one {who} sample only of class {values[counts.argmin()]}.")
+            notes.append(f"No within-class variance ratio: only one {who} sample of class {values[counts.argmin()]}.")
             return {}
     if not torch.equal(label.unique(), real_label.cpu().unique()):
         notes.append("No within-class variance ratio: the samples are of other classes than the real ones.")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .metrics import _rows, _two_sets
+from .metrics import feature_rows, two_feature_sets
 
 
 class Nearest(NamedTuple):
@@ -27,7 +27,7 @@ class Nearest(NamedTuple):
 
 def nearest(a: Tensor, b: Tensor, block: int = 1000) -> Nearest:
     """For each row of a (n, d) the nearest row of b (m, d). Raises ValueError as `metrics.frechet_distance` does."""
-    a, b = _two_sets(a, b)
+    a, b = two_feature_sets(a, b)
     found = [_distances(part, b).min(1) for part in a.split(block)]
     return Nearest(torch.cat([one.values for one in found]), torch.cat([one.indices for one in found]))
 
@@ -47,7 +47,7 @@ def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> PrecisionRecall:
     not reach 1, and one outlier with a large ball can raise either number. Kynkäänniemi et al. 2019, eqs. 1 and 2.
     Raises ValueError unless k is at least 1 and each set has more than k samples.
     """
-    made, real = _two_sets(made, real)
+    made, real = two_feature_sets(made, real)
     return PrecisionRecall(_within_any(made, real, k), _within_any(real, made, k))
 
 
@@ -68,7 +68,7 @@ def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
     $1 - \frac{(m-1) \cdots (m-k)}{(n+m-1) \cdots (n+m-k)}$, about $1 - 2^{-k}$ for n = m. Naeem et al. 2020, eqs. 3
     to 8. Raises ValueError unless k is at least 1, and there are more than k real samples and two generated ones.
     """
-    made, real = _two_sets(made, real)
+    made, real = two_feature_sets(made, real)
     radius = _radii(real, k)
     inside = [_distances(part, real) <= radius for part in made.split(1000)]
     density = sum(float(part.sum()) for part in inside) / (k * len(made))
@@ -85,7 +85,7 @@ def authenticity(made: Tensor, train: Tensor) -> float:
     samples in a set.
     """
     distance, index = nearest(made, train)
-    return (distance >= _radii(_rows(train), 1)[index]).double().mean().item()
+    return (distance >= _radii(feature_rows(train), 1)[index]).double().mean().item()
 
 
 def report(made: Tensor, real: Tensor, train: Tensor, k_support: int = 3, k_density: int = 5) -> dict[str, float]:
@@ -95,8 +95,10 @@ def report(made: Tensor, real: Tensor, train: Tensor, k_support: int = 3, k_dens
     share of generated samples that are nearer to a training sample than to any real one, ½ on average for new samples
     if m = l (Meehan et al. 2020 make a test of it). Each distance is computed once. Raises what those functions raise.
     """
-    made, real = _two_sets(made, real)
-    made, train = _two_sets(made, train)
+    if min(k_support, k_density) < 1:
+        raise ValueError(f"Expected k_support and k_density from 1 on, got {k_support} and {k_density}.")
+    made, real = two_feature_sets(made, real)
+    made, train = two_feature_sets(made, train)
     reach = _to_neighbours(real, max(k_support, k_density))
     support, dense = reach[:, k_support - 1], reach[:, k_density - 1]
     own, apart = _radii(made, k_support), _radii(train, 1)

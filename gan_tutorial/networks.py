@@ -96,7 +96,7 @@ def _enlarged(image: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
         image.ndim != 4
         or image.shape[1] != channels
         or not image.is_floating_point()
-        or any(big % small for big, small in zip(size, image.shape[2:], strict=True))
+        or any(not small or big % small for big, small in zip(size, image.shape[2:], strict=True))
     ):
         raise ValueError(
             f"The condition must be a floating-point image (batch, {channels}, h, w) whose sides divide "
@@ -406,11 +406,13 @@ class Cascade(nn.Module):
     """A stack, coarsest level first: each level makes its image from a part of z and the image of the level before.
 
     `forward(z)` maps (batch, latent_dim), where latent_dim is the sum of the levels', to the last level's images.
-    Denton et al. 2015. Raises ValueError for another shape of z, or for a condition.
+    Denton et al. 2015. Raises ValueError for no level, another shape of z, or a condition.
     """
 
     def __init__(self, *levels: MLPGenerator | ConvGenerator | LaplacianLevel):
         super().__init__()
+        if not levels:
+            raise ValueError("Expected the levels of a stack, coarsest first: Cascade(coarse, finer).")
         self.levels, self.condition = nn.ModuleList(levels), None
         self.latent_dim = sum(level.latent_dim for level in levels)
 
@@ -468,7 +470,7 @@ class Packed(nn.Module):
 
     def __init__(self, critic: nn.Module, m: int = 2):
         super().__init__()
-        if not isinstance(m, Integral) or isinstance(m, bool) or m < 1:
+        if not is_whole(m) or m < 1:
             raise ValueError(f"Expected a whole number of samples in a pack, from 1 on, got m={m!r}.")
         self.critic, self.m = critic, int(m)
 
@@ -522,7 +524,7 @@ def _iterate(module: nn.Module) -> None:
 def _hidden(inputs: int, width: int, depth: int, activation) -> list[nn.Module]:
     """`depth` fully connected layers of one width, each with its activation."""
     if depth < 1:
-        raise ValueError(f"A network of this family has at least one hidden layer, not {depth}.")
+        raise ValueError(f"Expected a depth of at least 1, got {depth}.")
     layers = []
     for _ in range(depth):
         layers += [nn.Linear(inputs, width), activation()]
@@ -542,16 +544,21 @@ def _extra(condition, critic: bool = False, image: bool = False) -> int:
     if not isinstance(condition, nn.Module) or extra is None or (isinstance(condition, CoarseImage) and not image):
         ways = ["OneHot(10)", "Embedding(10)", *["Projection(10)"] * critic, *["CoarseImage()"] * image]
         raise ValueError(
-            f"Here a condition enters by {', '.join(ways)}, a module of your own whose `extra` says how many inputs it "
-            f"adds, or not at all (None), not by {condition!r}."
+            f"Expected condition={', '.join(ways)}, a module of your own whose `extra` says how many inputs it adds, "
+            f"or None, got {condition!r}."
         )
     return extra
+
+
+def is_whole(value) -> bool:
+    """Whether it is a whole number, Python's or NumPy's; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """The shape of one sample. ValueError unless it is a sequence of positive whole numbers."""
     sides = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
-    if not sides or any(not isinstance(side, Integral) or isinstance(side, bool) or int(side) < 1 for side in sides):
+    if not sides or any(not is_whole(side) or int(side) < 1 for side in sides):
         raise ValueError(f"Expected the shape of a sample, such as (2,) or (1, 28, 28), got shape={shape!r}.")
     return tuple(int(side) for side in sides)
 
@@ -559,8 +566,7 @@ def _sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width) of an image, from one number or two. ValueError unless they are positive whole numbers."""
     sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
-    whole = all(isinstance(side, Integral) and not isinstance(side, bool) and int(side) > 0 for side in sides)
-    if len(sides) != 2 or not whole:
+    if len(sides) != 2 or any(not is_whole(side) or int(side) < 1 for side in sides):
         raise ValueError(f"Expected the size of an image, such as 28 or (48, 80), got {size!r}.")
     return int(sides[0]), int(sides[1])
 
@@ -570,7 +576,7 @@ def _depth(sides: tuple[int, int], depth: int | None) -> int:
     shorter = min(sides)
     if depth is None:
         depth = max(1, ceil(log2(shorter / 7)))
-    if not isinstance(depth, Integral) or isinstance(depth, bool) or not 1 <= int(depth) <= log2(shorter):
+    if not is_whole(depth) or not 1 <= depth <= log2(shorter):
         raise ValueError(
             f"An image of {sides[0]} by {sides[1]} pixels cannot be halved {depth} times: expected "
             + (f"a depth from 1 to {int(log2(shorter))}." if shorter > 1 else "two pixels or more on each side.")

@@ -32,7 +32,9 @@ def check_scores(function):
                 )
         return function(*scores)
 
-    return checked
+    # Every `replace` of an Objective passes its functions through here again: they are checked once.
+    again = checked.__code__ is getattr(function, "__code__", None)  # pyright: ignore[reportAttributeAccessIssue]
+    return function if again else checked
 
 
 Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]

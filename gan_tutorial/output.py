@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from . import atomic, distributed
-from .layout import printable
+from .layout import escaped
 
 ROOM = 2**24  # bytes that a place must have before a training; a file of a recipe for 28 × 28 digits is smaller
 
@@ -26,12 +26,12 @@ def write(content: bytes, path: str | Path) -> None:
 def no_place(path: str | Path, error: Exception) -> OSError:
     """The error for a file that cannot be written, with what to do."""
     return OSError(
-        f"{printable(str(path))} cannot be written ({getattr(error, 'strerror', None) or error}). Name a file in a "
+        f"{escaped(str(path))} cannot be written ({getattr(error, 'strerror', None) or error}). Name a file in a "
         "folder that exists, can be written to, and has room."
     )
 
 
-def test_write(path: str | Path, room: int = ROOM) -> None:
+def check_writable(path: str | Path, room: int = ROOM) -> None:
     """Check that `path` can be written, before a training whose result goes there. Raises OSError if it cannot.
 
     room  bytes that must fit
@@ -71,7 +71,7 @@ def locked(path: str | Path) -> Iterator[None]:
     if distributed.rank():
         yield
         return
-    test_write(path)
+    check_writable(path)
     target = Path(path).resolve(strict=False)
     file = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.lock")  # names may have 255 bytes
     lock = filelock.FileLock(file)
@@ -79,7 +79,7 @@ def locked(path: str | Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BlockingIOError(
-            f"Another training is writing to {printable(str(path))}: wait until it ends, or write to another file."
+            f"Another training is writing to {escaped(str(path))}: wait until it ends, or write to another file."
         ) from None
     except (OSError, NotImplementedError) as error:
         warnings.warn(f"{file} cannot be locked ({error}): see that no other training writes there.", stacklevel=3)

@@ -42,24 +42,27 @@ def default_seed(seed: int | None = None) -> int:
 def check_seed(seed: int) -> int:
     """The seed as Python's integer. ValueError unless it is a whole number from 0 to 2⁶⁴ - 1, as PyTorch takes it."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
-        raise ValueError(f"Expected a seed from 0 to 2**64 - 1, a whole number, got {seed!r}.")
+        raise ValueError(f"Expected a whole-number seed from 0 to 2**64 - 1, got {seed!r}.")
     return int(seed)
 
 
-def pick_device(asked: str | None = None) -> tuple[torch.device, str]:
+def pick_device(asked: torch.device | str | None = None) -> tuple[torch.device, str]:
     """The device that is asked for, else the fastest at hand (CUDA, then Apple's MPS, then the CPU), and the reason.
 
-    Raises ValueError for one that is unknown or not at hand, and for one with an index, such as "cuda:0".
+    asked  such as "cuda", or "cuda:1" for the second GPU
+
+    Raises ValueError for one that is unknown or not at hand.
     """
     at_hand = {}
     if torch.cuda.is_available():
         at_hand["cuda"] = torch.cuda.get_device_name()
+        at_hand |= {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
-        at_hand["mps"] = "Apple GPU"
-    at_hand["cpu"] = "chosen" if at_hand else "no GPU found"
+        at_hand["mps"] = at_hand["mps:0"] = "Apple GPU"
+    at_hand["cpu"] = at_hand["cpu:0"] = "chosen" if at_hand else "no GPU found"
     asked = None if asked is None else str(asked)  # a torch.device, too
     if asked is not None and asked not in at_hand:
-        raise ValueError(f"Expected a device at hand, {' or '.join(map(repr, at_hand))}, got {asked!r}.")
+        raise ValueError(f"Expected a device at hand ({', '.join(map(repr, at_hand))}), got {asked!r}.")
     name = asked or next(iter(at_hand))
     return torch.device(name), at_hand[name]
 
@@ -137,7 +140,7 @@ class Run:
 
     seed       of every random number; GAN_TUTORIAL_SEED overrides it. Seeds torch's global generator too, from which
                networks draw their first weights.
-    device     "cpu", "cuda" or "mps"; by default the fastest at hand, in the order CUDA, MPS, CPU
+    device     such as "cpu", "cuda", "cuda:1" or "mps"; by default the fastest at hand, in the order CUDA, MPS, CPU
     precision  "float32" (the default: the same arithmetic on every device) or "tf32" (faster matrix products and
                convolutions on NVIDIA GPUs from Ampere on, with a 10-bit mantissa).
 
@@ -148,12 +151,13 @@ class Run:
     the device does not have.
     """
 
-    def __init__(self, seed: int = 0, precision: str = "float32", device: str | None = None):
+    def __init__(self, seed: int = 0, precision: str = "float32", device: torch.device | str | None = None):
         seed = check_seed(seed)
         if precision not in ("float32", "tf32"):
             raise ValueError(f"Expected precision 'float32' or 'tf32', got {precision!r}.")
         self.device, device_reason = pick_device(device)
-        if precision == "tf32" and not (self.device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8):
+        cuda = self.device.type == "cuda"
+        if precision == "tf32" and not (cuda and torch.cuda.get_device_capability(self.device)[0] >= 8):
             raise ValueError(f"This device ({device_reason}) has no TF32: use precision='float32'.")
 
         asked_seed, asked_scale = seed_from_environment(), scale_from_environment()
@@ -165,7 +169,7 @@ class Run:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         print(
             f"seed {self.seed}{' (from GAN_TUTORIAL_SEED)' if asked_seed is not None else ''}",
-            f"device {self.device.type} ({device_reason})",
+            f"device {self.device} ({device_reason})",
             precision,
             f"scale {self.scale_name} ({'from GAN_TUTORIAL_SCALE' if asked_scale else device_reason})",
             sep=" · ",

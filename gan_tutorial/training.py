@@ -224,7 +224,7 @@ class Recipe:
         return replace(made, options=options)
 
     def spec(self, data: Data) -> Spec:
-        """What its networks are built for on these data, with as many classes as the greatest label plus one.
+        """What its networks are built for on these data: as many classes as have names, or the greatest label plus one.
 
         Raises ValueError for data without the labels that it needs.
         """
@@ -232,7 +232,8 @@ class Recipe:
             return Spec(data.shape, 0, self.latent_dim)
         if data.label is None:
             raise ValueError(f"The recipe {self.name} is told labels, and {data.name} has none.")
-        return Spec(data.shape, int(data.label.max()) + 1, self.latent_dim)
+        classes = len(data.class_names) or int(data.label.max()) + 1  # a part of the data may lack the last class
+        return Spec(data.shape, classes, self.latent_dim)
 
     def build(self, spec: Spec, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
         """Its networks, or those of these names, with initial weights from PyTorch's global generator."""
@@ -378,8 +379,8 @@ class TrainedModel:
             )
         if not condition.isfinite().all():
             raise ValueError(
-                f"The images given to {self.recipe.name} as condition have values that are NaN or infinite: put "
-                "numbers there."
+                f"The images given to {self.recipe.name} as condition have values that are NaN or infinite: "
+                "replace them."
             )
         low, high = (bound.item() for bound in condition.aminmax())
         if self.spec.channels <= 4 and not -1.001 <= low <= high <= 1.001:  # more channels have any range
@@ -394,7 +395,7 @@ class TrainedModel:
         if n < 1:
             raise ValueError(f"Expected a positive number of samples, got {n}.")
         condition = self.conditions(n, condition)
-        device = next(iter(self.networks.values())).parameters().__next__().device
+        device = next(next(iter(self.networks.values())).parameters()).device
         random = torch.Generator(device).manual_seed(derive_seed(seed, "samples"))
         for start in range(0, n, PIECE):
             z = torch.randn(min(PIECE, n - start), self.spec.latent_dim, generator=random, device=device)
@@ -455,7 +456,7 @@ class Trainer:
         self.averages = {
             name: EMA(self.networks[name], recipe.half_life, recipe.batch_size) for name in recipe.averaged
         }
-        self.refuse_what_would_fail_at_the_end()
+        self.check_forward()
         self.layers = LayerRandomness(self.device, derive_seed(seed, recipe.name, "layers", distributed.rank()))
         self.steps, self.seconds, self.whole = 0, 0.0, True
         self.logs: list[History] = []  # of the calls of `run` so far
@@ -521,7 +522,7 @@ class Trainer:
                 if not log.steps:
                     self.logs.remove(log)
 
-    def refuse_what_would_fail_at_the_end(self) -> None:
+    def check_forward(self) -> None:
         """Measure BatchNorm's statistics on one batch, as `model` will at the end. ValueError if that fails.
 
         Also raises it for batches without `batches_drawn`.
@@ -589,17 +590,18 @@ class Trainer:
         before, drawn = [b.clone() for b in buffers], self.feed.batches_drawn
         modes = [(module, module.training) for net in self.networks.values() for module in net.modules()]
         with self.layers.copy(), distributed.locally(self.networks.values()), torch.no_grad():
-            for module, _ in modes:
-                module.training = True
-            batch = next(self.feed)
-            losses = {player.name: player.weighted(player.loss(batch)) for player in self.players}
-            found = {name: {term: value.item() for term, value in terms.items()} for name, terms in losses.items()}
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
-        for module, mode in modes:
-            module.training = mode
-        self.feed.batches_drawn = drawn
-        return found
+            try:
+                for module, _ in modes:
+                    module.training = True
+                batch = next(self.feed)
+                losses = {player.name: player.weighted(player.loss(batch)) for player in self.players}
+                return {name: {term: value.item() for term, value in terms.items()} for name, terms in losses.items()}
+            finally:  # also if a loss fails: the training may go on
+                for buffer, value in zip(buffers, before, strict=True):
+                    buffer.copy_(value)
+                for module, mode in modes:
+                    module.training = mode
+                self.feed.batches_drawn = drawn
 
 
 class LayerRandomness:

@@ -137,7 +137,7 @@ class PairCritic(nn.Module):
         return self.net(torch.cat([x, condition], dim=1))
 
 
-def apart(batch: Batch) -> Batch:
+def split_pairs(batch: Batch) -> Batch:
     """The pairs of a batch: their left halves become the condition, their right ones the real images."""
     given, wanted = batch.real.chunk(2, dim=3)
     return batch._replace(real=wanted, condition=given)
@@ -157,7 +157,7 @@ def pairs(recipe: Recipe, data: Data, seed: int) -> Feed:
     """Batches of pairs. Raises ValueError for `flip`, which would exchange the two halves of a pair."""
     if recipe.flip:
         raise ValueError("A pair is one image of double width, and flip would exchange its halves: leave flip out.")
-    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=apart)
+    return Feed(data, recipe.latent_dim, recipe.batch_size, seed, prepare=split_pairs)
 
 
 def pix2pix_players(recipe: Recipe, networks: Networks, weight: float = CLOSE) -> Sequence[Player]:
@@ -168,7 +168,7 @@ def pix2pix_players(recipe: Recipe, networks: Networks, weight: float = CLOSE) -
     )
 
 
-def answer(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
+def translate(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
     """The translations of the images given as condition."""
     return sample(networks["generator"], z, condition)
 
@@ -184,7 +184,7 @@ PIX2PIX = Recipe(
     share_batch=True,
     players=pix2pix_players,
     batches=pairs,
-    sampler=answer,
+    sampler=translate,
     condition_shape=half_shape,
 )
 
@@ -247,9 +247,9 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
 
     Zhu et al. 2017, eq. 3, with the recipe's objective; the identity term is that of their section 5.2. Raises
     ValueError for an objective with a penalty, a constraint, several critic updates or relativistic scores, and for
-    labels and augmentations: this game has no use for them.
+    labels, augmentations and `share_batch`: this game has no use for them, and all three share each batch as it is.
     """
-    refuse_unused(recipe, "labelled", "augment")
+    refuse_unused(recipe, "labelled", "augment", "share_batch")
     ab, ba = networks["a to b"], networks["b to a"]
     both, objective = nn.ModuleDict({"a to b": ab, "b to a": ba}), recipe.objective
     if objective.penalties or objective.constraint or objective.relativistic or objective.n_critic > 1:
@@ -258,7 +258,7 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
             "more than one critic update: take one such as nonsaturating or least_squares."
         )
 
-    def off(x: Tensor, y: Tensor) -> Tensor:
+    def mean_error(x: Tensor, y: Tensor) -> Tensor:
         return (x - y).abs().mean()
 
     def critic_loss(critic: nn.Module, real: Callable, fake: Callable, batch: Any) -> dict[str, Tensor]:
@@ -270,17 +270,22 @@ def cycle_players(recipe: Recipe, networks: Networks, cycle: float = CLOSE, iden
         game = objective.generator(networks["critic b"](to_b)) + objective.generator(networks["critic a"](to_a))
         terms = {"game": game}
         if cycle:
-            terms["cycle"] = cycle * (off(ba(to_b), a) + off(ab(to_a), b))
+            terms["cycle"] = cycle * (mean_error(ba(to_b), a) + mean_error(ab(to_a), b))
         if identity:
-            terms["identity"] = identity * (off(ab(b), b) + off(ba(a), a))
+            terms["identity"] = identity * (mean_error(ab(b), b) + mean_error(ba(a), a))
         return terms
 
     def critic(name: str, real: Callable, fake: Callable, share: bool) -> Player:
         net = networks[name]
         learn = (recipe.critic_optimizer or recipe.optimizer)(net.parameters())
-        told = partial(critic_loss, net, real, fake)
         return Player(
-            name, net, told, learn, lr_schedule=recipe.lr_schedule, term_weights=recipe.term_weights, share_batch=share
+            name,
+            net,
+            partial(critic_loss, net, real, fake),
+            learn,
+            lr_schedule=recipe.lr_schedule,
+            term_weights=recipe.term_weights,
+            share_batch=share,
         )
 
     learn = recipe.optimizer(both.parameters())
@@ -298,7 +303,7 @@ def a_to_b(networks: Networks, z: Tensor, condition: Tensor | None) -> Tensor:
     return sample(networks["a to b"], condition)
 
 
-def there(networks: Networks, batch: Any) -> None:
+def forward_both(networks: Networks, batch: Any) -> None:
     """Both directions on the real images of a `Two`."""
     networks["a to b"](batch.a.real)
     networks["b to a"](batch.b.real)
@@ -316,6 +321,6 @@ CYCLEGAN = Recipe(
     batches=TwoSets,  # pyright: ignore[reportArgumentType]  # a `Two`, not a `Batch`: the players know
     averaged=("a to b", "b to a"),
     sampler=a_to_b,
-    forward=there,
+    forward=forward_both,
     condition_shape=any_size,
 )

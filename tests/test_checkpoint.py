@@ -459,8 +459,8 @@ def test_a_recipe_of_ones_own_is_announced_and_must_be_given(tmp_path):
 
 def test_which_recipes_are_the_packages_own():
     for recipe in RECIPES.values():
-        assert checkpoint.packaged(recipe) and checkpoint.packaged(recipe.configure(batch_size=10, lr=1e-3))
-        assert checkpoint.packaged(recipe.configure(lr=1e-3).configure(lr=0.7, half_life=3.0))
+        assert checkpoint.is_packaged(recipe) and checkpoint.is_packaged(recipe.configure(batch_size=10, lr=1e-3))
+        assert checkpoint.is_packaged(recipe.configure(lr=1e-3).configure(lr=0.7, half_life=3.0))
     for changed in (
         replace(MLP, name="mine"),
         replace(MLP, objective=gt.hinge),
@@ -469,7 +469,7 @@ def test_which_recipes_are_the_packages_own():
         replace(MLP.configure(lr=1e-3), optimizer=gt.adam(2e-3)),
         replace(WGAN, objective=replace(WGAN.objective, constraint=weight_clipping(0.5))),
     ):
-        assert not checkpoint.packaged(changed)
+        assert not checkpoint.is_packaged(changed)
 
 
 def test_configured_recipes_are_loaded_by_their_name(tmp_path):
@@ -489,7 +489,7 @@ def test_numbers_of_numpys_are_saved(tmp_path):
         MLP.configure(batch_size=kind(32), latent_dim=kind(3), lr=number(0.5), half_life=number(64), flip=switch(1))
         for kind, number, switch in ((int, float, bool), (np.int64, np.float32, np.bool_))
     )
-    assert numpys.options == whole.options and checkpoint.packaged(numpys)
+    assert numpys.options == whole.options and checkpoint.is_packaged(numpys)
     assert {type(value) for value in numpys.options.values()} == {int, float, bool}
     assert checkpoint.resume(saved(tmp_path, numpys, digits, 1), digits).steps == 1
     rate = replace(TINY, optimizer=gt.adam(np.float32(1e-3)))
@@ -535,7 +535,7 @@ itself.append(itself)
 def test_facts_that_json_cannot_hold_are_refused(fact, tmp_path):
     path = saved(tmp_path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="A card holds what JSON holds"):
+    with pytest.raises(ValueError, match="A card holds only JSON values of the expected kinds: "):
         checkpoint.save(trained(), path, mine=fact)
     assert path.read_bytes() == before
 
@@ -621,10 +621,10 @@ def test_files_that_cannot_be_used_get_a_sentence(tmp_path):
     for part in ("optimizer.critic.", "optimizer.critic.3.exp_avg", "log.generator.", "log.", "random.", "net.critic."):
         path.write_bytes(whole)
         rewritten(path, keep=lambda name, part=part: not name.startswith(part))
-        refused(ValueError, "only a part of its training|only in its networks now")
+        refused(ValueError, "only a part of its training, and cannot be resumed|only in its networks now")
     path.write_bytes(whole)
     rewritten(path, {"recipe": "conditional", "classes": 10})
-    with pytest.raises(ValueError, match="another version of its recipe"):
+    with pytest.raises(ValueError, match="another version of its recipe.* Only the code that wrote it can resume it"):
         checkpoint.load(path)
     path.write_bytes(whole)
     rewritten(path, keep=lambda name: name.startswith("model."))

@@ -107,7 +107,7 @@ POINTS = Data("points", torch.arange(12.0).view(4, 3), torch.arange(4))
         (torch.tensor([True, False, True]), r"mask of shape \(4,\).*got shape \(3,\)"),
         (torch.tensor([0.0, 1.0]), r"int64, or a mask as bool, got torch.float32: convert"),
         (torch.tensor([0, 1, 1, 0], dtype=torch.uint8), "got torch.uint8: convert"),  # PyTorch takes these as a mask
-        (torch.tensor([0, 4]), r"4 samples, at the places 0 to 3, or from the end -1 to -4"),
+        (torch.tensor([0, 4]), r"4 samples, with the indices 0 to 3, or from the end -1 to -4"),
         (torch.tensor([-5]), "has 4 samples"),
         (torch.tensor([-5]).int(), "has 4 samples"),
     ],

@@ -230,6 +230,23 @@ def test_settling_takes_tuples_of_arguments():
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_settling_takes_one_tensor_of_several_batches():
+    _, average = averaged()
+    x = torch.randn(4, 20, 3)
+    one = copy.deepcopy(average.update_bn(list(x)).state_dict())
+    two = average.update_bn(x).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_settling_that_fails_leaves_the_statistics_as_they_were():
+    _, average = averaged()
+    before = copy.deepcopy(average.net.state_dict())
+    for inputs, error in ([], ValueError), ([torch.randn(9, 3), torch.randn(9, 5)], RuntimeError):
+        with pytest.raises(error):
+            average.update_bn(inputs)
+        assert all(torch.equal(before[name], value) for name, value in average.net.state_dict().items())
+
+
 def test_settling_restores_modes_and_momenta_and_leaves_the_source_alone():
     net, average = averaged()
     before = copy.deepcopy(net.state_dict())

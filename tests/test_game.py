@@ -106,6 +106,13 @@ def test_training_draws_nothing_from_the_global_stream():
             lambda: gt.Feed(gt.Data("points", torch.zeros(4, 2)), latent_dim=0, batch_size=2),
             "from 1 on, got latent_dim=0",
         ),
+        *(
+            (
+                lambda uniforms=uniforms: gt.Feed(gt.data.ring(4), latent_dim=2, batch_size=2, uniforms=uniforms),
+                "from 0 on, got uniforms",
+            )
+            for uniforms in (-1, 1.5, True)
+        ),
     ],
 )
 def test_a_feed_that_cannot_be_is_refused(build, words):
@@ -524,6 +531,18 @@ def test_a_loop_over_turns_is_fit_and_may_end_when_it_likes():
     assert terms["critic"]["penalty"] == log["critic"]["penalty"][4]
 
 
+def test_turns_refuses_at_once_and_touches_no_network_before_the_first_step():
+    player = gt.adversaries(*networks(), gt.hinge, gt.adam(1e-3))[0]
+    for players, feed, words in (([player, player], gaussian_feed(), "different names"), ([player], [], "endless")):
+        with pytest.raises(ValueError, match=words):
+            gt.turns(players, feed)
+    player.net.eval()
+    game = gt.turns([player], gaussian_feed())
+    assert not player.net.training
+    next(game)
+    assert player.net.training
+
+
 def test_an_interrupt_ends_everything_and_keeps_what_was_learned():
     """Also a loop of trainings: the next one does not start."""
 
@@ -844,6 +863,19 @@ def test_a_loss_that_cannot_be_minimised_is_refused(loss, words):
     with pytest.raises(ValueError, match=f"one .*{words}"):
         player.update(next(gaussian_feed()))
     assert torch.equal(weights(net), before)
+
+
+def test_a_bare_loss_with_weighted_terms_is_refused_as_without():
+    net = nn.Linear(3, 2)
+    player = gt.Player(
+        "one",
+        net,
+        lambda batch: net(batch.z).mean(),
+        torch.optim.SGD(net.parameters(), 0.1),
+        term_weights={"game": lambda step: 1.0},
+    )
+    with pytest.raises(ValueError, match="one must return named scalars"):
+        player.update(next(gaussian_feed()))
 
 
 @pytest.mark.parametrize("when", [3, READ_EVERY + 3])
@@ -1220,7 +1252,7 @@ def test_a_seed_of_numpys_is_the_same_seed(seed):
 
 @pytest.mark.parametrize("seed", [1.9, "7", -1, True])
 def test_what_is_not_a_seed_is_refused(seed):
-    with pytest.raises(ValueError, match="Expected a seed"):
+    with pytest.raises(ValueError, match="Expected a whole-number seed"):
         gaussian_feed(seed=seed)
 
 

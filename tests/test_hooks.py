@@ -306,7 +306,7 @@ def test_a_training_that_is_resumed_goes_on_with_its_table(tmp_path):
     header, *rows = table(tmp_path)
     assert header[0] == "step" and [int(row[0]) for row in rows] == list(range(1, 9))
     assert all(len(row) == 3 for row in rows)
-    with pytest.raises(ValueError, match="already exists, of another training"):
+    with pytest.raises(ValueError, match="already holds another training's losses"):
         train(2, 0)
 
 
@@ -350,7 +350,7 @@ def test_a_table_of_another_training_is_not_continued(tmp_path):
     for other in (["step,critic game,critic penalty", "1,0.5,2"], [*rows[:2], "2,0.26"]):
         there(*other)
         before = losses.read_bytes()
-        with pytest.raises(ValueError, match="of another training"):
+        with pytest.raises(ValueError, match="another training's losses"):
             resumed(log=log)
         assert losses.read_bytes() == before
     for found in ([], rows[:3], [*rows, "5,7", "6,7"]):

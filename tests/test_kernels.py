@@ -160,6 +160,14 @@ def test_the_values_of_permutations_are_those_of_mmd2():
     assert len(np.unique(found.null.numpy().round(10))) > 25
 
 
+def test_the_statistic_is_computed_like_the_values_it_is_compared_with():
+    """In double precision also for samples in single precision, and without a graph."""
+    x, y, kernel = normal(40, 2).float().requires_grad_(), normal(30, 2, seed=1).float(), gaussian(1.0)
+    found = kernels.permutation_test(x, y, kernel, 20)
+    assert found.statistic == pytest.approx(kernels.mmd2(x.double(), y.double(), kernel).item(), rel=1e-12)
+    assert found.null.dtype == torch.float64 and not found.null.requires_grad
+
+
 def test_equal_sets_of_copies_are_never_rejected():
     x = torch.ones(10, 2)
     assert kernels.permutation_test(x, x, gaussian(1.0), 50).p_value == 1
@@ -236,6 +244,7 @@ X = torch.zeros(3, 2)
         (lambda: kernels.mmd2(X, X.long(), gaussian(1)), "floating-point"),
         (lambda: kernels.mmd2([1.0], X, gaussian(1)), "floating-point"),
         (lambda: kernels.permutation_test(X, X, gaussian(1), 0), "one permutation"),
+        (lambda: kernels.permutation_test(X[:1], X, gaussian(1)), "two samples"),
         (lambda: kernels.log_likelihood(X, X, 0), "positive sigma"),
         (lambda: kernels.best_sigma(X, X, []), "sigmas"),
         (lambda: kernels.blur(X, 1), "images"),

@@ -335,6 +335,19 @@ def test_nonsense_in_a_card_is_as_if_it_were_not_there(junk):
     assert commands.class_names(replace(made, card={"class_names": junk})) == []
 
 
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        ({"steps": 5, "seconds": None}, {"steps": 5, "seconds": None}),
+        ({"steps": None, "seconds": 0.5, "note": "x"}, {"steps": None, "seconds": 0.5}),
+        ({"steps": 5}, {"steps": 5, "seconds": None}),
+        ({"steps": 5.5, "seconds": None}, None),
+    ],
+)
+def test_of_a_goal_whole_steps_or_seconds_are_read_and_nothing_else(goal, expected):
+    assert commands.goal_of({"goal": goal}) == expected
+
+
 def toy(names=None, sampler=None, labelled=True, shape=(3, 2, 4)):
     """A model of three classes whose samples are k everywhere in class k, scaled into [-1, 1]."""
 
@@ -471,7 +484,7 @@ def test_as_many_training_images_as_there_are_beside_more_to_compare_with(pets, 
         assert run("evaluate", "a.safetensors", "--against", pets, *words) == 0
         told = capsys.readouterr().out
         assert f"the model: {n} samples, {n} of pets" in told and "training images: 42 samples, 42 of pets" in told
-        assert (f"42 training images only, for {n} samples" in told) is noted
+        assert (f"only 42 training images, for {n} samples" in told) is noted
 
 
 def test_damaged_weights_make_no_samples():
@@ -554,7 +567,11 @@ FORTY = [
     (1, ["train", "--resume", "trained.safetensors", "--steps", "1"], "has 2 steps in"),
     (2, ["sample", "mlp"], "required: --out"),
     (2, ["sample", "mlp", "--n", "-5", "--out", "a.png"], "got -5"),
-    (1, ["sample", "nowhere", "--out", "a.png"], "There is no file nowhere, and the models that come along are"),
+    (
+        1,
+        ["sample", "nowhere", "--out", "a.png"],
+        "There is no file nowhere, and the models that ship with the package are",
+    ),
     (1, ["sample", "mlp", "--out", "a.gif"], "Expected --out FILE.png, FILE.npy or DIRECTORY/, got a.gif"),
     (1, ["sample", "mlp", "--out", "none/a.png"], "There is no folder none"),
     (1, ["sample", "mlp", "--out", "none/more/"], "There is no folder none"),

@@ -165,6 +165,16 @@ def test_what_is_no_image_is_refused(words, images):
             read_images(metrics.classifier("synthetic"), images)
 
 
+def test_more_than_four_channels_have_any_range():
+    """As `Data` has them: measured maps, say. They are not told to end their generator with tanh, nor to go below 0."""
+    maps = 20 + 5 * normal(40, 6, 3, 2).float()
+    data, made = gt.Data("maps", maps[:20] - 20), maps[20:].abs()
+    found = metrics.report(made, data, features=torch.nn.Flatten())
+    assert found["variance ratio"] > 0 and not any("below 0" in note for note in found.notes)
+    with pytest.raises(ValueError, match="tanh"):
+        metrics.report(made[:, :4], maps[:20, :4], features=torch.nn.Flatten())
+
+
 # ------------------------------------------------------------------------------------------------------------ labels
 
 
@@ -224,7 +234,7 @@ def test_spread_does_not_see_where_a_class_lies():
 
 
 def test_spread_needs_two_of_a_class_and_as_many_labels():
-    with pytest.raises(ValueError, match="Class 4 has one sample"):
+    with pytest.raises(ValueError, match="Class 4 has only one sample"):
         metrics.within_class_variance(normal(3, 2), torch.tensor([1, 1, 4]))
     with pytest.raises(ValueError, match="one label for each"):
         metrics.within_class_variance(normal(3, 2), torch.tensor([1, 1]))
@@ -586,7 +596,7 @@ def test_too_few_samples_leave_a_row_out_and_say_so():
     label = torch.tensor([0, 1, 1, 2, 2])
     alone = metrics.report(made[:5], data, label=label, features=halves, classifier=four)
     assert "within-class variance ratio" not in alone and "label accuracy" in alone
-    assert any("one made sample only of class 0" in note for note in alone.notes)
+    assert any("only one made sample of class 0" in note for note in alone.notes)
     unlabelled = metrics.report(made, sets(labelled=False)[0], label=data.label, features=halves)
     assert any("no labels" in note for note in unlabelled.notes)
 
@@ -634,7 +644,7 @@ def test_real_samples_are_drawn_and_too_few_are_said():
     first = metrics.report(made[:60], data.take(slice(0, 60)), features=halves)["variance ratio"]
     assert spread[0] == spread[1] != spread[2] and first > 3 * max(spread)
     few = metrics.report(made, data[:100], features=halves)
-    assert "There are 100 real samples only, for 300 samples." in few.notes
+    assert "There are only 100 real samples, for 300 samples." in few.notes
     assert few.notes[0] == "300 samples, 100 of sorted; 2 features."
 
 
@@ -719,9 +729,9 @@ def test_two_columns_with_the_training_images_beside():
     some = metrics.subset(train, 100, seed=1)
     expected = metrics.report(some.take(slice(None)), test, label=some.label, features=halves)
     assert columns["training images"] == expected
-    assert not any("training images only" in note for note in columns["training images"].notes)
+    assert not any("only" in note for note in columns["training images"].notes)
     few = metrics.compare(made[:100], train[:30], test, features=halves)
-    assert any("30 training images only, for 100 samples" in note for note in few["training images"].notes)
+    assert any("only 30 training images, for 100 samples" in note for note in few["training images"].notes)
 
 
 def test_a_table_says_which_way_is_better_and_what_is_missing():

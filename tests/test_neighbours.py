@@ -145,6 +145,8 @@ def test_copies_of_images_are_seen(images, copied):
         lambda x: neighbours.authenticity(x, x[:1]),
         lambda x: neighbours.report(x, x, x[:, :1]),
         lambda x: neighbours.report(x, x[:5], x),
+        lambda x: neighbours.report(x, x, x, k_support=0),
+        lambda x: neighbours.report(x, x, x, k_density=0),
     ],
 )
 def test_bad_input_gets_a_sentence(call):

@@ -552,7 +552,7 @@ def test_bad_inputs_are_refused_with_a_sentence():
         (lambda: C(torch.zeros(4, 2, dtype=torch.uint8)), "uint8"),
         (lambda: C(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)), "takes no condition"),
         (lambda: G(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "takes no condition"),
-        (lambda: gt.MLPCritic(depth=0), "at least one hidden layer"),
+        (lambda: gt.MLPCritic(depth=0), "depth of at least 1, got 0"),
     ]:
         with pytest.raises(ValueError, match=words):
             call()
@@ -654,8 +654,9 @@ def test_no_samples_have_no_labels():
         torch.zeros(4, 1, 3, 4),
         torch.zeros(4, 1, 4, 16),
         torch.zeros(4, 1, 4, 4, dtype=torch.uint8),  # bytes would become numbers up to 255
+        torch.zeros(4, 1, 0, 4),
     ],
-    ids=["classes", "channels", "height", "width", "bytes"],
+    ids=["classes", "channels", "height", "width", "bytes", "empty"],
 )
 def test_labels_that_are_no_coarse_images_are_refused(label):
     C = gt.ConvCritic(8, width=2, condition=gt.CoarseImage())
@@ -679,7 +680,7 @@ def test_labels_that_are_no_coarse_images_are_refused(label):
 )
 def test_a_way_for_labels_that_a_network_would_not_use_is_refused(build):
     """Without a word it would train an unconditional network."""
-    with pytest.raises(ValueError, match=r"Here a condition enters by OneHot\(10\)"):
+    with pytest.raises(ValueError, match=r"Expected condition=OneHot\(10\)"):
         build()
 
 
@@ -705,6 +706,14 @@ def test_a_cascade_hands_each_level_its_part_of_z_and_the_image_before():
         net(z[:, :8])
     with pytest.raises(ValueError, match="takes no condition"):
         net(z, torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match="levels of a stack"):
+        gt.Cascade()
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), 0, -1])
+def test_whole_numbers_are_pythons_and_numpys(value):
+    assert gt.networks.is_whole(value) and not gt.networks.is_whole(float(value))
+    assert not any(map(gt.networks.is_whole, (True, False, np.True_, "3", None, torch.tensor(3))))
 
 
 # --- what sees a whole batch -----------------------------------------------------------------------------------------

@@ -246,3 +246,11 @@ def test_an_objective_can_be_varied():
     assert regularised.penalty is gt.r1 and regularised.n_critic == 2 and gt.nonsaturating.penalty is None
     with pytest.raises(ValueError, match="from 1 on, got n_critic=0"):
         replace(gt.hinge, n_critic=0)
+
+
+def test_scores_are_checked_once_however_often_an_objective_is_varied():
+    varied = replace(replace(gt.hinge, n_critic=2), n_critic=3)
+    assert varied.critic is gt.hinge.critic and varied.generator is gt.hinge.generator
+    own = replace(gt.hinge, generator=lambda fake: -fake.mean())
+    with pytest.raises(ValueError, match=r"shape \(batch,\)"):
+        own.generator(torch.zeros(4, 1))

@@ -340,6 +340,25 @@ def test_looking_at_the_next_losses_changes_nothing():
     assert before["critic"]["game"] == pytest.approx(looked.log["critic"]["game"][2].item(), rel=1e-6)
 
 
+def test_a_loss_that_fails_while_it_is_looked_at_changes_nothing():
+    failing, other = (Trainer(R3GAN, GREY, seed=1) for _ in range(2))
+    hook = failing.networks["critic"].register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        failing.losses_ahead()
+    hook.remove()
+    assert all(torch.equal(a, b) for a, b in zip(everything(failing), everything(other), strict=True))
+    for trainer in (failing, other):
+        trainer.run(steps=2)
+    assert all(torch.equal(a, b) for a, b in zip(everything(failing), everything(other), strict=True))
+
+
+def test_a_part_of_the_data_without_its_last_class_has_all_classes():
+    named = replace(GREY, label=torch.arange(60) % 3, class_names=("ant", "bee", "cat"))
+    for data in (named, named[named.label < 2]):
+        assert RECIPES["conditional"].spec(data).classes == 3
+    assert RECIPES["conditional"].spec(replace(named, class_names=())[:2]).classes == 2
+
+
 def test_an_interrupted_recipe_hands_over_what_it_made():
     """After the whole step at hand, and as if no more steps had been asked for."""
     data = gt.Data("few", (torch.rand(70, 1, 8, 8) * 255).byte())

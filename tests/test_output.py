@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_to_is_known_before(tmp_path):
     places = bad_places(tmp_path)
     before = names(tmp_path)
     for place in places:
-        for attempt in (lambda p: output.test_write(p), lambda p: checkpoint.locked(p).__enter__()):
+        for attempt in (lambda p: output.check_writable(p), lambda p: checkpoint.locked(p).__enter__()):
             with pytest.raises(OSError, match="cannot be written .*Name a file in a folder that exists") as failure:
                 attempt(place)
             assert str(failure.value).isprintable()
@@ -93,7 +93,7 @@ def test_a_place_that_can_be_written_to_stays_as_it_is(tmp_path):
     (tmp_path / "dangling").symlink_to("not yet")
     before = names(tmp_path)
     for name in ("old", "link", "dangling", "new", "n" * 255, "caf\udce9", "new\nline"):
-        output.test_write(tmp_path / name)
+        output.check_writable(tmp_path / name)
     assert names(tmp_path) == before and (tmp_path / "old").read_text() == "old"
 
 
@@ -138,8 +138,8 @@ def test_too_little_room_is_known_before(tmp_path):
     def small(say):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
-        try_it(lambda: output.test_write(tmp_path / "a"), say)
-        try_it(lambda: output.test_write(tmp_path / "a", room=10**5), say)
+        try_it(lambda: output.check_writable(tmp_path / "a"), say)
+        try_it(lambda: output.check_writable(tmp_path / "a", room=10**5), say)
 
     process = Forked(small)
     assert "a cannot be written (File too large)" in process.hear() and process.hear() == "fine"
@@ -150,7 +150,7 @@ def test_too_little_room_is_known_before(tmp_path):
 def test_a_folder_of_somebody_else_is_known_before(tmp_path):
     def powerless(say):
         os.setuid(65534) if os.geteuid() == 0 else tmp_path.chmod(0o500)
-        try_it(lambda: output.test_write(tmp_path / "a"), say)
+        try_it(lambda: output.check_writable(tmp_path / "a"), say)
 
     process = Forked(powerless)
     assert "a cannot be written (Permission denied)" in process.hear()

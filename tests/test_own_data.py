@@ -32,7 +32,7 @@ BYTES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
         ([[1.0, 2.0]], r"a list, not a tensor: gt.data.array\(values\)"),
         (np.zeros((4, 2)), r"a ndarray, not a tensor: gt.data.array"),
         (torch.tensor(3.0), "at least one sample"),
-        (torch.zeros(4, 0), "no numbers"),
+        (torch.zeros(4, 0), "are empty"),
         (torch.tensor([[1.0], [math.nan], [math.inf]]), "2 of 3 samples .* NaN or infinite, .* index 1"),
         (torch.full((4, 2), -math.inf), "4 of 4 samples"),
         (torch.zeros(4, 2, requires_grad=True), r"values.detach\(\)"),
@@ -431,6 +431,24 @@ def test_one_level_of_white_holds_for_a_whole_folder(tmp_path, dtype, dark, ligh
         assert sorted(data.values[:, 0, 0, 0].tolist()) == [expected, 255] and not data.skipped
 
 
+def test_a_picture_that_cannot_be_read_again_is_skipped(tmp_path, monkeypatch):
+    root, read = tmp_path / "scans", images.read_picture
+    root.mkdir()
+    for name, level in (("a", 0.2), ("b", 1), ("c", 255), ("d", 1)):
+        saved(root, Image.fromarray(np.full((4, 4), level, np.float32)), f"{name}.tiff")
+
+    def gone_the_second_time(path, form, whites):
+        if whites and os.fspath(path).endswith("b.tiff"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return read(path, form, whites)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "read_picture", gone_the_second_time)
+        data = gt.data.folder(root, size=4, channels=1)
+    assert data.values[:, 0, 0, 0].tolist() == [0, 255, 1] and data.skipped == (("b.tiff", "Input/output error"),)
+    assert gt.data.folder(root, size=4, channels=1).values[:, 0, 0, 0].tolist() == [0, 1, 255, 1]  # not kept
+
+
 @pytest.mark.parametrize("levels", [[-1.0, 0.0], [0.0, 1e4], [0.0, math.nan]])
 def test_grey_levels_that_mean_nothing_known_are_refused(tmp_path, levels):
     picture = Image.fromarray(np.array([levels], np.float32))
@@ -635,7 +653,7 @@ def test_a_folder_without_pictures(tmp_path):
     with pytest.raises(NotADirectoryError, match="file is not a folder"):
         gt.data.folder(tmp_path / "file")
     (tmp_path / "pets" / "ant").mkdir(parents=True)
-    with pytest.raises(ValueError, match="pets has no files"):
+    with pytest.raises(ValueError, match="pets has no files, except hidden ones"):
         gt.data.folder(tmp_path / "pets")
     (tmp_path / "pets" / "ant" / "a.png").write_bytes(b"broken")
     for _ in range(2):
@@ -648,7 +666,8 @@ def test_memory_is_asked_for_before_a_picture_is_read(tmp_path):
     for path in (root / "ant").iterdir():
         path.write_bytes(b"nobody reads this")
     with pytest.raises(
-        MemoryError, match=r"10 pictures of 3 × 100 × 200 bytes take 600 kB, and 300 kB may be .* limit=5 for so many"
+        MemoryError,
+        match=r"10 pictures of 3 × 100 × 200 bytes take 600 kB, and 300 kB may be .* limit=5 to read that many",
     ):
         gt.data.folder(root, size=(100, 200), memory=300_000)
     with pytest.raises(MemoryError, match=r"50 kB may be used\. Choose a smaller size\.$"):  # a limit of 0 is refused
@@ -762,6 +781,18 @@ def test_a_damaged_cache_is_said_and_made_again(tmp_path, capsys):
         capsys.readouterr()
         assert torch.equal(gt.data.folder(root, size=8).values, fresh.values) and kept.read_bytes() == whole
         assert "in the cache is damaged" in capsys.readouterr().out
+
+
+def test_a_cache_that_must_not_be_read_is_not_called_damaged(tmp_path, capsys, monkeypatch):
+    def closed(file):
+        raise PermissionError(errno.EACCES, "Permission denied", file)
+
+    root = tree(tmp_path / "pets", ant=2, bee=2)
+    fresh = gt.data.folder(root, size=8)
+    monkeypatch.setattr(np, "load", closed)
+    assert torch.equal(gt.data.folder(root, size=8).values, fresh.values)
+    said = capsys.readouterr().out
+    assert "in the cache cannot be read (Permission denied), and is made again" in said and "damaged" not in said
 
 
 # ------------------------------------------------------------------------------------------------------ it trains

@@ -671,7 +671,7 @@ def test_digits_fit_whole():
         (dict(pictures=[np.zeros((2, 2, 4), np.uint8)] * 2), "shape"),
         (dict(labels=["a"]), "one to each"),
         (dict(alt=" "), "sentence"),
-        (dict(pictures=[np.zeros((5000, 5000), np.uint8)] * 2), "too much"),
+        (dict(pictures=[np.zeros((5000, 5000), np.uint8)] * 2), "too many pixels for a page"),
     ],
 )
 def test_a_film_refuses_what_it_cannot_show(wrong, words):

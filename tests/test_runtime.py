@@ -44,14 +44,31 @@ def test_where_there_is_a_gpu_its_scale_is_used_and_networks_go_there(monkeypatc
 
 def test_a_device_can_be_chosen(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "some GPU")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert (gt.Run().device.type, gt.Run(device="cuda").device.type) == ("cuda", "cuda")
     run = gt.Run(device="cpu")
     assert (run.device.type, run.scale_name) == ("cpu", "cpu")
     assert "device cpu (chosen)" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"Expected a device at hand, 'cuda' or 'cpu', got 'mps'\."):
+    with pytest.raises(
+        ValueError, match=r"Expected a device at hand \('cuda', 'cuda:0', 'cpu', 'cpu:0'\), got 'mps'\."
+    ):
         gt.Run(device="mps")
+
+
+def test_a_device_may_have_a_number_if_there_are_so_many(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device or 0}")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for name in ("cuda:0", "cuda:1", "mps:0", "cpu:0"):
+        for asked in (name, torch.device(name)):
+            assert gt.Run(device=asked).device == torch.device(name)
+    assert "device cuda:1 (GPU 1)" in capsys.readouterr().out
+    for absent in ("cuda:2", "mps:1", "tpu", "cuda:", ""):
+        with pytest.raises(ValueError, match=f"Expected a device at hand .*, got {absent!r}"):
+            gt.Run(device=absent)
 
 
 def test_float32_means_float32():
@@ -98,7 +115,7 @@ def test_a_seed_that_is_left_out_is_that_of_the_environment(monkeypatch):
     with pytest.raises(ValueError, match="GAN_TUTORIAL_SEED"):
         runtime.default_seed()
     for wrong in (-1, 0.5, True, "7"):
-        with pytest.raises(ValueError, match="Expected a seed"):
+        with pytest.raises(ValueError, match="Expected a whole-number seed"):
             runtime.default_seed(wrong)
 
 

@@ -228,6 +228,12 @@ def test_an_augmentation_is_refused_and_not_left_out_in_silence(recipe, data):
         Trainer(recipe.configure(augment=True), data)
 
 
+def test_a_batch_that_is_shared_anyway_is_not_asked_to_be():
+    with pytest.raises(ValueError, match="cyclegan make no use of share_batch: leave it out"):
+        Trainer(replace(CYCLEGAN, share_batch=True), TWO)
+    assert [player.share_batch for player in Trainer(CYCLEGAN, TWO).players] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     "objective",
     [

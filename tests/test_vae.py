@@ -141,5 +141,5 @@ def test_a_gmmn_that_diverges_ends_as_other_trainings_do():
 
 def test_a_distance_of_whole_batches_is_not_divided_among_processes(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
-    with pytest.raises(ValueError, match="train by one process"):
+    with pytest.raises(ValueError, match="train with one process"):
         gmmn.players(gmmn.GMMN, gmmn.GMMN.build(SPEC))

@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None, digits: Callable = packaged) -> int
     try:
         names = options.names or MODELS
         for name in names:  # now, and not after hours
-            checkpoint.test_write(options.out / f"{name}.safetensors")
+            checkpoint.check_writable(options.out / f"{name}.safetensors")
         train, test = digits(options.data), digits(options.data, "test")
         best = metrics.subset(train, len(test), seed=1)  # nothing generated can be better
         real = metrics.report(best.take(slice(None)), test, label=best.label)
