@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from tools import ROOT, claim_box, claim_sources, claims, claims_page, notebooks, sphinx_claims
+from tools.claim_sources import FRESH_SEEDS
 from tools.claim_verdict import distance, holds, judge, rounded
 from tools.dependency_hash import dependency_hash, dump
 
@@ -156,7 +157,7 @@ def done(finished, tmp_path):
 def test_the_record(done):
     assert done.record["texts"] == {"1.1": "One and one is two", "1.2": "The measure is near 2"}
     runs = [run for run in done.record["runs"] if not run["sabotage"]]
-    assert [run["seed"] for run in runs] == [*range(10), 101, 102, 103]
+    assert [run["seed"] for run in runs] == [*range(10), *FRESH_SEEDS]
     assert all(run["peak_mb"] > 1 and run["seconds"] >= 0 for run in runs)
     for run in runs:  # the value is a known function of the seed; an exact claim is recorded with seed 0
         value = 2 + 0.1 * random.Random(str(run["seed"])).uniform(-1, 1)
@@ -480,7 +481,9 @@ def test_a_record_that_was_edited_is_noticed(done, capsys):
 # ------------------------------------------------------------------------------------------------ the rules
 
 
-@pytest.mark.parametrize("seed, what", [(7, "9 of 10 runs (none)"), (102, "2 of 3 runs (none, fresh seeds)")])
+@pytest.mark.parametrize(
+    "seed, what", [(7, "9 of 10 runs (none)"), (FRESH_SEEDS[1], "2 of 3 runs (none, fresh seeds)")]
+)
 def test_one_seed_that_fails_is_enough(done, capsys, seed, what):
     def change(record):
         next(run for run in record["runs"] if run["seed"] == seed)["claims"]["1.2"] = [2.7, 1.5, 2.5]
@@ -492,10 +495,24 @@ def test_one_seed_that_fails_is_enough(done, capsys, seed, what):
 
 
 def test_fresh_seeds_are_demanded(done, capsys):
-    done.edit(lambda record: record.update(runs=[run for run in record["runs"] if run["seed"] != 103]))
+    done.edit(lambda record: record.update(runs=[run for run in record["runs"] if run["seed"] != FRESH_SEEDS[2]]))
     assert done.claims("--check") == 1
     assert "1 of 13 runs are missing" in capsys.readouterr().out
     assert done.claims() == 0 and "14 of 15 runs are up to date" in capsys.readouterr().out
+
+
+def test_a_seed_that_is_not_asked_for_any_more_leaves_the_record(done, capsys):
+    """As when fresh seeds that somebody has looked at are replaced: what the old ones showed counts no longer."""
+
+    def rename(record):
+        for run in record["runs"]:
+            if run["seed"] == FRESH_SEEDS[0]:
+                run["seed"] = 999
+
+    done.edit(rename)
+    assert done.claims("--check") == 1 and "1 of 13 runs are missing" in capsys.readouterr().out
+    assert done.claims() == 0
+    assert 999 not in [run["seed"] for run in done.record["runs"]]
 
 
 def test_three_standard_deviations_of_the_ten_seeds_alone(done, capsys):

@@ -100,7 +100,8 @@ def carried(book: Book, stored: dict) -> list[dict]:
                     claims[number] = run["claims"][old]
             run = run | {"claims": claims}
         gone = run["chapter"] not in book.existing or run["sabotage"] and run["sabotage"] not in book.names
-        if run["claims"] and not gone:
+        unasked = chapter and not run["sabotage"] and (run["digits"], run["seed"]) not in chapter.runs()
+        if run["claims"] and not gone and not unasked:
             runs.append(run)
     return runs
 
