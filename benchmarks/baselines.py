@@ -174,7 +174,8 @@ def scripts(clone: Path, pairs) -> dict[Pair, Path]:
     for path in found.values():
         if not path.is_file():
             raise SystemExit(
-                f"{clone} is no clone of PyTorch-GAN: it has no {path.relative_to(clone)}. Make one: git clone {ORIGIN}"
+                f"{clone} is not a clone of PyTorch-GAN: it has no {path.relative_to(clone)}. "
+                f"Make one: git clone {ORIGIN}"
             )
     return {pair: path.resolve() for pair, path in found.items()}
 

@@ -381,7 +381,7 @@ def script_of(peer: Peer, clone: Path) -> Path:
     script = clone / peer.script
     if not script.is_file():
         raise SystemExit(
-            f"{clone} is no clone of {peer.title}: it has no {peer.script}. Make one: git clone {peer.origin}"
+            f"{clone} is not a clone of {peer.title}: it has no {peer.script}. Make one: git clone {peer.origin}"
         )
     return script.resolve()
 

@@ -349,7 +349,7 @@ def test_ctrl_c_leaves_what_was_complete(clone, calls, judge, capsys):
 
 
 def test_what_is_no_clone_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match=r"no clone of PyTorch-GAN.*dcgan\.py.*git clone"):
+    with pytest.raises(SystemExit, match=r"is not a clone of PyTorch-GAN.*dcgan\.py.*git clone"):
         baselines.main([str(tmp_path)])
 
 

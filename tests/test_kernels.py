@@ -8,6 +8,8 @@ import scipy.ndimage
 import scipy.stats
 import torch
 from scipy.spatial.distance import cdist, pdist
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import KernelDensity
 
 from gan_tutorial import kernels
 from gan_tutorial.kernels import gaussian
@@ -27,6 +29,17 @@ def test_the_kernel_is_scipys(sigmas):
     x, y = normal(7, 3), normal(5, 3, seed=1)
     found = gaussian(*sigmas)(kernels.squared_distances(x, y))
     np.testing.assert_allclose(found.numpy(), by_scipy(x, y, *sigmas), rtol=1e-12)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_kernel_and_mmd_by_scikit_learn(unbiased):
+    """Its RBF kernel is exp(-gamma |x - y|²), so that gamma is 1/(2 sigma²)."""
+    x, y, sigma = normal(12, 3), normal(9, 3, seed=1) + 1, 1.7
+    k = [rbf_kernel(a, b, gamma=1 / (2 * sigma**2)) for a, b in ((x, x), (y, y), (x, y))]
+    np.testing.assert_allclose(gaussian(sigma)(kernels.squared_distances(x, y)), k[2], rtol=1e-12)
+    within = [(m.sum() - unbiased * np.trace(m)) / (len(m) * (len(m) - unbiased)) for m in k[:2]]
+    found = kernels.mmd2(x, y, gaussian(sigma), unbiased)
+    assert found.item() == pytest.approx(sum(within) - 2 * k[2].mean(), rel=1e-10)
 
 
 def test_distances_keep_their_digits_far_from_zero():
@@ -187,6 +200,13 @@ def test_the_likelihood_is_a_mixture_of_gaussians(sigma):
 def test_the_likelihood_is_a_density():
     grid = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None]
     assert kernels.log_likelihood(grid, normal(7, 1), 0.4).exp().sum() * (24 / 4000) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 2.0])
+def test_parzen_windows_by_scikit_learn(sigma):
+    x, samples = normal(11, 4), normal(30, 4, seed=1)
+    expected = KernelDensity(kernel="gaussian", bandwidth=sigma).fit(samples.numpy()).score_samples(x.numpy())
+    np.testing.assert_allclose(kernels.log_likelihood(x, samples, sigma).numpy(), expected, rtol=1e-9)
 
 
 def test_the_likelihood_is_finite_far_away_where_the_density_is_not():

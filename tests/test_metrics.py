@@ -18,6 +18,7 @@ import pytest
 import scipy.linalg
 import torch
 from safetensors import safe_open
+from sklearn.metrics.pairwise import polynomial_kernel
 from torch.nn import functional as F
 
 import gan_tutorial as gt
@@ -371,6 +372,13 @@ def test_kernel_distance_against_a_double_loop():
     a = a.double()  # the very tensor on both sides: each pair counts across, one with itself too
     assert metrics.kernel_distance(a, a) == pytest.approx(double_loop(a, a), rel=1e-10)
     assert metrics.kernel_estimate(a, a).value == pytest.approx(double_loop(a, a), rel=1e-10)
+
+
+def test_kernel_distance_by_scikit_learn():
+    a, b = normal(30, 4).double(), 0.5 + 2 * normal(20, 4, seed=1).double()
+    k = [polynomial_kernel(x, y, degree=3, gamma=1 / 4, coef0=1) for x, y in ((a, a), (b, b), (a, b))]
+    within = [(m.sum() - np.trace(m)) / (len(m) * (len(m) - 1)) for m in k[:2]]
+    assert metrics.kernel_distance(a, b) == pytest.approx(sum(within) - 2 * k[2].mean(), rel=1e-10)
 
 
 def test_kernel_distance_of_two_points():

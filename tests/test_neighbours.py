@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
+from sklearn.neighbors import NearestNeighbors
 
 import gan_tutorial as gt
 from gan_tutorial import neighbours
@@ -28,6 +29,29 @@ def by_tree(x, support, k):
     tree = cKDTree(support.numpy())
     radius = tree.query(support.numpy(), k + 1)[0][:, k]
     return np.linalg.norm(x.numpy()[:, None] - support.numpy(), axis=2) <= radius
+
+
+def test_all_numbers_of_the_report_by_scikit_learn():
+    """`kneighbors()` without an argument is the search that leaves each sample itself out."""
+    made, real, train = (normal(n, 3, seed=n).numpy() for n in (40, 30, 35))
+    across = np.linalg.norm(made[:, None] - real, axis=2)
+    radius = {
+        (name, k): NearestNeighbors(n_neighbors=k).fit(x).kneighbors()[0][:, -1]
+        for name, x, k in (("made", made, 3), ("real", real, 3), ("real", real, 5), ("train", train, 1))
+    }
+    nearest, index = (a[:, 0] for a in NearestNeighbors(n_neighbors=1).fit(train).kneighbors(made))
+    inside = across <= radius["real", 5]
+    expected = {
+        "precision": (across <= radius["real", 3]).any(1).mean(),
+        "recall": (across <= radius["made", 3][:, None]).any(0).mean(),
+        "density": inside.sum() / (5 * len(made)),
+        "coverage": inside.any(0).mean(),
+        "authenticity": (nearest >= radius["train", 1][index]).mean(),
+        "nearer": (nearest < across.min(1)).mean(),
+    }
+    found = neighbours.report(*(torch.from_numpy(x) for x in (made, real, train)))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert all(0 < value < 1.5 for value in expected.values())  # none is trivially right
 
 
 @pytest.mark.parametrize("k", [1, 3])

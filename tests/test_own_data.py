@@ -1,9 +1,13 @@
 """Your own data: what a data set refuses, arrays in any order and range, folders of pictures of any kind, training."""
 
 import errno
+import json
 import math
 import os
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 
@@ -14,6 +18,7 @@ from PIL import Image, ImageFile
 
 import gan_tutorial as gt
 from gan_tutorial import images
+from tools import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -875,3 +880,32 @@ def test_fully_connected_networks_learn_signals():
     assert share_of_the_line(data.values) > 0.999 and share_of_the_line(torch.randn(500, 1, 64)) < 0.1
     made = replace(gt.recipes.MLP, half_life=5_000).train(data, steps=150).sample(500)
     assert share_of_the_line(made) > 0.85
+
+
+def test_what_to_watch_on_the_page_of_own_images(tmp_path):
+    """The two snippets of the page on own images, around its command, as a reader runs them: on sixty flowers."""
+    page = json.loads((ROOT / "book" / "own_images.ipynb").read_text(encoding="utf-8"))
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"] if cell["cell_type"] == "markdown")
+    split, watch = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    train = re.search(r"^gan-tutorial train dcgan (.*?[^\\])\n", text, re.M | re.S).group(1).replace("\\\n", "")
+    drawn = gt.data.flowers(60, size=40)
+    for k in range(60):
+        folder = tmp_path / "photos" / drawn.class_names[int(drawn.label[k])]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn.values[k].permute(1, 2, 0).numpy()).save(folder / f"{k}.png")
+    options = train.replace("--seconds 180", "--steps 3 --evaluate 0").split()
+
+    def python(*words):
+        ours = {"PYTHONPATH": str(ROOT), "GAN_TUTORIAL_CACHE": str(tmp_path / "cache"), "MPLBACKEND": "agg"}
+        command = [sys.executable, *words]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **ours})
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    python("-c", split)
+    assert len([*(tmp_path / "held_out").rglob("*.png")]) == 12 and len([*(tmp_path / "photos").rglob("*.png")]) == 48
+    python("-m", "gan_tutorial", "train", "dcgan", *options)
+    said = python("-c", watch)
+    assert re.search(r"train > held-out [01]\.\d\d, chance ½ ± 0\.28\nheld-out > made  [01]\.\d\d", said)
+    assert re.search(r"kernel distance .*\d\n", said) and said.count("smallest distance to training") == 2
+    assert Image.open(tmp_path / "nearest.png").size == (10 * 33 - 1, 32)

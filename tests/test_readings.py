@@ -166,7 +166,7 @@ BROKEN = {
     ),
     "a term without a link": (
         replaced("A sentence.", "The Fréchet distance."),
-        "the first 'Fréchet distance' is no link",
+        "the first 'Fréchet distance' is not a link",
     ),
 }
 

@@ -25,24 +25,13 @@ BOXES = ("Solution", "Check", "Hint", "How we got here")  # how the boxes among 
 TERM_LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
 FENCED = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?^ {0,3}\1", re.S | re.M)
 #: Terms of the glossary that no first use has to link: what every page is about (the start explains it), and words that
-#: chapters use in their everyday sense as well.
+#: several chapters use in another sense first ("half precision", "training mode", "a network maps", "powers of ten").
 EVERYDAY = set(
     """
-    generator critic discriminator sample score seed step turn update player claim control sabotage condition features
-    mode map channel kernel convolution stride padding epoch embedding augmentation held-out quality law judge power
-    prior flow penalty objective packs packing overshoot witness intensity density distribution divergence entropy
-    expectation marginal precision recall coverage coupling seeking covering saturation logit softplus ReLU
+    generator critic discriminator sample score seed step turn update claim control condition
+    mode map quality law judge power flow overshoot seeking covering coupling precision
     """.split()
-) | {
-    "learning rate",
-    "gradient descent",
-    "standard error",
-    "validation set",
-    "minimax game",
-    "critic loss",
-    "leaky ReLU",
-}
-EVERYDAY |= {"generator loss", "transport plan", "linear program", "maximum likelihood", "label accuracy"}
+)
 
 
 def faults(notebook: dict, name: str = "") -> Iterator[str]:
@@ -180,7 +169,7 @@ def exercise_faults(notebook: dict) -> Iterator[str]:
         easy += bool(count == 1 and check and solution)
     for summary in readings.SUMMARY.findall(prose):
         if not summary.startswith(BOXES):
-            yield f"a box among the exercises is called {summary!r}: `make student` leaves in what is no 'Solution …'"
+            yield f"a box among the exercises is called {summary!r}: `make student` removes only 'Solution …'"
     if easy < EASY:
         yield f"{easy} exercises of one star with a check and a folded solution; expected at least {EASY}"
 
@@ -243,7 +232,7 @@ def term_faults(notebook: dict) -> Iterator[str]:
     for entry, _, found, linked in first_uses(notebook):
         if not linked:
             words, anchor = " ".join(found[0].split()), terms()[entry][1]
-            yield f"the first {words!r} is no link to the glossary: [{words}](appendix/glossary.md#{anchor})"
+            yield f"the first {words!r} is not a link to the glossary: [{words}](appendix/glossary.md#{anchor})"
 
 
 def names(code: str) -> tuple[set[str], set[str]]:

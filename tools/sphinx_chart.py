@@ -19,6 +19,7 @@ from .sphinx_figures import within_output
 #: Words of a chart -> how the heading begins, on the same page, under which more is said of them.
 HEADINGS = {
     r"failure (\d)": r"Failure \1:",
+    "bound the critic's slope": "Deeper: what “clip the gradients” does",  # as typeset
     "LABEL BUG": "Deeper: a label bug",
     "LEARNED BY HEART": "Deeper: too few data",
     "BLIND CRITIC": "Deeper: a critic that is too weak",
