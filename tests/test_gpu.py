@@ -30,6 +30,11 @@ def part(source, rows, seconds=60.0):
     return gpu.run_part(python(source)(rows), rows, seconds)
 
 
+def test_the_chapter_is_reached_even_if_all_parts_before_it_use_up_their_time():
+    before = list(gpu.PARTS)[: list(gpu.PARTS).index("chapter")]
+    assert gpu.LIMIT - sum(gpu.PARTS[name].seconds for name in before) >= 80
+
+
 def test_a_part_gives_its_rows(tmp_path):
     report = part("emit({'a': 1}); emit({'b': [2]}); print('not kept')", tmp_path / "rows")
     assert report["status"] == "done" and report["rows"] == [{"a": 1}, {"b": [2]}] and "words" not in report
