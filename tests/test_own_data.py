@@ -882,6 +882,7 @@ def test_fully_connected_networks_learn_signals():
     assert share_of_the_line(made) > 0.85
 
 
+@pytest.mark.slow
 def test_what_to_watch_on_the_page_of_own_images(tmp_path):
     """The two snippets of the page on own images, around its command, as a reader runs them: on sixty flowers."""
     page = json.loads((ROOT / "book" / "own_images.ipynb").read_text(encoding="utf-8"))
