@@ -515,6 +515,14 @@ def test_a_seed_that_is_not_asked_for_any_more_leaves_the_record(done, capsys):
     assert 999 not in [run["seed"] for run in done.record["runs"]]
 
 
+def test_a_chapter_whose_claim_failed_on_the_fresh_seeds_has_others(done, capsys, monkeypatch):
+    monkeypatch.setitem(claim_sources.REPLACED, "01", (901, 902, 903))
+    assert done.claims("--check") == 1 and "3 of 13 runs are missing" in capsys.readouterr().out
+    assert done.claims() == 0
+    seeds = {run["seed"] for run in done.record["runs"] if not run["sabotage"]}
+    assert seeds == {*range(10), 901, 902, 903}
+
+
 def test_three_standard_deviations_of_the_ten_seeds_alone(done, capsys):
     def change(record):
         for run in record["runs"]:

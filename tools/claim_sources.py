@@ -19,6 +19,7 @@ from .dependency_hash import PACKAGE, Claim, claims_in, dependency_hash, until_l
 SETS = ("mnist", "synthetic")  # the digits that a chapter is run on
 SEEDS = range(10)  # those that a chapter is written with: all claims hold, and by a margin
 FRESH_SEEDS = (301, 302, 303)  # the hold-out: never looked at while a chapter is written, and all claims hold
+REPLACED = {"10": (401, 402, 403)}  # others, where a claim failed on those and was changed
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,13 @@ class Chapter:
     key: str
     sets: tuple[str, ...]  # the digits that it is run on; ("none",) where it uses none
 
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        return REPLACED.get(self.number, FRESH_SEEDS)
+
     def runs(self) -> list[tuple[str, int]]:
         """(digits, seed) of all runs; one seed is enough where all claims are exact."""
-        seeds = (0,) if all(claim.exact for claim in self.claims.values()) else (*SEEDS, *FRESH_SEEDS)
+        seeds = (0,) if all(claim.exact for claim in self.claims.values()) else (*SEEDS, *self.fresh_seeds)
         return [(digits, seed) for seed in seeds for digits in self.sets] if self.claims else []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from . import chapter_of
-from .claim_sources import FRESH_SEEDS, SEEDS, Book, Chapter
+from .claim_sources import SEEDS, Book, Chapter
 from .dependency_hash import Claim
 
 MARGIN = 3.0  # standard deviations between the mean and the bound
@@ -146,12 +146,12 @@ def shows(run: dict | None, key: str, claims: list[str]) -> bool:
 def measure(chapter: Chapter, record: Record, digits: str, plain: dict, problems: list[Problem]) -> None:
     """Enter what was recorded of a claim on one digit set, and judge it."""
     claim, values = record.claim, {}
-    for seed in (*SEEDS, *FRESH_SEEDS):
+    for seed in (*SEEDS, *chapter.fresh_seeds):
         run = plain.get((digits, seed), {})
         if claim.number in run.get("claims", {}):
             values[seed] = run["claims"][claim.number]
             record.earlier |= run["key"] != chapter.key
-    known, fresh = ([v for seed, v in values.items() if seed in seeds] for seeds in (SEEDS, FRESH_SEEDS))
+    known, fresh = ([v for seed, v in values.items() if seed in seeds] for seeds in (SEEDS, chapter.fresh_seeds))
     if not known:
         problems.append(Problem(chapter.number, f"claim {claim.number} has no record ({digits})"))
         return
