@@ -34,7 +34,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 test: $(ENV)/.ready  ## lint, unit tests, every chapter, the book's own checks
 	@$(PYTEST) $(NBVAL) book tests
 
-quick: $(ENV)/.ready  ## lint, the tests that are not slow, at smoke scale the chapters that changed since they passed (in a fresh clone all of them: about six minutes)
+quick: $(ENV)/.ready  ## lint, the tests that are not slow, at smoke scale the chapters that changed since they passed (a fresh clone: all)
 	@$(PYTEST) $(NBVAL) --smoke --changed -m "not slow" book tests
 
 lint: $(ENV)/.ready  ## the code's form and its types

@@ -348,7 +348,7 @@ def test_accelerations_that_cannot_be_taken_are_told_about(calls, capsys):
 
 
 def test_what_is_no_clone_is_refused(calls, tmp_path):
-    with pytest.raises(SystemExit, match=r"is not a clone of PyTorch-GAN.*dcgan\.py.*git clone|Make one"):
+    with pytest.raises(SystemExit, match=r"is not a clone of PyTorch-GAN.*dcgan\.py.*Make one: git clone"):
         main(calls, "--only", "--pytorch-gan", str(tmp_path))
 
 
