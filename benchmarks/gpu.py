@@ -310,10 +310,10 @@ class Part:
 
 #: In the order of their worth. Even if all before the chapter use up their seconds, it has 80 of the LIMIT's.
 PARTS = {
-    "tests": Part(tests, 70),
-    "peers": Part(peers, 100),
-    "speed": Part(rates, 120),
-    "trained": Part(trained, 70),
+    "tests": Part(tests, 65),
+    "peers": Part(peers, 95),
+    "speed": Part(rates, 110),
+    "trained": Part(trained, 90),
     "nccl": Part(nccl, 20),
     "chapter": Part(chapter, 300),
     "stacked": Part(thousand, 450),  # nearly all of the time: ask for it alone
